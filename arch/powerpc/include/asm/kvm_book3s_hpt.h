@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Change tracking and lifetime of the hash page table (HPT) of a Book3S HV
+ * guest: what the rest of KVM calls on behalf of the HPT file
+ * (KVM_PPC_GET_HTAB_FD).
+ *
+ * The way a change goes to user space:
+ *
+ *	mark -> harvest -> records -> copy
+ *
+ * mark     kvmppc_hpt_mark(), below. Whoever changes the guest's view of an
+ *          HPTE sets HPTE_GR_MODIFIED in its reverse map word, then the bit
+ *          of its group (HPTEG) in the "visit" bitmap of the HPT.
+ * harvest  book3s_hv_hpt_harvest.c. A reader clears the group's bit, looks at
+ *          the eight HPTEs, clears HPTE_GR_MODIFIED under the HPTE lock and
+ *          hands what it found to every other reader.
+ * records  book3s_hv_hpt_records.c encodes and decodes the stream.
+ * copy     book3s_hv_hpt_read.c, with no lock held but the reader's own.
+ *
+ * Lock order, outermost first:
+ *
+ *	kvm_hpt_fd.lock			one call on a file at a time
+ *	  kvm->arch.mmu_setup_lock	the HPT cannot be replaced or reset
+ *	    kvm->srcu (read)		memslots and reverse map chains
+ *	      kvm->mmu_lock
+ *		HPTE_V_HVLOCK		one HPTE, with preemption disabled
+ *		  KVMPPC_RMAP_LOCK_BIT	one chain of the reverse map
+ *
+ * The HPT and its reverse map may be touched by whoever holds mmu_setup_lock,
+ * by vcpus in kvmppc_vcpu_run_hv() (they are counted in vcpus_running and the
+ * HPT is not replaced while there are any), and, by way of a reverse map
+ * chain, by whoever is in a read section of kvm->srcu: the chains are emptied
+ * and a grace period passes before an HPT is zeroed or freed.
+ */
+#ifndef __ASM_KVM_BOOK3S_HPT_H__
+#define __ASM_KVM_BOOK3S_HPT_H__
+
+#include <linux/bitops.h>
+#include <linux/kvm_host.h>
+#include <asm/barrier.h>
+
+/*
+ * Software bit in kvm->arch.hpt.rev[].guest_rpte: the guest's view of the
+ * HPTE has changed and no reader has harvested that yet. Set and cleared
+ * under the HPTE lock only. While it is set, the group's bit in the visit
+ * bitmap is set too, or a harvest of the group is under way.
+ */
+#define HPTE_GR_MODIFIED	BIT(62)
+
+/* Bits of guest_rpte that are not the guest's */
+#define HPTE_GR_RESERVED	HPTE_GR_MODIFIED
+
+/* An HPTEG has eight HPTEs: Power ISA Book III, "Page Table" */
+#define HPT_GROUP_SHIFT		3
+
+/*
+ * The bitmaps have one bit for each group and are cut into chunks of 64 KiB,
+ * so that each is in the linear mapping and can be reached in real mode.
+ */
+#define HPT_CHUNK_SHIFT		19
+#define HPT_CHUNK_GROUPS	BIT(HPT_CHUNK_SHIFT)
+
+/**
+ * struct kvm_hpt_group_chunk - bitmaps for HPT_CHUNK_GROUPS groups
+ * @used: the group has held an HPTE since the HPT was allocated or zeroed.
+ *	  A group without this bit is all zeroes.
+ * @visit: the group has to be visited by the next pass: an HPTE in it is
+ *	   marked, or hardware may set R or C in one without telling anyone.
+ */
+struct kvm_hpt_group_chunk {
+	unsigned long *used;
+	unsigned long *visit;
+};
+
+/**
+ * struct kvm_hpt_groups - what is known of each group of an HPT
+ * @nr: number of groups
+ * @chunk: the bitmaps
+ */
+struct kvm_hpt_groups {
+	unsigned long nr;
+	struct kvm_hpt_group_chunk chunk[];
+};
+
+/**
+ * kvmppc_hpt_use() - note that a group is about to hold an HPTE
+ * @info: the HPT
+ * @index: index of the HPTE
+ *
+ * Context: any, real mode included. The caller holds the HPTE lock, or is the
+ * only one who knows the HPT.
+ */
+static inline void kvmppc_hpt_use(struct kvm_hpt_info *info,
+				  unsigned long index)
+{
+	unsigned long group = index >> HPT_GROUP_SHIFT;
+	unsigned long *used = info->groups->chunk[group >> HPT_CHUNK_SHIFT].used;
+
+	group &= HPT_CHUNK_GROUPS - 1;
+	if (!test_bit(group, used))
+		set_bit(group, used);
+}
+
+/**
+ * kvmppc_hpt_mark() - the guest's view of an HPTE changes
+ * @kvm: the VM
+ * @rev: reverse map entry of the HPTE, at an address that can be accessed in
+ *	 the current mode
+ * @index: index of the HPTE
+ *
+ * To be called by whoever changes dword 0 or guest_rpte of an HPTE, or takes
+ * R or C out of it, before it drops the HPTE lock. That what comes after the
+ * call is seen by the harvest too follows from the lock: the harvest takes it
+ * to clear HPTE_GR_MODIFIED.
+ *
+ * Nobody reads in most VMs, so the first test is all that happens there. A
+ * reader that registers waits for a grace period of kvm->srcu, so marks are
+ * not missed by someone who tested before: callers are in a read section of
+ * it, or hold mmu_setup_lock.
+ *
+ * Context: any, real mode included. The caller holds the HPTE lock.
+ */
+static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
+				   unsigned long index)
+{
+	unsigned long group = index >> HPT_GROUP_SHIFT;
+
+	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers)))
+		return;
+	/* Still set, so not harvested, so the group's bit is not lost either */
+	if (rev->guest_rpte & HPTE_GR_MODIFIED)
+		return;
+	rev->guest_rpte |= HPTE_GR_MODIFIED;
+	/* Pairs with smp_mb__after_atomic() in kvmppc_hpt_harvest() */
+	smp_wmb();
+	set_bit(group & (HPT_CHUNK_GROUPS - 1),
+		kvm->arch.hpt.groups->chunk[group >> HPT_CHUNK_SHIFT].visit);
+}
+
+/**
+ * kvmppc_hpt_enter() - a new HPTE gets its reverse map word
+ * @kvm: the VM
+ * @rev: reverse map entry of the HPTE, at an address that can be accessed in
+ *	 the current mode
+ * @index: index of the HPTE
+ * @guest_rpte: dword 1 as the guest has it
+ *
+ * Context: any, real mode included. The caller holds the HPTE lock.
+ */
+static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
+				    unsigned long index,
+				    unsigned long guest_rpte)
+{
+	kvmppc_hpt_use(&kvm->arch.hpt, index);
+	/*
+	 * Pairs with smp_rmb() in read_group(): who sees this HPTE's reverse
+	 * map word sees that dword 0 is no longer that of the HPTE before it.
+	 */
+	smp_wmb();
+	WRITE_ONCE(rev->guest_rpte, guest_rpte);
+	kvmppc_hpt_mark(kvm, rev, index);
+}
+
+void kvmppc_hpt_init_vm(struct kvm *kvm);
+
+int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info);
+void kvmppc_hpt_free_groups(struct kvm_hpt_info *info);
+
+void kvmppc_hpt_zero(struct kvm *kvm);
+void kvmppc_hpt_retire(struct kvm *kvm);
+void kvmppc_hpt_rehashed(struct kvm_hpt_info *info, unsigned long index,
+			 unsigned long guest_rpte);
+
+int kvm_vm_ioctl_get_htab_fd(struct kvm *kvm, struct kvm_get_htab_fd *args);
+void kvmppc_mmu_debugfs_init(struct kvm *kvm);
+
+#endif /* __ASM_KVM_BOOK3S_HPT_H__ */

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A sparse set of HPTEs: an XArray of value entries, each with the eight bits
+ * of four groups, so that a lone change costs no allocation of its own beyond
+ * the XArray's node.
+ */
+
+#include <linux/bits.h>
+#include <linux/xarray.h>
+
+#include "book3s_hv_hpt_set.h"
+
+#define GROUPS_PER_ENTRY	4
+
+static unsigned int entry_shift(unsigned long group)
+{
+	return group % GROUPS_PER_ENTRY * BITS_PER_BYTE;
+}
+
+static unsigned long entry_bits(void *entry)
+{
+	return entry ? xa_to_value(entry) : 0;
+}
+
+/**
+ * hpt_set_init() - make an empty set
+ * @set: the set
+ */
+void hpt_set_init(struct xarray *set)
+{
+	xa_init_flags(set, XA_FLAGS_ACCOUNT);
+}
+
+/**
+ * hpt_set_clear() - take everything out and free the memory
+ * @set: the set
+ */
+void hpt_set_clear(struct xarray *set)
+{
+	xa_destroy(set);
+}
+
+/**
+ * hpt_set_add() - put HPTEs of a group in
+ * @set: the set
+ * @group: index of the group
+ * @hptes: a bit for each HPTE of the group
+ *
+ * Context: may sleep.
+ * Return: 0, or -ENOMEM: the set is as it was.
+ */
+int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes)
+{
+	unsigned long key = group / GROUPS_PER_ENTRY;
+	unsigned long old = entry_bits(xa_load(set, key));
+	unsigned long new = old | (unsigned long)hptes << entry_shift(group);
+
+	if (new == old)
+		return 0;
+	return xa_err(xa_store(set, key, xa_mk_value(new), GFP_KERNEL));
+}
+
+/**
+ * hpt_set_take() - take the HPTEs of a group out
+ * @set: the set
+ * @group: index of the group
+ *
+ * Return: a bit for each HPTE of the group that was in the set.
+ */
+u8 hpt_set_take(struct xarray *set, unsigned long group)
+{
+	unsigned long key = group / GROUPS_PER_ENTRY;
+	unsigned long old, new;
+
+	if (xa_empty(set))
+		return 0;
+	old = entry_bits(xa_load(set, key));
+	new = old & ~(0xfful << entry_shift(group));
+	if (!new)
+		xa_erase(set, key);
+	else if (new != old)
+		/* An entry that is there is replaced in place: cannot fail */
+		xa_store(set, key, xa_mk_value(new), GFP_NOWAIT);
+	return old >> entry_shift(group);
+}
+
+/**
+ * hpt_set_next() - find the next group with an HPTE in the set
+ * @set: the set
+ * @group: index of the first group to look at
+ *
+ * Return: its index, or HPT_SET_END.
+ */
+unsigned long hpt_set_next(struct xarray *set, unsigned long group)
+{
+	unsigned long key = group / GROUPS_PER_ENTRY;
+	unsigned long bits;
+	void *entry;
+
+	if (xa_empty(set))
+		return HPT_SET_END;
+	entry = xa_load(set, key);
+	bits = entry_bits(entry) >> entry_shift(group);
+	if (bits)
+		return group + __ffs(bits) / BITS_PER_BYTE;
+	entry = xa_find_after(set, &key, ULONG_MAX, XA_PRESENT);
+	if (!entry)
+		return HPT_SET_END;
+	return key * GROUPS_PER_ENTRY + __ffs(entry_bits(entry)) / BITS_PER_BYTE;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A sparse set of HPTEs, in memory in proportion to what it holds.
+ *
+ * The caller serialises all calls on a set. hpt_set_add() may sleep, the
+ * others do not.
+ */
+#ifndef __POWERPC_BOOK3S_HV_HPT_SET_H__
+#define __POWERPC_BOOK3S_HV_HPT_SET_H__
+
+#include <linux/limits.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+/* hpt_set_next() found no group */
+#define HPT_SET_END	ULONG_MAX
+
+void hpt_set_init(struct xarray *set);
+void hpt_set_clear(struct xarray *set);
+int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes);
+u8 hpt_set_take(struct xarray *set, unsigned long group);
+unsigned long hpt_set_next(struct xarray *set, unsigned long group);
+
+#endif /* __POWERPC_BOOK3S_HV_HPT_SET_H__ */

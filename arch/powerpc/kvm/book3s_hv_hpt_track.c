@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The HPT file: group bitmaps, the readers of a VM, and what becomes of both
+ * when the HPT is zeroed, replaced or freed.
+ *
+ * Everything here runs in process context with kvm->arch.mmu_setup_lock held,
+ * unless the HPT is not yet, or no more, known to anyone else.
+ */
+
+#include <linux/bitmap.h>
+#include <linux/kvm_host.h>
+#include <linux/math.h>
+#include <linux/slab.h>
+#include <linux/srcu.h>
+#include <linux/string.h>
+
+#include <asm/kvm_ppc.h>
+
+#include "book3s_hv_hpt.h"
+#include "book3s_hv_hpt_set.h"
+
+static unsigned long chunk_groups(struct kvm_hpt_groups *groups,
+				  unsigned long chunk)
+{
+	return min(groups->nr - (chunk << HPT_CHUNK_SHIFT), HPT_CHUNK_GROUPS);
+}
+
+static unsigned long nr_chunks(struct kvm_hpt_groups *groups)
+{
+	return DIV_ROUND_UP(groups->nr, HPT_CHUNK_GROUPS);
+}
+
+static unsigned long *alloc_bitmap(unsigned long bits)
+{
+	return kzalloc(BITS_TO_LONGS(bits) * sizeof(long),
+		       GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+}
+
+/**
+ * kvmppc_hpt_alloc_groups() - make the bitmaps of a new HPT
+ * @info: the HPT, with its order set; nobody else knows it yet
+ *
+ * Context: may sleep, no locks needed.
+ * Return: 0 or -ENOMEM.
+ */
+int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info)
+{
+	unsigned long nr = kvmppc_hpt_npte(info) >> HPT_GROUP_SHIFT;
+	struct kvm_hpt_groups *groups;
+	unsigned long i;
+
+	groups = kzalloc(struct_size(groups, chunk,
+				     DIV_ROUND_UP(nr, HPT_CHUNK_GROUPS)),
+			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!groups)
+		return -ENOMEM;
+	groups->nr = nr;
+	info->groups = groups;
+
+	for (i = 0; i < nr_chunks(groups); i++) {
+		struct kvm_hpt_group_chunk *chunk = &groups->chunk[i];
+
+		chunk->used = alloc_bitmap(chunk_groups(groups, i));
+		chunk->visit = alloc_bitmap(chunk_groups(groups, i));
+		if (!chunk->used || !chunk->visit) {
+			kvmppc_hpt_free_groups(info);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/**
+ * kvmppc_hpt_free_groups() - free the bitmaps of an HPT
+ * @info: the HPT; it may have none. Nobody else knows it any more
+ */
+void kvmppc_hpt_free_groups(struct kvm_hpt_info *info)
+{
+	unsigned long i;
+
+	if (!info->groups)
+		return;
+	for (i = 0; i < nr_chunks(info->groups); i++) {
+		kfree(info->groups->chunk[i].used);
+		kfree(info->groups->chunk[i].visit);
+	}
+	kfree(info->groups);
+	info->groups = NULL;
+}
+
+/**
+ * kvmppc_hpt_group_used() - has a group ever held an HPTE?
+ * @info: the HPT
+ * @group: index of the group
+ *
+ * An HPTE may be entered meanwhile. It is marked then, after the bit that is
+ * tested here was set.
+ */
+bool kvmppc_hpt_group_used(struct kvm_hpt_info *info, unsigned long group)
+{
+	return test_bit(group & (HPT_CHUNK_GROUPS - 1),
+			info->groups->chunk[group >> HPT_CHUNK_SHIFT].used);
+}
+
+/*
+ * find_next_bit() for a bitmap that is all zeroes more often than not: what
+ * it costs to find nothing is what an idle pass costs, so look at four words
+ * at a time. The bitmap may change meanwhile.
+ */
+static unsigned long find_next_sparse(const unsigned long *map,
+				      unsigned long nr, unsigned long bit)
+{
+	unsigned long first = round_up(bit, BITS_PER_LONG);
+	unsigned long i = first / BITS_PER_LONG, end = nr / BITS_PER_LONG;
+	unsigned long found;
+
+	found = find_next_bit(map, min(first, nr), bit);
+	if (found < min(first, nr))
+		return found;
+	while (i + 4 <= end &&
+	       !(READ_ONCE(map[i]) | READ_ONCE(map[i + 1]) |
+		 READ_ONCE(map[i + 2]) | READ_ONCE(map[i + 3])))
+		i += 4;
+	return find_next_bit(map, nr, max(i * BITS_PER_LONG, bit));
+}
+
+/**
+ * kvmppc_hpt_next_used() - find the next group that has ever held an HPTE
+ * @info: the HPT
+ * @group: index of the first group to look at
+ *
+ * Return: its index, or the number of groups if there is none.
+ */
+unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
+				   unsigned long group)
+{
+	struct kvm_hpt_groups *groups = info->groups;
+	unsigned long chunk, bit, nr;
+
+	while (group < groups->nr) {
+		chunk = group >> HPT_CHUNK_SHIFT;
+		nr = chunk_groups(groups, chunk);
+		bit = find_next_sparse(groups->chunk[chunk].used, nr,
+				       group & (HPT_CHUNK_GROUPS - 1));
+		group = (chunk << HPT_CHUNK_SHIFT) + bit;
+		if (bit < nr)
+			break;
+	}
+	return group;
+}
+
+/**
+ * kvmppc_hpt_next_visit() - find the next group that a pass has to visit
+ * @info: the HPT
+ * @group: index of the first group to look at
+ *
+ * Return: its index, or the number of groups if there is none.
+ */
+unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
+				    unsigned long group)
+{
+	struct kvm_hpt_groups *groups = info->groups;
+	unsigned long chunk, bit, nr;
+
+	while (group < groups->nr) {
+		chunk = group >> HPT_CHUNK_SHIFT;
+		nr = chunk_groups(groups, chunk);
+		bit = find_next_sparse(groups->chunk[chunk].visit, nr,
+				       group & (HPT_CHUNK_GROUPS - 1));
+		group = (chunk << HPT_CHUNK_SHIFT) + bit;
+		if (bit < nr)
+			break;
+	}
+	return group;
+}
+
+static void reader_forget(struct kvm_hpt_reader *reader)
+{
+	hpt_set_clear(&reader->changed);
+	reader->left = 0;
+	reader->restarts++;
+}
+
+/**
+ * kvm_hpt_reader_attach() - begin a first pass over the VM's present HPT
+ * @reader: the reader
+ * @start_index: index of the HPTE to begin at
+ */
+void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index)
+{
+	reader_forget(reader);
+	reader->state = HPT_READER_ATTACHED;
+	reader->first_pass = true;
+	reader->cursor = start_index;
+	reader->unseen = start_index >> HPT_GROUP_SHIFT;
+}
+
+/**
+ * kvm_hpt_reader_add() - hand changes to a reader
+ * @reader: the reader
+ * @group: the group they are in
+ * @changed: the HPTEs, a bit each; all of them are behind its cursor
+ *
+ * If there is no memory to remember them, the reader begins again: everything
+ * is reported once more, nothing is forgotten.
+ *
+ * Context: may sleep.
+ */
+void kvm_hpt_reader_add(struct kvm_hpt_reader *reader, unsigned long group,
+			u8 changed)
+{
+	if (changed && hpt_set_add(&reader->changed, group, changed))
+		kvm_hpt_reader_attach(reader, 0);
+}
+
+/**
+ * kvm_hpt_reader_open() - register a reader
+ * @kvm: the VM
+ * @reader: the reader
+ * @start_index: index of the HPTE at which its first pass begins
+ *
+ * Changes are tracked from when this returns.
+ *
+ * Context: takes mmu_setup_lock, may sleep.
+ * Return: 0, -EINVAL if there is an HPT and @start_index is not in it, or
+ * -EINTR if killed.
+ */
+int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			u64 start_index)
+{
+	int err = 0;
+
+	hpt_set_init(&reader->changed);
+	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
+		return -EINTR;
+	if (kvmppc_hpt_present(kvm)) {
+		if (start_index >= kvmppc_hpt_npte(&kvm->arch.hpt)) {
+			err = -EINVAL;
+			goto out;
+		}
+		kvm_hpt_reader_attach(reader, start_index);
+	}
+	list_add_tail(&reader->node, &kvm->arch.hpt_readers);
+	WRITE_ONCE(kvm->arch.hpt_nr_readers, kvm->arch.hpt_nr_readers + 1);
+	/* Those who tested before are done marking, or not, after this */
+	if (kvm->arch.hpt_nr_readers == 1)
+		synchronize_srcu_expedited(&kvm->srcu);
+out:
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	return err;
+}
+
+/**
+ * kvm_hpt_reader_close() - unregister a reader
+ * @kvm: the VM
+ * @reader: the reader
+ *
+ * Context: takes mmu_setup_lock.
+ */
+void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader)
+{
+	mutex_lock(&kvm->arch.mmu_setup_lock);
+	list_del(&reader->node);
+	WRITE_ONCE(kvm->arch.hpt_nr_readers, kvm->arch.hpt_nr_readers - 1);
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	hpt_set_clear(&reader->changed);
+}
+
+/**
+ * kvmppc_hpt_init_vm() - a VM without HPT and readers
+ * @kvm: the VM
+ */
+void kvmppc_hpt_init_vm(struct kvm *kvm)
+{
+	INIT_LIST_HEAD(&kvm->arch.hpt_readers);
+}
+
+/**
+ * kvmppc_hpt_zero() - take every HPTE out of the VM's HPT
+ * @kvm: the VM
+ *
+ * The readers begin again at index 0. Only what was used is cleared.
+ *
+ * Context: mmu_setup_lock held, no vcpu running, mmu_ready 0, the chains of
+ * the reverse map empty. Waits for those who still walk them.
+ */
+void kvmppc_hpt_zero(struct kvm *kvm)
+{
+	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	struct kvm_hpt_groups *groups = info->groups;
+	struct kvm_hpt_reader *reader;
+	unsigned long group, index, i;
+
+	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
+	synchronize_srcu_expedited(&kvm->srcu);
+
+	for (group = kvmppc_hpt_next_used(info, 0); group < groups->nr;
+	     group = kvmppc_hpt_next_used(info, group + 1)) {
+		index = group << HPT_GROUP_SHIFT;
+		memset(kvmppc_hpte(info, index), 0,
+		       HPTES_IN_GROUP * sizeof(struct hash_pte));
+		for (i = 0; i < HPTES_IN_GROUP; i++)
+			info->rev[index + i].guest_rpte = 0;
+		cond_resched();
+	}
+	for (i = 0; i < nr_chunks(groups); i++) {
+		bitmap_zero(groups->chunk[i].used, chunk_groups(groups, i));
+		bitmap_zero(groups->chunk[i].visit, chunk_groups(groups, i));
+	}
+	list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
+		if (reader->state == HPT_READER_ATTACHED)
+			kvm_hpt_reader_attach(reader, 0);
+}
+
+/**
+ * kvmppc_hpt_retire() - the VM's HPT is about to be replaced or freed
+ * @kvm: the VM
+ *
+ * Readers of it are stale from now on.
+ *
+ * Context: mmu_setup_lock held, no vcpu running, mmu_ready 0, the chains of
+ * the reverse map empty. Waits for those who still walk them.
+ */
+void kvmppc_hpt_retire(struct kvm *kvm)
+{
+	struct kvm_hpt_reader *reader;
+
+	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
+	list_for_each_entry(reader, &kvm->arch.hpt_readers, node) {
+		if (reader->state == HPT_READER_ATTACHED) {
+			reader_forget(reader);
+			reader->state = HPT_READER_STALE;
+		}
+	}
+	synchronize_srcu_expedited(&kvm->srcu);
+}
+
+/**
+ * kvmppc_hpt_rehashed() - an HPTE was put into a new HPT by a resize
+ * @info: the new HPT, not known to anyone else yet
+ * @index: index of the HPTE in it
+ * @guest_rpte: the HPTE's reverse map word in the old HPT
+ *
+ * The new HPT has no readers, so no marks.
+ */
+void kvmppc_hpt_rehashed(struct kvm_hpt_info *info, unsigned long index,
+			 unsigned long guest_rpte)
+{
+	info->rev[index].guest_rpte = guest_rpte & ~HPTE_GR_RESERVED;
+	kvmppc_hpt_use(info, index);
+}
