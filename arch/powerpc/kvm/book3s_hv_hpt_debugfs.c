@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * debugfs: the HPT as hardware sees it, beside the guest's view of dword 1.
+ *
+ * A line is the index of a valid or absent HPTE, its two doublewords and its
+ * reverse map word, all in hexadecimal and host byte order.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/kvm_host.h>
+#include <linux/preempt.h>
+#include <linux/seq_file.h>
+
+#include "book3s_hv_hpt.h"
+
+static bool hpte_valid(struct kvm_hpt_info *info, unsigned long index)
+{
+	return be64_to_cpu(READ_ONCE(*kvmppc_hpte(info, index))) &
+	       (HPTE_V_VALID | HPTE_V_ABSENT);
+}
+
+/* Find the next HPTE that is there, from *pos on */
+static void *find_hpte(struct kvm *kvm, loff_t *pos)
+{
+	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	unsigned long index = *pos, group;
+
+	if (!kvmppc_hpt_present(kvm))
+		return NULL;
+	while (index < kvmppc_hpt_npte(info)) {
+		group = index >> HPT_GROUP_SHIFT;
+		if (!kvmppc_hpt_group_used(info, group)) {
+			index = kvmppc_hpt_next_used(info, group) <<
+				HPT_GROUP_SHIFT;
+			continue;
+		}
+		if (hpte_valid(info, index)) {
+			*pos = index;
+			return pos;
+		}
+		if (!HPT_SLOT(++index))
+			cond_resched();
+	}
+	*pos = index;
+	return NULL;
+}
+
+static void *htab_start(struct seq_file *m, loff_t *pos)
+{
+	struct kvm *kvm = m->private;
+
+	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
+		return ERR_PTR(-EINTR);
+	return find_hpte(kvm, pos);
+}
+
+static void *htab_next(struct seq_file *m, void *p, loff_t *pos)
+{
+	++*pos;
+	return find_hpte(m->private, pos);
+}
+
+static void htab_stop(struct seq_file *m, void *p)
+{
+	struct kvm *kvm = m->private;
+
+	if (!IS_ERR(p))
+		mutex_unlock(&kvm->arch.mmu_setup_lock);
+}
+
+static int htab_show(struct seq_file *m, void *p)
+{
+	struct kvm *kvm = m->private;
+	unsigned long index = *(loff_t *)p;
+	__be64 *hptep = kvmppc_hpte(&kvm->arch.hpt, index);
+	unsigned long v, r, gr;
+
+	preempt_disable();
+	while (!try_lock_hpte(hptep, HPTE_V_HVLOCK))
+		cpu_relax();
+	v = be64_to_cpu(hptep[0]) & ~HPTE_V_HVLOCK;
+	r = be64_to_cpu(READ_ONCE(hptep[1]));
+	gr = kvm->arch.hpt.rev[index].guest_rpte & ~HPTE_GR_RESERVED;
+	unlock_hpte(hptep, v);
+	preempt_enable();
+
+	if (v & (HPTE_V_VALID | HPTE_V_ABSENT))
+		seq_printf(m, "%6lx %.16lx %.16lx %.16lx\n", index, v, r, gr);
+	return 0;
+}
+
+static const struct seq_operations htab_sops = {
+	.start	= htab_start,
+	.next	= htab_next,
+	.stop	= htab_stop,
+	.show	= htab_show,
+};
+
+static int htab_open(struct inode *inode, struct file *file)
+{
+	struct kvm *kvm = inode->i_private;
+	int err;
+
+	if (!kvm_get_kvm_safe(kvm))
+		return -ENOENT;
+	err = seq_open(file, &htab_sops);
+	if (err) {
+		kvm_put_kvm(kvm);
+		return err;
+	}
+	((struct seq_file *)file->private_data)->private = kvm;
+	return 0;
+}
+
+static int htab_release(struct inode *inode, struct file *file)
+{
+	struct kvm *kvm = inode->i_private;
+
+	seq_release(inode, file);
+	kvm_put_kvm(kvm);
+	return 0;
+}
+
+static const struct file_operations htab_fops = {
+	.owner		= THIS_MODULE,
+	.open		= htab_open,
+	.read		= seq_read,
+	.llseek		= seq_lseek,
+	.release	= htab_release,
+};
+
+/**
+ * kvmppc_mmu_debugfs_init() - make the VM's htab file
+ * @kvm: the VM
+ */
+void kvmppc_mmu_debugfs_init(struct kvm *kvm)
+{
+	debugfs_create_file("htab", 0400, kvm->debugfs_dentry, kvm, &htab_fops);
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The HPT file: KVM_PPC_GET_HTAB_FD makes one, for reading or for writing.
+ */
+
+#include <linux/anon_inodes.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kvm_host.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+
+#include "book3s_hv_hpt.h"
+
+/**
+ * kvm_hpt_fd_buffer() - have a buffer for records
+ * @fd: the file, locked
+ * @size: bytes it must have room for
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size)
+{
+	if (size <= fd->buf_size)
+		return 0;
+	kvfree(fd->buf);
+	fd->buf_size = 0;
+	fd->buf = kvmalloc(size, GFP_KERNEL_ACCOUNT);
+	if (!fd->buf)
+		return -ENOMEM;
+	fd->buf_size = size;
+	return 0;
+}
+
+static void free_fd(struct kvm_hpt_fd *fd)
+{
+	kvfree(fd->buf);
+	mutex_destroy(&fd->lock);
+	kfree(fd);
+}
+
+static int release_reader(struct inode *inode, struct file *file)
+{
+	struct kvm_hpt_fd *fd = file->private_data;
+	struct kvm *kvm = fd->kvm;
+
+	kvm_hpt_reader_close(kvm, &fd->reader);
+	free_fd(fd);
+	kvm_put_kvm(kvm);
+	return 0;
+}
+
+static int release_writer(struct inode *inode, struct file *file)
+{
+	struct kvm_hpt_fd *fd = file->private_data;
+	struct kvm *kvm = fd->kvm;
+
+	free_fd(fd);
+	kvm_put_kvm(kvm);
+	return 0;
+}
+
+static const struct file_operations reader_fops = {
+	.owner		= THIS_MODULE,
+	.read_iter	= kvm_hpt_read_iter,
+	.splice_read	= copy_splice_read,
+	.release	= release_reader,
+};
+
+static const struct file_operations writer_fops = {
+	.owner		= THIS_MODULE,
+	.write_iter	= kvm_hpt_write_iter,
+	.splice_write	= iter_file_splice_write,
+	.release	= release_writer,
+};
+
+static struct file *make_file(struct kvm_hpt_fd *fd, bool write)
+{
+	struct file *file;
+
+	file = anon_inode_getfile("kvm-htab",
+				  write ? &writer_fops : &reader_fops, fd,
+				  write ? O_WRONLY : O_RDONLY);
+	if (!IS_ERR(file))
+		stream_open(file_inode(file), file);
+	return file;
+}
+
+/**
+ * kvm_vm_ioctl_get_htab_fd() - KVM_PPC_GET_HTAB_FD
+ * @kvm: the VM
+ * @args: what user space wants
+ *
+ * Context: may sleep, takes mmu_setup_lock.
+ * Return: a file descriptor; -EINVAL for an unknown flag or a start index
+ * that is not in the HPT, -ENOMEM, -EMFILE, -ENFILE, or -EINTR if killed.
+ */
+int kvm_vm_ioctl_get_htab_fd(struct kvm *kvm, struct kvm_get_htab_fd *args)
+{
+	bool write = args->flags & KVM_GET_HTAB_WRITE;
+	struct kvm_hpt_fd *fd;
+	struct file *file;
+	int desc, err;
+
+	if (args->flags & ~(KVM_GET_HTAB_BOLTED_ONLY | KVM_GET_HTAB_WRITE))
+		return -EINVAL;
+
+	fd = kzalloc(sizeof(*fd), GFP_KERNEL_ACCOUNT);
+	if (!fd)
+		return -ENOMEM;
+	fd->kvm = kvm;
+	mutex_init(&fd->lock);
+	fd->reader.bolted_only = args->flags & KVM_GET_HTAB_BOLTED_ONLY;
+
+	desc = get_unused_fd_flags(O_CLOEXEC);
+	if (desc < 0) {
+		err = desc;
+		goto free;
+	}
+	if (!write) {
+		err = kvm_hpt_reader_open(kvm, &fd->reader, args->start_index);
+		if (err)
+			goto put_desc;
+	}
+	file = make_file(fd, write);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto close;
+	}
+	kvm_get_kvm(kvm);
+	fd_install(desc, file);
+	return desc;
+
+close:
+	if (!write)
+		kvm_hpt_reader_close(kvm, &fd->reader);
+put_desc:
+	put_unused_fd(desc);
+free:
+	free_fd(fd);
+	return err;
+}

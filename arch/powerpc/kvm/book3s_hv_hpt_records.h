@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The stream of the HPT file: records of a struct kvm_get_htab_header in host
+ * byte order, n_valid HPTEs of two big-endian doublewords, and n_invalid
+ * HPTEs that follow them in the table but are not in the stream.
+ *
+ * Nothing here knows of KVM, takes a lock, allocates or sleeps.
+ */
+#ifndef __POWERPC_BOOK3S_HV_HPT_RECORDS_H__
+#define __POWERPC_BOOK3S_HV_HPT_RECORDS_H__
+
+#include <linux/kvm.h>
+#include <linux/types.h>
+
+/* Bytes of an HPTE in the stream */
+#define HPT_STREAM_HPTE		(2 * sizeof(__be64))
+
+/* A reader's buffer has room for a record with an HPTE */
+#define HPT_RECORD_MIN		(sizeof(struct kvm_get_htab_header) + \
+				 HPT_STREAM_HPTE)
+
+/* HPTEs of a kind in a record */
+#define HPT_RECORD_HPTES	U16_MAX
+
+/* Bytes of the longest record */
+#define HPT_RECORD_MAX		(sizeof(struct kvm_get_htab_header) + \
+				 HPT_RECORD_HPTES * HPT_STREAM_HPTE)
+
+/**
+ * struct hpt_encoder - a buffer that is being filled with records
+ * @buf: the buffer, aligned to 8 bytes
+ * @size: its size in bytes
+ * @used: bytes that hold whole records
+ * @hdr: header of the last record, NULL if there is none
+ * @next: index of the HPTE that would continue it
+ */
+struct hpt_encoder {
+	void *buf;
+	size_t size;
+	size_t used;
+	struct kvm_get_htab_header *hdr;
+	u64 next;
+};
+
+void hpt_encoder_init(struct hpt_encoder *enc, void *buf, size_t size);
+bool hpt_encode_valid(struct hpt_encoder *enc, u64 index, u64 v, u64 r);
+u64 hpt_encode_invalid(struct hpt_encoder *enc, u64 index, u64 count);
+
+/**
+ * struct hpt_record - a decoded record
+ * @index: index of the first HPTE
+ * @n_valid: number of HPTEs in @hpte
+ * @n_invalid: number of invalid HPTEs behind these
+ * @bytes: length in the stream
+ * @hpte: the HPTEs, in the buffer they were decoded from
+ */
+struct hpt_record {
+	u64 index;
+	unsigned int n_valid;
+	unsigned int n_invalid;
+	size_t bytes;
+	__be64 (*hpte)[2];
+};
+
+int hpt_decode(void *buf, size_t len, u64 nr_hptes, struct hpt_record *rec);
+size_t hpt_whole_records(const void *buf, size_t len);
+
+#endif /* __POWERPC_BOOK3S_HV_HPT_RECORDS_H__ */

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The HPT file: records from user space are checked, then put into the HPT.
+ *
+ * Records are copied in with only the file's own lock held, since that may
+ * sleep for as long as user space likes, and applied with mmu_setup_lock held
+ * and the vcpus locked out. A record is applied as a whole or not at all.
+ */
+
+#include <linux/kvm_host.h>
+#include <linux/preempt.h>
+#include <linux/sched/signal.h>
+#include <linux/srcu.h>
+#include <linux/uio.h>
+
+#include <asm/hvcall.h>
+#include <asm/kvm_ppc.h>
+
+#include "book3s_hv_hpt.h"
+#include "book3s_hv_hpt_records.h"
+
+/* HPTEs after which mmu_setup_lock is given up for a moment */
+#define APPLY_HPTES	65536
+
+/**
+ * struct lockout - vcpus are locked out while this lives
+ * @kvm: the VM
+ * @mmu_ready: what kvm->arch.mmu_ready is to be afterwards
+ */
+struct lockout {
+	struct kvm *kvm;
+	int mmu_ready;
+};
+
+/*
+ * Take mmu_setup_lock and lock the vcpus out.
+ *
+ * Return: 0; -EINVAL if the VM has no HPT, -EBUSY if a vcpu is running, or
+ * -EINTR if killed: the lock is not held then.
+ */
+static int lock_out_vcpus(struct lockout *lo, struct kvm *kvm)
+{
+	int err = -EINVAL;
+
+	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
+		return -EINTR;
+	if (!kvmppc_hpt_present(kvm))
+		goto fail;
+
+	lo->kvm = kvm;
+	lo->mmu_ready = kvm->arch.mmu_ready;
+	if (lo->mmu_ready) {
+		WRITE_ONCE(kvm->arch.mmu_ready, 0);
+		/*
+		 * Pairs with smp_mb() in kvmppc_vcpu_run_hv(): either the vcpu
+		 * sees mmu_ready clear, or it is seen running here.
+		 */
+		smp_mb();
+		if (atomic_read(&kvm->arch.vcpus_running)) {
+			WRITE_ONCE(kvm->arch.mmu_ready, 1);
+			err = -EBUSY;
+			goto fail;
+		}
+	}
+	return 0;
+
+fail:
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	return err;
+}
+
+static void let_vcpus_in(struct lockout *lo)
+{
+	/*
+	 * Pairs with smp_mb() in kvmppc_vcpu_run_hv(): a vcpu that sees the
+	 * MMU ready sees the HPTEs.
+	 */
+	smp_store_release(&lo->kvm->arch.mmu_ready, lo->mmu_ready);
+	mutex_unlock(&lo->kvm->arch.mmu_setup_lock);
+}
+
+/*
+ * Remove an HPTE if there is one. @old becomes what it was in the guest's
+ * view, both dwords 0 if there was none.
+ */
+static void remove_hpte(struct kvm *kvm, unsigned long index,
+			unsigned long old[2])
+{
+	__be64 *hptep = kvmppc_hpte(&kvm->arch.hpt, index);
+
+	old[0] = 0;
+	old[1] = 0;
+	if (!(be64_to_cpu(READ_ONCE(hptep[0])) &
+	      (HPTE_V_VALID | HPTE_V_ABSENT)))
+		return;
+	preempt_disable();
+	kvmppc_do_h_remove(kvm, 0, index, 0, old);
+	preempt_enable();
+}
+
+static long enter_hpte(struct kvm *kvm, unsigned long index, unsigned long v,
+		       unsigned long r)
+{
+	unsigned long entered;
+	long ret;
+
+	preempt_disable();
+	ret = kvmppc_do_h_enter(kvm, H_EXACT, index, v, r, kvm->mm->pgd, false,
+				&entered);
+	preempt_enable();
+	return ret;
+}
+
+/*
+ * Put the first @n HPTEs of a record back to what they were. That may not
+ * succeed for an HPTE if its page has been unmapped from, or become smaller
+ * in, the host's page table meanwhile; it stays invalid then.
+ */
+static void put_back(struct kvm *kvm, const struct hpt_record *rec,
+		     unsigned int n)
+{
+	unsigned long old[2];
+
+	while (n--) {
+		remove_hpte(kvm, rec->index + n, old);
+		if (rec->hpte[n][0])
+			enter_hpte(kvm, rec->index + n,
+				   be64_to_cpu(rec->hpte[n][0]),
+				   be64_to_cpu(rec->hpte[n][1]));
+	}
+}
+
+/*
+ * Enter the valid HPTEs of a record in the place of what is there. That in
+ * turn goes into the record, for put_back().
+ */
+static int enter_valid(struct kvm *kvm, const struct hpt_record *rec)
+{
+	unsigned long old[2];
+	unsigned int i;
+	long ret;
+
+	for (i = 0; i < rec->n_valid; i++) {
+		remove_hpte(kvm, rec->index + i, old);
+		ret = enter_hpte(kvm, rec->index + i,
+				 be64_to_cpu(rec->hpte[i][0]),
+				 be64_to_cpu(rec->hpte[i][1]));
+		rec->hpte[i][0] = cpu_to_be64(old[0]);
+		rec->hpte[i][1] = cpu_to_be64(old[1]);
+		if (ret != H_SUCCESS) {
+			put_back(kvm, rec, i + 1);
+			return -EIO;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
+{
+	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	unsigned long index = rec->index + rec->n_valid;
+	unsigned long end = index + rec->n_invalid;
+	unsigned long old[2];
+	unsigned long group;
+
+	while (index < end) {
+		group = index >> HPT_GROUP_SHIFT;
+		if (!kvmppc_hpt_group_used(info, group)) {
+			index = kvmppc_hpt_next_used(info, group) <<
+				HPT_GROUP_SHIFT;
+			continue;
+		}
+		do {
+			remove_hpte(kvm, index++, old);
+		} while (index < end && HPT_SLOT(index));
+		cond_resched();
+	}
+}
+
+/* Check the HPTEs of a record. @vrma is their page shift if one is VRMA's. */
+static int check_valid(const struct hpt_record *rec, int *vrma)
+{
+	unsigned int i;
+	int shift;
+	u64 v, r;
+
+	*vrma = 0;
+	for (i = 0; i < rec->n_valid; i++) {
+		v = be64_to_cpu(rec->hpte[i][0]);
+		r = be64_to_cpu(rec->hpte[i][1]);
+		shift = kvmppc_hpte_base_page_shift(v, r);
+		if (!(v & HPTE_V_VALID) || !shift)
+			return -EINVAL;
+		if (is_vrma_hpte(v))
+			*vrma = shift;
+	}
+	return 0;
+}
+
+/*
+ * An HPTE of the virtual real mode area was entered: the MMU is ready for
+ * real mode with pages of that size (Power ISA Book III, "Virtual Real Mode
+ * Addressing Mechanism").
+ */
+static void set_vrma(struct kvm *kvm, int shift)
+{
+	unsigned long senc = slb_pgsize_encoding(1ul << shift);
+
+	kvm->arch.vrma_slb_v = senc | SLB_VSID_B_1T |
+			       (VRMA_VSID << SLB_VSID_SHIFT_1T);
+	if (cpu_has_feature(CPU_FTR_ARCH_300))
+		kvmppc_setup_partition_table(kvm);
+	else
+		kvmppc_update_lpcr(kvm, senc << (LPCR_VRMASD_SH - 4),
+				   LPCR_VRMASD);
+}
+
+static int apply_record(struct lockout *lo, const struct hpt_record *rec)
+{
+	struct kvm *kvm = lo->kvm;
+	int vrma, err, idx;
+
+	err = check_valid(rec, &vrma);
+	if (err)
+		return err;
+
+	idx = srcu_read_lock(&kvm->srcu);
+	err = enter_valid(kvm, rec);
+	if (!err)
+		remove_invalid(kvm, rec);
+	srcu_read_unlock(&kvm->srcu, idx);
+	if (err)
+		return err;
+
+	if (vrma && !lo->mmu_ready) {
+		set_vrma(kvm, vrma);
+		lo->mmu_ready = 1;
+	}
+	return 0;
+}
+
+/*
+ * Apply whole records from the front of the buffer, as many as should be
+ * before others get a chance.
+ *
+ * Return: bytes applied; if none, -ENODATA if there is no whole record, or
+ * why the first one is refused.
+ */
+static ssize_t apply_some(struct kvm *kvm, void *buf, size_t len)
+{
+	unsigned long budget = APPLY_HPTES, hptes;
+	struct hpt_record rec;
+	struct lockout lo;
+	size_t done = 0;
+	int err;
+
+	err = lock_out_vcpus(&lo, kvm);
+	if (err)
+		return err;
+	do {
+		err = hpt_decode(buf + done, len - done,
+				 kvmppc_hpt_npte(&kvm->arch.hpt), &rec);
+		if (!err)
+			err = apply_record(&lo, &rec);
+		if (err)
+			break;
+		done += rec.bytes;
+		hptes = rec.n_valid + rec.n_invalid;
+		budget -= min(budget, hptes);
+	} while (budget && done < len);
+	let_vcpus_in(&lo);
+	return done ?: err;
+}
+
+/*
+ * Apply the whole records in a buffer. @applied becomes their length.
+ *
+ * Return: 0 if that is all of it, -ENODATA if an incomplete one is left, or
+ * why the next one is refused.
+ */
+static int apply_all(struct kvm *kvm, void *buf, size_t len, size_t *applied)
+{
+	ssize_t ret;
+
+	for (*applied = 0; *applied < len; *applied += ret) {
+		ret = apply_some(kvm, buf + *applied, len - *applied);
+		if (ret < 0)
+			return ret;
+		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return 0;
+}
+
+/**
+ * kvm_hpt_write_iter() - put HPTEs into the HPT
+ * @iocb: the write
+ * @from: records
+ *
+ * Context: may sleep, takes kvm_hpt_fd.lock.
+ * Return: bytes of the whole records that were applied. If that is none:
+ * -EINVAL if the first is incomplete, out of range, or has an HPTE that is
+ * not valid or of no known page size, or if the VM has no HPT; -EIO if an
+ * HPTE was refused as H_ENTER would refuse it, -EBUSY while a vcpu runs,
+ * -EFAULT, -ENOMEM, or -EINTR if killed.
+ */
+ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct kvm_hpt_fd *fd = iocb->ki_filp->private_data;
+	size_t total = 0, len = 0, want, got, applied;
+	int err;
+
+	if (!iov_iter_count(from))
+		return 0;
+	if (mutex_lock_killable(&fd->lock))
+		return -EINTR;
+	err = kvm_hpt_fd_buffer(fd, min_t(size_t, iov_iter_count(from),
+					  HPT_RECORD_MAX));
+	while (!err) {
+		want = min(fd->buf_size - len, iov_iter_count(from));
+		got = copy_from_iter(fd->buf + len, want, from);
+		len += got;
+		err = apply_all(fd->kvm, fd->buf, len, &applied);
+		total += applied;
+		if (err && err != -ENODATA)
+			break;
+		if (got < want) {
+			err = -EFAULT;
+			break;
+		}
+		if (!iov_iter_count(from)) {
+			err = err ? -EINVAL : 0;
+			break;
+		}
+		/* The record that is not complete goes to the front */
+		err = 0;
+		len -= applied;
+		memmove(fd->buf, fd->buf + applied, len);
+	}
+	mutex_unlock(&fd->lock);
+	return total ?: err;
+}
