@@ -48,6 +48,7 @@ check-all: tree
 	@scripts/check stock
 
 lint: tree
+	@scripts/deps python3-git python3-ply
 	@scripts/lint
 
 clean:
