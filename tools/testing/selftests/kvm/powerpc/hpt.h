@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Helpers for the tests of KVM_PPC_GET_HTAB_FD: a VM with a hashed page table
+ * (HPT), streams of records to write to it, and a replica of the HPT that is
+ * kept up to date from what is read.
+ *
+ * Unless said otherwise functions return 0 or a negative errno.  HPTEs are in
+ * the byte order of the CPU here; they are big-endian in a stream only.
+ */
+#ifndef SELFTEST_KVM_POWERPC_HPT_H
+#define SELFTEST_KVM_POWERPC_HPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <linux/kvm.h>
+
+/* First doubleword of an HPTE, in the layout from before ISA v3.0 */
+#define HPTE_V_1TB		0x4000000000000000UL
+#define HPTE_V_BOLTED		0x10UL
+#define HPTE_V_LARGE		0x04UL
+#define HPTE_V_SECONDARY	0x02UL
+#define HPTE_V_VALID		0x01UL
+/* Bits that KVM keeps to itself */
+#define HPTE_V_SOFT		0x60UL
+
+/* Second doubleword */
+#define HPTE_R_PP0		0x8000000000000000UL
+#define HPTE_R_RPN		0x0ffffffffffff000UL
+#define HPTE_R_KEY_HI		0x3000000000000000UL
+#define HPTE_R_KEY_LO		0xe00UL
+#define HPTE_R_R		0x100UL
+#define HPTE_R_C		0x080UL
+#define HPTE_R_RC		(HPTE_R_R | HPTE_R_C)
+#define HPTE_R_M		0x010UL
+#define HPTE_R_N		0x004UL
+#define HPTE_R_PP		0x003UL
+#define HPTE_R_SOFT		0x4000000000000000UL
+
+/* Page sizes, as a base and actual page size of 64K is encoded in dword 1 */
+#define HPTE_R_LP_64K		0x1000UL
+
+#define HPTE_BYTES		16UL
+#define REC_BYTES		sizeof(struct kvm_get_htab_header)
+#define MIN_READ		(REC_BYTES + HPTE_BYTES)
+
+/* The smallest HPT that KVM makes */
+#define MIN_ORDER		18
+#define NPTE(order)		(1UL << ((order) - 4))
+
+#define PAGE_64K		0x10000UL
+#define PAGE_16M		0x1000000UL
+
+/* Guest real addresses without memory: HPTEs for them are emulated MMIO */
+#define GPA_MMIO		(1UL << 40)
+
+struct hpte {
+	unsigned long v;
+	unsigned long r;
+};
+
+struct vm {
+	int kvm;
+	int fd;
+	int wfd;		/* opened by the first write */
+	int kmsg;		/* stands where the log ended at vm_init() */
+	bool p9;		/* POWER9 or later: radix and back is possible */
+	char *mem;		/* guest real address 0, 16M aligned */
+	size_t mem_size;
+};
+
+/* order == 0: no HPT; mem_size == 0: no guest memory */
+int vm_init(struct vm *vm, unsigned int order, size_t mem_size);
+void vm_free(struct vm *vm);
+int vm_memslot(struct vm *vm, unsigned int slot, unsigned long gpa,
+	       void *host, size_t size, unsigned int flags);
+int vm_alloc_hpt(struct vm *vm, unsigned int order);
+int vm_set_radix(struct vm *vm, bool radix);
+int vm_resize_prepare(struct vm *vm, unsigned int order);
+int vm_resize_commit(struct vm *vm, unsigned int order);
+int vm_resize(struct vm *vm, unsigned int order);
+/* A new file descriptor, or a negative errno */
+int vm_htab_fd(struct vm *vm, unsigned long flags, unsigned long start_index);
+/* How many lines the kernel logged since vm_init(); they are shown */
+int vm_kernel_log(struct vm *vm);
+
+/*
+ * One record to one write(), which all kernels with this ABI take.  The HPTEs
+ * are those of hpte_at().
+ */
+int vm_write_run(struct vm *vm, unsigned long index, unsigned int n_valid,
+		 unsigned int n_invalid);
+int vm_write_hpte(struct vm *vm, unsigned long index, struct hpte e);
+int vm_invalidate(struct vm *vm, unsigned long index, unsigned int n);
+/* An HPTE of the VRMA for a 64K page of guest memory; makes the MMU ready */
+int vm_write_vrma(struct vm *vm, unsigned long page, unsigned long rc);
+unsigned long vrma_index(unsigned long npte, unsigned long page);
+struct hpte vrma_hpte(unsigned long page, unsigned long rc);
+
+/* A valid HPTE that depends on @index: MMIO, 4K or 64K, every third bolted */
+struct hpte hpte_at(unsigned long index);
+
+/* A stream that is to be written */
+struct stream {
+	unsigned char *buf;
+	size_t len;
+	size_t size;
+};
+
+int stream_init(struct stream *s, size_t size);
+void stream_free(struct stream *s);
+void stream_header(struct stream *s, unsigned int index,
+		   unsigned int n_valid, unsigned int n_invalid);
+void stream_hpte(struct stream *s, struct hpte e);
+/* A whole record with the HPTEs of hpte_at() */
+void stream_run(struct stream *s, unsigned int index, unsigned int n_valid,
+		unsigned int n_invalid);
+/* write(), and the negative errno if it fails */
+ssize_t stream_write(int fd, const void *buf, size_t len);
+
+/*
+ * @len bytes that end where memory that can't be accessed (or with PROT_READ:
+ * can't be written) begins.  edge_at() gives the address that has exactly @n
+ * good bytes behind it.
+ */
+struct edge {
+	unsigned char *map;
+	size_t good;
+	size_t bad;
+};
+
+int edge_init(struct edge *e, size_t good, size_t bad, int prot);
+void edge_free(struct edge *e);
+unsigned char *edge_at(struct edge *e, size_t n);
+
+/* A replica of the HPT, as the receiving side of a migration has it */
+struct table {
+	unsigned long npte;
+	struct hpte *hpte;		/* v == 0: invalid */
+	unsigned int *seen;		/* how often reported */
+	unsigned long soft_bits;	/* HPTEs with bits that are KVM's own */
+	unsigned long n_valid;		/* reported so */
+	unsigned long n_invalid;
+	unsigned long first_index;	/* of the latest buffer */
+};
+
+int table_init(struct table *t, unsigned long npte);
+void table_free(struct table *t);
+/* Forget what was seen, but keep the HPTEs */
+void table_unsee(struct table *t);
+void table_set(struct table *t, unsigned long index, struct hpte e);
+void table_set_run(struct table *t, unsigned long index, unsigned int n);
+/* How many HPTEs were reported: of a range, and exactly once of the table */
+unsigned long table_seen(struct table *t, unsigned long from, unsigned long to);
+unsigned long table_seen_once(struct table *t);
+
+/*
+ * Take over @len bytes that were read: the number of HPTEs told about, or
+ * -EBADMSG if they are not whole, well-formed records.
+ */
+long table_apply(struct table *t, const void *buf, size_t len);
+/* One read() of @size bytes, applied: what read() returned */
+ssize_t table_read(struct table *t, int fd, size_t size);
+/*
+ * read() with a buffer of @size until it says 0: the number of HPTEs told
+ * about.  -ELOOP if the end does not come.
+ */
+long table_drain(struct table *t, int fd, size_t size);
+/* Fill @t from a new reader */
+long table_dump(struct table *t, struct vm *vm, unsigned long flags);
+/* The number of HPTEs that differ, the first ones are shown */
+unsigned long table_diff(struct table *want, struct table *got);
+
+#endif

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ioctl KVM_PPC_GET_HTAB_FD, the file descriptor that it gives, and the
+ * format of what is read from it.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
+#include "kselftest_harness.h"
+#include "hpt.h"
+
+FIXTURE(fd)
+{
+	struct vm vm;
+};
+
+FIXTURE_SETUP(fd)
+{
+	ASSERT_EQ(0, vm_init(&self->vm, MIN_ORDER, 0));
+}
+
+FIXTURE_TEARDOWN(fd)
+{
+	EXPECT_EQ(0, vm_kernel_log(&self->vm));
+	vm_free(&self->vm);
+}
+
+/* Numbers that binaries and streams out there depend on */
+TEST_F(fd, numbers)
+{
+	EXPECT_EQ(0x8020aeaaUL, (unsigned long)KVM_PPC_GET_HTAB_FD);
+	EXPECT_EQ(84, KVM_CAP_PPC_HTAB_FD);
+	EXPECT_EQ(1UL, (unsigned long)KVM_GET_HTAB_BOLTED_ONLY);
+	EXPECT_EQ(2UL, (unsigned long)KVM_GET_HTAB_WRITE);
+	EXPECT_EQ(32UL, sizeof(struct kvm_get_htab_fd));
+	EXPECT_EQ(8UL, offsetof(struct kvm_get_htab_fd, start_index));
+	EXPECT_EQ(8UL, sizeof(struct kvm_get_htab_header));
+	EXPECT_EQ(4UL, offsetof(struct kvm_get_htab_header, n_valid));
+	EXPECT_EQ(6UL, offsetof(struct kvm_get_htab_header, n_invalid));
+}
+
+/* The capability is there exactly where the ioctl works */
+TEST_F(fd, capability)
+{
+	EXPECT_LT(0, ioctl(self->vm.kvm, KVM_CHECK_EXTENSION,
+			   KVM_CAP_PPC_HTAB_FD));
+	EXPECT_LT(0, ioctl(self->vm.fd, KVM_CHECK_EXTENSION,
+			   KVM_CAP_PPC_HTAB_FD));
+	EXPECT_LE(0, vm_htab_fd(&self->vm, 0, 0));
+}
+
+/* Flags that do not exist: EINVAL */
+TEST_F(fd, unknown_flags)
+{
+	unsigned long known;
+	int bit;
+
+	for (known = 0; known < 4; known++)
+		for (bit = 2; bit < 64; bit++)
+			EXPECT_EQ(-EINVAL,
+				  vm_htab_fd(&self->vm, known | 1UL << bit, 0));
+	for (known = 0; known < 4; known++)
+		EXPECT_LE(0, vm_htab_fd(&self->vm, known, 0));
+}
+
+/* An argument that can't be read: EFAULT */
+TEST_F(fd, argument_unreadable)
+{
+	struct edge e;
+	size_t n;
+
+	ASSERT_EQ(0, edge_init(&e, 4096, 4096, PROT_NONE));
+	for (n = 0; n < sizeof(struct kvm_get_htab_fd); n++) {
+		EXPECT_EQ(-1, ioctl(self->vm.fd, KVM_PPC_GET_HTAB_FD,
+				    edge_at(&e, n)));
+		EXPECT_EQ(EFAULT, errno);
+	}
+	EXPECT_LE(0, ioctl(self->vm.fd, KVM_PPC_GET_HTAB_FD, edge_at(&e, n)));
+	edge_free(&e);
+}
+
+/* A start_index of a reader at or past the end of the HPT: EINVAL */
+TEST_F(fd, start_index_past_the_end)
+{
+	unsigned long npte = NPTE(MIN_ORDER);
+
+	EXPECT_LE(0, vm_htab_fd(&self->vm, 0, npte - 1));
+	EXPECT_EQ(-EINVAL, vm_htab_fd(&self->vm, 0, npte));
+	EXPECT_EQ(-EINVAL, vm_htab_fd(&self->vm, 0, npte + 1));
+	EXPECT_EQ(-EINVAL, vm_htab_fd(&self->vm, 0, npte | 1UL << 32));
+	EXPECT_EQ(-EINVAL, vm_htab_fd(&self->vm, 0, 1UL << 60));
+	EXPECT_EQ(-EINVAL, vm_htab_fd(&self->vm, 0, ~0UL));
+	EXPECT_EQ(-EINVAL, vm_htab_fd(&self->vm, KVM_GET_HTAB_BOLTED_ONLY,
+				      npte));
+}
+
+/* The descriptor is closed on exec */
+TEST_F(fd, close_on_exec)
+{
+	unsigned long flags;
+	int fd;
+
+	for (flags = 0; flags < 4; flags++) {
+		fd = vm_htab_fd(&self->vm, flags, 0);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
+	}
+}
+
+/* It is for reading or for writing, not for both */
+TEST_F(fd, one_direction)
+{
+	unsigned char buf[64] = { 0 };
+	unsigned long bolted;
+	int rd, wr;
+
+	for (bolted = 0; bolted <= KVM_GET_HTAB_BOLTED_ONLY; bolted++) {
+		rd = vm_htab_fd(&self->vm, bolted, 0);
+		wr = vm_htab_fd(&self->vm, bolted | KVM_GET_HTAB_WRITE, 0);
+		ASSERT_LE(0, rd);
+		ASSERT_LE(0, wr);
+		EXPECT_EQ(O_RDONLY, fcntl(rd, F_GETFL) & O_ACCMODE);
+		EXPECT_EQ(O_WRONLY, fcntl(wr, F_GETFL) & O_ACCMODE);
+		EXPECT_EQ(-EBADF, stream_write(rd, buf, REC_BYTES));
+		EXPECT_EQ(-1, read(wr, buf, sizeof(buf)));
+		EXPECT_EQ(EBADF, errno);
+	}
+}
+
+/* It holds the VM alive when all other descriptors are gone */
+TEST_F(fd, holds_the_vm)
+{
+	struct table want, got;
+	struct stream s;
+	int rd, wr;
+
+	ASSERT_EQ(0, table_init(&want, NPTE(MIN_ORDER)));
+	ASSERT_EQ(0, table_init(&got, NPTE(MIN_ORDER)));
+	ASSERT_EQ(0, stream_init(&s, 4096));
+	stream_run(&s, 40, 7, 1);
+	table_set_run(&want, 40, 7);
+
+	rd = vm_htab_fd(&self->vm, 0, 0);
+	wr = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+	ASSERT_LE(0, rd);
+	ASSERT_LE(0, wr);
+	close(self->vm.fd);
+	close(self->vm.kvm);
+	self->vm.fd = -1;
+	self->vm.kvm = -1;
+
+	EXPECT_EQ((ssize_t)s.len, stream_write(wr, s.buf, s.len));
+	EXPECT_EQ((long)want.npte, table_drain(&got, rd, 4096));
+	EXPECT_EQ(0, table_diff(&want, &got));
+	close(wr);
+	EXPECT_EQ(0, table_read(&got, rd, 4096));
+	close(rd);
+}
+
+/* When no descriptor can be had nothing stays behind */
+TEST_F(fd, out_of_descriptors)
+{
+	struct rlimit old, none;
+	int fd;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &old));
+	none = old;
+	fd = dup(0);
+	ASSERT_LE(0, fd);
+	none.rlim_cur = fd;
+	close(fd);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+	EXPECT_EQ(-EMFILE, vm_htab_fd(&self->vm, 0, 0));
+	EXPECT_EQ(-EMFILE, vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0));
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &old));
+	EXPECT_LE(0, vm_htab_fd(&self->vm, 0, 0));
+}
+
+/*
+ * The guest has memory: page 0 is there, page 1 never was.  So there are HPTEs
+ * that are present, absent, and emulated MMIO.
+ */
+FIXTURE(stream)
+{
+	struct vm vm;
+	struct table want;
+	struct table got;
+};
+
+FIXTURE_SETUP(stream)
+{
+	struct hpte present = hpte_at(3000), absent = hpte_at(3001);
+
+	ASSERT_EQ(0, vm_init(&self->vm, MIN_ORDER, PAGE_16M));
+	self->vm.mem[0] = 1;
+
+	ASSERT_EQ(0, table_init(&self->want, NPTE(MIN_ORDER)));
+	ASSERT_EQ(0, table_init(&self->got, NPTE(MIN_ORDER)));
+	present.r &= ~HPTE_R_RPN;
+	absent.r = (absent.r & ~HPTE_R_RPN) | HPTE_R_LP_64K | PAGE_64K;
+	table_set(&self->want, 3000, present);
+	table_set(&self->want, 3001, absent);
+	table_set(&self->want, 3002, hpte_at(3002));
+
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, 3000, present));
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, 3001, absent));
+	ASSERT_EQ(0, vm_write_run(&self->vm, 3002, 1, 0));
+}
+
+FIXTURE_TEARDOWN(stream)
+{
+	EXPECT_EQ(0, vm_kernel_log(&self->vm));
+	vm_free(&self->vm);
+}
+
+/* Header in host byte order, HPTEs big-endian, invalid ones counted only */
+TEST_F(stream, layout)
+{
+	struct {
+		__u32 index;
+		__u16 n_valid;
+		__u16 n_invalid;
+		__u64 hpte[3][2];
+	} rec;
+	unsigned char buf[sizeof(rec) + 1];
+	int i, fd;
+
+	fd = vm_htab_fd(&self->vm, 0, 3000);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(56UL, sizeof(rec));
+	/* A byte more than needed, as not all kernels take an exact fit */
+	ASSERT_EQ((ssize_t)sizeof(rec), read(fd, buf, sizeof(buf)));
+	memcpy(&rec, buf, sizeof(rec));
+	EXPECT_EQ(3000, rec.index);
+	EXPECT_EQ(3, rec.n_valid);
+	EXPECT_EQ(NPTE(MIN_ORDER) - 3003, rec.n_invalid);
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(self->want.hpte[3000 + i].v,
+			  be64toh(rec.hpte[i][0]) & ~HPTE_V_SOFT);
+		EXPECT_EQ(self->want.hpte[3000 + i].r, be64toh(rec.hpte[i][1]));
+	}
+}
+
+/*
+ * V is set for present and for absent HPTEs alike, and dword 1 is the guest's,
+ * whatever the host has made of it
+ */
+TEST_F(stream, guest_view)
+{
+	ASSERT_LT(0, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+}
+
+/* Bits that KVM keeps in an HPTE for itself do not get out */
+TEST_F(stream, software_bits_are_clear)
+{
+	int fd = vm_htab_fd(&self->vm, 0, 0);
+
+	ASSERT_LE(0, fd);
+	ASSERT_LT(0, table_drain(&self->got, fd, 4096));
+	EXPECT_EQ(0, self->got.soft_bits);
+
+	/* The mark of a change is such a bit */
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, 3000, self->want.hpte[3000]));
+	ASSERT_EQ(0, vm_write_run(&self->vm, 3002, 1, 0));
+	ASSERT_LT(0, table_drain(&self->got, fd, 4096));
+	EXPECT_EQ(0, self->got.soft_bits);
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+}
+
+/* The mark of a change isn't taken from what is written either */
+TEST_F(stream, software_bits_are_not_taken)
+{
+	struct hpte e = hpte_at(3002);
+
+	e.v |= HPTE_V_SOFT;
+	e.r |= HPTE_R_SOFT;
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, 3002, e));
+	ASSERT_LT(0, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, self->got.soft_bits);
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+}
+
+/* A count has 16 bits, so a long run takes several records */
+TEST_F(stream, runs_over_65535)
+{
+	unsigned long npte = NPTE(22), half = npte / 2;
+	struct table want, got;
+
+	ASSERT_EQ(0, table_init(&want, npte));
+	ASSERT_EQ(0, table_init(&got, npte));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, 22));
+	ASSERT_EQ(0, vm_write_run(&self->vm, half, 35000, 0));
+	ASSERT_EQ(0, vm_write_run(&self->vm, half + 35000, 35000, 0));
+	table_set_run(&want, half, 70000);
+
+	EXPECT_EQ((long)npte, table_dump(&got, &self->vm, 0));
+	EXPECT_EQ(npte, table_seen(&got, 0, npte));
+	EXPECT_EQ(0, table_diff(&want, &got));
+}
+
+TEST_HARNESS_MAIN
