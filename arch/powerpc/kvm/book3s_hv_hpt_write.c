@@ -178,8 +178,42 @@ static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
 	}
 }
 
+/*
+ * Would H_ENTER refuse an HPTE? This is the better part of it: what the host
+ * maps may change until the HPTE is entered, and cache attributes are left to
+ * H_ENTER.
+ */
+static bool hpte_refused(struct kvm *kvm, u64 v, u64 r)
+{
+	unsigned long size = kvmppc_actual_pgsz(v, r);
+	struct kvm_memory_slot *slot;
+	unsigned int shift;
+	bool too_large;
+	pte_t *ptep;
+	gfn_t gfn;
+
+	/* Segment sizes 0b1x are reserved */
+	if (v >> (HPTE_V_SSIZE_SHIFT + 1))
+		return true;
+	if (size <= PAGE_SIZE)
+		return false;
+	gfn = hpte_rpn(r, size);
+	slot = gfn_to_memslot(kvm, gfn);
+	if (!slot || (slot->flags & KVM_MEMSLOT_INVALID))
+		return false;
+	if (!slot_is_aligned(slot, size))
+		return true;
+
+	spin_lock(&kvm->mmu_lock);
+	ptep = find_kvm_host_pte(kvm, kvm->mmu_invalidate_seq,
+				 gfn_to_hva_memslot(slot, gfn), &shift);
+	too_large = ptep && BIT(shift ?: PAGE_SHIFT) < size;
+	spin_unlock(&kvm->mmu_lock);
+	return too_large;
+}
+
 /* Check the HPTEs of a record. @vrma is their page shift if one is VRMA's. */
-static int check_valid(const struct hpt_record *rec, int *vrma)
+static int check_valid(struct kvm *kvm, const struct hpt_record *rec, int *vrma)
 {
 	unsigned int i;
 	int shift;
@@ -192,6 +226,8 @@ static int check_valid(const struct hpt_record *rec, int *vrma)
 		shift = kvmppc_hpte_base_page_shift(v, r);
 		if (!(v & HPTE_V_VALID) || !shift)
 			return -EINVAL;
+		if (hpte_refused(kvm, v, r))
+			return -EIO;
 		if (is_vrma_hpte(v))
 			*vrma = shift;
 	}
@@ -221,12 +257,10 @@ static int apply_record(struct lockout *lo, const struct hpt_record *rec)
 	struct kvm *kvm = lo->kvm;
 	int vrma, err, idx;
 
-	err = check_valid(rec, &vrma);
-	if (err)
-		return err;
-
 	idx = srcu_read_lock(&kvm->srcu);
-	err = enter_valid(kvm, rec);
+	err = check_valid(kvm, rec, &vrma);
+	if (!err)
+		err = enter_valid(kvm, rec);
 	if (!err)
 		remove_invalid(kvm, rec);
 	srcu_read_unlock(&kvm->srcu, idx);
@@ -242,35 +276,35 @@ static int apply_record(struct lockout *lo, const struct hpt_record *rec)
 
 /*
  * Apply whole records from the front of the buffer, as many as should be
- * before others get a chance.
+ * before others get a chance. Their length is added to @applied.
  *
- * Return: bytes applied; if none, -ENODATA if there is no whole record, or
- * why the first one is refused.
+ * Return: 0, -ENODATA if the next record is incomplete, or why it is refused.
  */
-static ssize_t apply_some(struct kvm *kvm, void *buf, size_t len)
+static int apply_some(struct kvm *kvm, void *buf, size_t len, size_t *applied)
 {
 	unsigned long budget = APPLY_HPTES, hptes;
 	struct hpt_record rec;
 	struct lockout lo;
-	size_t done = 0;
 	int err;
 
 	err = lock_out_vcpus(&lo, kvm);
 	if (err)
 		return err;
 	do {
-		err = hpt_decode(buf + done, len - done,
-				 kvmppc_hpt_npte(&kvm->arch.hpt), &rec);
+		err = hpt_decode(buf, len, kvmppc_hpt_npte(&kvm->arch.hpt),
+				 &rec);
 		if (!err)
 			err = apply_record(&lo, &rec);
 		if (err)
 			break;
-		done += rec.bytes;
+		*applied += rec.bytes;
+		buf += rec.bytes;
+		len -= rec.bytes;
 		hptes = rec.n_valid + rec.n_invalid;
 		budget -= min(budget, hptes);
-	} while (budget && done < len);
+	} while (budget && len);
 	let_vcpus_in(&lo);
-	return done ?: err;
+	return err;
 }
 
 /*
@@ -281,17 +315,16 @@ static ssize_t apply_some(struct kvm *kvm, void *buf, size_t len)
  */
 static int apply_all(struct kvm *kvm, void *buf, size_t len, size_t *applied)
 {
-	ssize_t ret;
+	int err = 0;
 
-	for (*applied = 0; *applied < len; *applied += ret) {
-		ret = apply_some(kvm, buf + *applied, len - *applied);
-		if (ret < 0)
-			return ret;
+	*applied = 0;
+	while (!err && *applied < len) {
+		err = apply_some(kvm, buf + *applied, len - *applied, applied);
 		cond_resched();
-		if (fatal_signal_pending(current))
-			return -EINTR;
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
 	}
-	return 0;
+	return err;
 }
 
 /**
