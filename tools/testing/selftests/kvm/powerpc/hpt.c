@@ -182,8 +182,9 @@ int vm_kernel_log(struct vm *vm)
 			return lines;
 		line[n] = 0;
 		text = strchr(line, ';');
-		fprintf(stderr, "# kernel log: %s", text ? text + 1 : line);
-		lines++;
+		if (lines++ < 3)
+			fprintf(stderr, "# kernel log: %s",
+				text ? text + 1 : line);
 	}
 }
 
@@ -235,8 +236,8 @@ int vm_invalidate(struct vm *vm, unsigned long index, unsigned int n)
 struct hpte vrma_hpte(unsigned long page, unsigned long rc)
 {
 	struct hpte e = {
-		.v = HPTE_V_1TB | VRMA_VSID << 24 | HPTE_V_BOLTED |
-		     HPTE_V_LARGE | HPTE_V_VALID,
+		.v = HPTE_V_1TB | VRMA_VSID << 24 | (page & ~0x7fUL) |
+		     HPTE_V_BOLTED | HPTE_V_LARGE | HPTE_V_VALID,
 		.r = page * PAGE_64K | HPTE_R_LP_64K | HPTE_R_M | rc,
 	};
 

@@ -47,7 +47,7 @@
 
 /* The smallest HPT that KVM makes */
 #define MIN_ORDER		18
-#define NPTE(order)		(1UL << ((order) - 4))
+#define NPTE(order)		(0x4000UL << ((order) - MIN_ORDER))
 
 #define PAGE_64K		0x10000UL
 #define PAGE_16M		0x1000000UL
@@ -82,7 +82,7 @@ int vm_resize_commit(struct vm *vm, unsigned int order);
 int vm_resize(struct vm *vm, unsigned int order);
 /* A new file descriptor, or a negative errno */
 int vm_htab_fd(struct vm *vm, unsigned long flags, unsigned long start_index);
-/* How many lines the kernel logged since vm_init(); they are shown */
+/* How many lines the kernel logged since vm_init(); the first are shown */
 int vm_kernel_log(struct vm *vm);
 
 /*

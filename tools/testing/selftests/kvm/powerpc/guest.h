@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A guest with one vcpu that does one thing at a time: a hypercall, a load, a
+ * store, or nothing for as long as it is left alone.  It runs little-endian
+ * and in real mode, so through the VRMA; loads and stores can be made with
+ * address translation for data, through an SLB entry and an HPTE.
+ */
+#ifndef SELFTEST_KVM_POWERPC_GUEST_H
+#define SELFTEST_KVM_POWERPC_GUEST_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "hpt.h"
+
+/* Hypercalls, their flags and their results, from PAPR */
+#define H_REMOVE		0x04
+#define H_ENTER			0x08
+#define H_READ			0x0c
+#define H_CLEAR_MOD		0x10
+#define H_CLEAR_REF		0x14
+#define H_PROTECT		0x18
+#define H_BULK_REMOVE		0x124
+
+#define H_EXACT			0x0000008000000000UL
+#define H_BULK_REQUEST		0x4000000000000000UL
+#define H_BULK_DONE		0x8000000000000000UL
+#define H_BULK_END		0xc000000000000000UL
+
+#define H_SUCCESS		0
+#define H_PTEG_FULL		(-6)
+#define H_NOT_FOUND		(-7)
+
+/* Effective addresses that a guest can use with translation on */
+#define GUEST_EA		0x100000000000UL
+
+struct guest {
+	struct vm *vm;
+	struct kvm_run *run;
+	int fd;
+	unsigned long ret[9];		/* what a hypercall gave besides r3 */
+	pthread_t spinner;
+	bool spinning;
+	int spin_result;
+};
+
+/*
+ * @own_vrma: enter an HPTE for guest page 0, where the code is, as a VMM does
+ * that restores a guest.  Otherwise KVM maps all of slot 0 at the first entry.
+ */
+int guest_init(struct guest *g, struct vm *vm, bool own_vrma);
+void guest_free(struct guest *g);
+
+/* PAPR's result, or -1000 - errno if the vcpu did not get that far */
+long guest_hcall(struct guest *g, unsigned long number,
+		 const unsigned long *args, unsigned int n_args);
+long guest_enter(struct guest *g, unsigned long index, struct hpte e);
+long guest_remove(struct guest *g, unsigned long index);
+long guest_protect(struct guest *g, unsigned long index, unsigned long pp);
+long guest_clear_ref(struct guest *g, unsigned long index);
+long guest_clear_mod(struct guest *g, unsigned long index);
+
+/* Access guest memory, with or without translation of the address */
+int guest_load(struct guest *g, unsigned long addr, bool translate);
+int guest_store(struct guest *g, unsigned long addr, bool translate);
+/* The 64K page at GUEST_EA + @page * 64K: its HPTE, and where it belongs */
+struct hpte guest_hpte(unsigned long page, unsigned long gpa,
+		       unsigned long rc);
+unsigned long guest_index(unsigned long npte, unsigned long page);
+
+/* Runs until it is stopped; at the return of guest_spin() it is running */
+int guest_spin(struct guest *g);
+int guest_spin_stop(struct guest *g);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a guest of the tests runs, copied to its real address GUEST_CODE.  Each
+ * piece takes its arguments from r14 and up, leaves its results there, and
+ * ends in a hypercall that KVM does not know and hands to user space.  KVM
+ * writes r3 to r12 when it comes back from that, so those carry nothing.
+ */
+#include "guest_code.h"
+
+	.section .rodata
+	.balign	16
+
+	.globl	guest_code, guest_code_end
+	.globl	guest_code_hcall, guest_code_load
+	.globl	guest_code_store, guest_code_spin
+
+guest_code:
+
+	/* r14: number, r15 to r23: arguments; result in r14, rest in r15... */
+guest_code_hcall:
+	mr	3, 14
+	mr	4, 15
+	mr	5, 16
+	mr	6, 17
+	mr	7, 18
+	mr	8, 19
+	mr	9, 20
+	mr	10, 21
+	mr	11, 22
+	mr	12, 23
+	sc	1
+	mr	14, 3
+	mr	15, 4
+	mr	16, 5
+	mr	17, 6
+	mr	18, 7
+	mr	19, 8
+	mr	20, 9
+	mr	21, 10
+	mr	22, 11
+	mr	23, 12
+	b	leave
+
+	/* r15: effective address; the doubleword there in r14 */
+guest_code_load:
+	ld	14, 0(15)
+	b	leave
+
+	/* r14: doubleword, r15: effective address */
+guest_code_store:
+	std	14, 0(15)
+	b	leave
+
+	/* r14 to real address r15, and on until a signal comes */
+guest_code_spin:
+	std	14, 0(15)
+1:	b	1b
+
+leave:
+	li	3, GUEST_LEAVE
+	sc	1
+	b	leave
+
+guest_code_end:
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The HPT of a guest that runs: each hypercall that changes an HPTE, the R and
+ * C bits that hardware sets, what the host does to guest memory, and what a
+ * writer may do with a vcpu around.
+ */
+#include <errno.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "guest.h"
+
+#define ORDER	MIN_ORDER
+#define N	NPTE(ORDER)
+
+#define MEM	PAGE_16M
+
+/* The page that the guest maps at GUEST_EA */
+#define PAGE	3UL
+#define GPA	(PAGE * PAGE_64K)
+
+/*
+ * A guest with nothing but its VRMA HPTE for page 0, and a reader that has
+ * seen all of that.  @want is what the HPT is to be, @got what was read.
+ */
+FIXTURE(vcpu)
+{
+	struct vm vm;
+	struct guest guest;
+	struct table want;
+	struct table got;
+	unsigned long index;	/* of the HPTE that maps GUEST_EA */
+	int fd;
+};
+
+FIXTURE_SETUP(vcpu)
+{
+	ASSERT_EQ(0, vm_init(&self->vm, ORDER, MEM));
+	ASSERT_EQ(0, guest_init(&self->guest, &self->vm, true));
+	ASSERT_EQ(0, table_init(&self->want, N));
+	ASSERT_EQ(0, table_init(&self->got, N));
+	table_set(&self->want, vrma_index(N, 0), vrma_hpte(0, HPTE_R_RC));
+	self->index = guest_index(N, PAGE);
+	self->vm.mem[GPA] = 1;
+
+	self->fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ((long)N, table_drain(&self->got, self->fd, 4096));
+	ASSERT_EQ(0, table_diff(&self->want, &self->got));
+	table_unsee(&self->got);
+}
+
+FIXTURE_TEARDOWN(vcpu)
+{
+	guest_free(&self->guest);
+	EXPECT_EQ(0, vm_kernel_log(&self->vm));
+	vm_free(&self->vm);
+}
+
+/* What the guest reads and writes at GUEST_EA */
+static struct hpte page_hpte(unsigned long rc)
+{
+	return guest_hpte(PAGE, GPA, rc);
+}
+
+static int page_load(struct guest *g)
+{
+	return guest_load(g, GUEST_EA + GPA, true);
+}
+
+static int page_store(struct guest *g)
+{
+	return guest_store(g, GUEST_EA + GPA, true);
+}
+
+/* Reads to 0: exactly @n HPTEs are told about, and the replica is right */
+#define EXPECT_TOLD(n) do { \
+	table_unsee(&self->got); \
+	EXPECT_EQ((long)(n), table_drain(&self->got, self->fd, 4096)); \
+	EXPECT_EQ(0, table_diff(&self->want, &self->got)); \
+} while (0)
+
+/* H_ENTER: reported */
+TEST_F(vcpu, entered)
+{
+	struct hpte mmio = hpte_at(5000);
+
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(HPTE_R_RC)));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+	EXPECT_EQ(1, self->got.seen[self->index]);
+
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 5000, mmio));
+	table_set(&self->want, 5000, mmio);
+	EXPECT_TOLD(1);
+	EXPECT_EQ(1, self->got.seen[5000]);
+
+	/* One that fails is no change */
+	ASSERT_EQ(H_PTEG_FULL, guest_enter(&self->guest, 5000, hpte_at(1)));
+	EXPECT_TOLD(0);
+}
+
+/* H_REMOVE: reported, and so is what comes instead */
+TEST_F(vcpu, removed)
+{
+	struct hpte gone = { 0 };
+
+	ASSERT_EQ(0, vm_write_run(&self->vm, 5000, 3, 0));
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, self->index,
+				   page_hpte(HPTE_R_RC)));
+	table_set_run(&self->want, 5000, 3);
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(4);
+
+	ASSERT_EQ(H_SUCCESS, guest_remove(&self->guest, 5001));
+	ASSERT_EQ(H_SUCCESS, guest_remove(&self->guest, self->index));
+	ASSERT_EQ(H_NOT_FOUND, guest_remove(&self->guest, 6000));
+	table_set(&self->want, 5001, gone);
+	table_set(&self->want, self->index, gone);
+	EXPECT_TOLD(2);
+
+	ASSERT_EQ(H_SUCCESS, guest_remove(&self->guest, 5000));
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 5000, hpte_at(7)));
+	table_set(&self->want, 5000, hpte_at(7));
+	EXPECT_TOLD(1);
+}
+
+/* H_BULK_REMOVE: each of its HPTEs, whether present or not */
+TEST_F(vcpu, bulk_removed)
+{
+	unsigned long args[] = {
+		H_BULK_REQUEST | 5000, 0,
+		H_BULK_REQUEST | self->index, 0,
+		H_BULK_REQUEST | 6000, 0,
+		H_BULK_REQUEST | 5002, 0,
+	};
+	struct hpte gone = { 0 };
+
+	ASSERT_EQ(0, vm_write_run(&self->vm, 5000, 3, 0));
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, self->index,
+				   page_hpte(HPTE_R_RC)));
+	table_set_run(&self->want, 5000, 3);
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(4);
+
+	ASSERT_EQ(H_SUCCESS, guest_hcall(&self->guest, H_BULK_REMOVE, args, 8));
+	EXPECT_TRUE(self->guest.ret[0] & H_BULK_DONE);
+	EXPECT_TRUE(self->guest.ret[2] & H_BULK_DONE);
+	table_set(&self->want, 5000, gone);
+	table_set(&self->want, self->index, gone);
+	table_set(&self->want, 5002, gone);
+	EXPECT_TOLD(3);
+}
+
+/* H_PROTECT: reported, for a present and for an absent HPTE */
+TEST_F(vcpu, protected)
+{
+	struct hpte e = page_hpte(HPTE_R_RC), mmio = hpte_at(5000);
+
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, self->index, e));
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, 5000, mmio));
+	table_set(&self->want, self->index, e);
+	table_set(&self->want, 5000, mmio);
+	EXPECT_TOLD(2);
+
+	ASSERT_EQ(H_SUCCESS, guest_protect(&self->guest, self->index, 3));
+	ASSERT_EQ(H_SUCCESS, guest_protect(&self->guest, 5000, 1));
+	e.r = (e.r & ~HPTE_R_PP) | 3;
+	mmio.r = (mmio.r & ~HPTE_R_PP) | 1;
+	table_set(&self->want, self->index, e);
+	table_set(&self->want, 5000, mmio);
+	EXPECT_TOLD(2);
+}
+
+/* H_CLEAR_REF: reported if R was set in what the reader knows */
+TEST_F(vcpu, r_cleared)
+{
+	struct hpte mmio = hpte_at(5000);
+
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, self->index,
+				   page_hpte(HPTE_R_RC)));
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, 5000, mmio));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	table_set(&self->want, 5000, mmio);
+	EXPECT_TOLD(2);
+
+	ASSERT_EQ(H_SUCCESS, guest_clear_ref(&self->guest, self->index));
+	ASSERT_EQ(H_SUCCESS, guest_clear_ref(&self->guest, 5000));
+	mmio.r &= ~HPTE_R_R;
+	table_set(&self->want, self->index, page_hpte(HPTE_R_C));
+	table_set(&self->want, 5000, mmio);
+	EXPECT_TOLD(2);
+	ASSERT_EQ(H_SUCCESS, guest_clear_ref(&self->guest, self->index));
+	EXPECT_TOLD(0);
+}
+
+/* H_CLEAR_MOD: the same with C */
+TEST_F(vcpu, c_cleared)
+{
+	struct hpte mmio = hpte_at(5000);
+
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, self->index,
+				   page_hpte(HPTE_R_RC)));
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, 5000, mmio));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	table_set(&self->want, 5000, mmio);
+	EXPECT_TOLD(2);
+
+	ASSERT_EQ(H_SUCCESS, guest_clear_mod(&self->guest, self->index));
+	ASSERT_EQ(H_SUCCESS, guest_clear_mod(&self->guest, 5000));
+	mmio.r &= ~HPTE_R_C;
+	table_set(&self->want, self->index, page_hpte(HPTE_R_R));
+	table_set(&self->want, 5000, mmio);
+	EXPECT_TOLD(2);
+	ASSERT_EQ(H_SUCCESS, guest_clear_mod(&self->guest, self->index));
+	EXPECT_TOLD(0);
+}
+
+/* R and C that hardware sets are reported without anyone having marked them */
+TEST_F(vcpu, hardware_r_then_c)
+{
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	table_set(&self->want, self->index, page_hpte(0));
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(0, page_load(&self->guest));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_R));
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(0, page_store(&self->guest));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+
+	/* From now on it can't change by itself any more */
+	ASSERT_EQ(0, page_store(&self->guest));
+	EXPECT_TOLD(0);
+}
+
+/* The same again after they were cleared, and in one go */
+TEST_F(vcpu, hardware_rc_after_clear)
+{
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(HPTE_R_RC)));
+	ASSERT_EQ(0, page_store(&self->guest));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(H_SUCCESS, guest_clear_ref(&self->guest, self->index));
+	ASSERT_EQ(H_SUCCESS, guest_clear_mod(&self->guest, self->index));
+	table_set(&self->want, self->index, page_hpte(0));
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(0, page_store(&self->guest));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+}
+
+/* In the VRMA, where a guest starts */
+TEST_F(vcpu, hardware_rc_in_vrma)
+{
+	unsigned long i = vrma_index(N, PAGE);
+
+	ASSERT_EQ(0, vm_write_vrma(&self->vm, PAGE, 0));
+	table_set(&self->want, i, vrma_hpte(PAGE, 0));
+	EXPECT_TOLD(1);
+	ASSERT_EQ(0, guest_load(&self->guest, GPA, false));
+	table_set(&self->want, i, vrma_hpte(PAGE, HPTE_R_R));
+	EXPECT_TOLD(1);
+	ASSERT_EQ(0, guest_store(&self->guest, GPA, false));
+	table_set(&self->want, i, vrma_hpte(PAGE, HPTE_R_RC));
+	EXPECT_TOLD(1);
+}
+
+/* A first pass has them too, wherever they are kept */
+TEST_F(vcpu, hardware_rc_in_first_pass)
+{
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	ASSERT_EQ(0, page_store(&self->guest));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	ASSERT_EQ((long)N, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+}
+
+/* An HPTE that is absent becomes present at the first access: no change */
+TEST_F(vcpu, paged_in)
+{
+	/* The host has no page there yet */
+	unsigned long page = PAGE + 1, gpa = page * PAGE_64K;
+	unsigned long index = guest_index(N, page);
+	struct hpte e = guest_hpte(page, gpa, HPTE_R_RC);
+
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, index, e));
+	table_set(&self->want, index, e);
+	EXPECT_TOLD(1);
+	ASSERT_EQ(0, guest_store(&self->guest, GUEST_EA + gpa, true));
+	EXPECT_TOLD(0);
+	ASSERT_EQ((long)N, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+}
+
+/* The host takes the page away: it is absent then, R and C are not lost */
+TEST_F(vcpu, unmapped_by_the_host)
+{
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	table_set(&self->want, self->index, page_hpte(0));
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(0, page_store(&self->guest));
+	ASSERT_EQ(0, madvise(self->vm.mem + GPA, PAGE_64K, MADV_DONTNEED));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+
+	/* When they were reported before, the unmapping itself is no change */
+	ASSERT_EQ(0, page_store(&self->guest));
+	EXPECT_TOLD(0);
+	ASSERT_EQ(0, madvise(self->vm.mem + GPA, PAGE_64K, MADV_DONTNEED));
+	EXPECT_TOLD(0);
+	ASSERT_EQ((long)N, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+}
+
+/* The same when the memslot goes */
+TEST_F(vcpu, memslot_deleted)
+{
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	table_set(&self->want, self->index, page_hpte(0));
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(0, page_store(&self->guest));
+	ASSERT_EQ(0, vm_memslot(&self->vm, 0, 0, NULL, 0, 0));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+}
+
+/* Dirty logging clears C in the HPT, but not for the guest */
+TEST_F(vcpu, dirty_log)
+{
+	unsigned long bitmap[MEM / PAGE_64K / 64 + 1] = { 0 };
+	struct kvm_dirty_log log = { .slot = 0, .dirty_bitmap = bitmap };
+
+	ASSERT_EQ(0, vm_memslot(&self->vm, 0, 0, self->vm.mem, MEM,
+				KVM_MEM_LOG_DIRTY_PAGES));
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	table_set(&self->want, self->index, page_hpte(0));
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(0, page_store(&self->guest));
+	ASSERT_EQ(0, ioctl(self->vm.fd, KVM_GET_DIRTY_LOG, &log));
+	EXPECT_TRUE(bitmap[0] & 1UL << PAGE);
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+
+	/* Dirtied again: C was there all the time */
+	ASSERT_EQ(0, page_store(&self->guest));
+	EXPECT_TOLD(0);
+	ASSERT_EQ(0, ioctl(self->vm.fd, KVM_GET_DIRTY_LOG, &log));
+	EXPECT_TRUE(bitmap[0] & 1UL << PAGE);
+	EXPECT_TOLD(0);
+}
+
+/* C is kept when a page becomes read-only, and with the HPTE removed */
+TEST_F(vcpu, c_survives_protect)
+{
+	struct hpte e = page_hpte(HPTE_R_RC);
+
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	ASSERT_EQ(0, page_store(&self->guest));
+	ASSERT_EQ(H_SUCCESS, guest_protect(&self->guest, self->index, 3));
+	e.r |= 3;
+	table_set(&self->want, self->index, e);
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(H_SUCCESS, guest_remove(&self->guest, self->index));
+	EXPECT_EQ(HPTE_R_RC, self->guest.ret[1] & HPTE_R_RC);
+	table_set(&self->want, self->index, (struct hpte){ 0 });
+	EXPECT_TOLD(1);
+}
+
+/* Bolted, then in its place one that is not: gone under BOLTED_ONLY */
+TEST_F(vcpu, bolted_to_unbolted)
+{
+	struct hpte e = hpte_at(6000);
+
+	ASSERT_TRUE(e.v & HPTE_V_BOLTED);
+	close(self->fd);
+	self->fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ((long)N, table_drain(&self->got, self->fd, 4096));
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 6000, e));
+	table_set(&self->want, 6000, e);
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(H_SUCCESS, guest_remove(&self->guest, 6000));
+	e.v &= ~HPTE_V_BOLTED;
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 6000, e));
+	table_set(&self->want, 6000, (struct hpte){ 0 });
+	EXPECT_TOLD(1);
+}
+
+/* What a guest reads of an HPTE has none of the marks of a reader in it */
+TEST_F(vcpu, h_read_shows_no_mark)
+{
+	struct hpte e = hpte_at(6000);
+	unsigned long args[] = { 0, 6000 };
+
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 6000, e));
+	ASSERT_EQ(H_SUCCESS, guest_hcall(&self->guest, H_READ, args, 2));
+	EXPECT_EQ(e.v, self->guest.ret[0]);
+	EXPECT_EQ(e.r, self->guest.ret[1]);
+	ASSERT_EQ(H_SUCCESS, guest_protect(&self->guest, 6000, 1));
+	ASSERT_EQ(H_SUCCESS, guest_remove(&self->guest, 6000));
+	EXPECT_EQ(e.v, self->guest.ret[0]);
+	EXPECT_EQ((e.r & ~HPTE_R_PP) | 1, self->guest.ret[1]);
+
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 6000, e));
+	ASSERT_EQ(H_SUCCESS, guest_clear_ref(&self->guest, 6000));
+	EXPECT_EQ(0, self->guest.ret[0] & HPTE_R_SOFT);
+	ASSERT_EQ(H_SUCCESS, guest_clear_mod(&self->guest, 6000));
+	EXPECT_EQ(0, self->guest.ret[0] & HPTE_R_SOFT);
+}
+
+/* A guest's change while the reader is in the middle of its first pass */
+TEST_F(vcpu, changes_during_first_pass)
+{
+	struct hpte gone = { 0 };
+	unsigned long i, at;
+
+	ASSERT_EQ(0, vm_write_run(&self->vm, 0, 2000, 0));
+	table_set_run(&self->want, 0, 2000);
+	close(self->fd);
+	self->fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, self->fd);
+	for (i = 0; i < 20; i++) {
+		ASSERT_LT(0, table_read(&self->got, self->fd, 1024));
+		at = (i * 997) % 2000;
+		ASSERT_EQ(H_SUCCESS, guest_remove(&self->guest, at));
+		table_set(&self->want, at, gone);
+		ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 3000 + i,
+						 hpte_at(i)));
+		table_set(&self->want, 3000 + i, hpte_at(i));
+	}
+	ASSERT_LT(0, table_drain(&self->got, self->fd, 1024));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+}
+
+/* What was written before a vcpu ran: the guest goes on with it */
+TEST_F(vcpu, write_of_vrma_makes_mmu_ready)
+{
+	/* The vcpu has not run yet; if KVM mapped the VRMA it would show */
+	ASSERT_EQ(0, guest_load(&self->guest, 0x8000, false));
+	EXPECT_TOLD(0);
+	ASSERT_EQ((long)N, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+}
+
+/* Without one KVM maps all of the guest's memory, which is reported */
+TEST_F(vcpu, vrma_made_by_kvm)
+{
+	unsigned long page;
+
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+	close(self->fd);
+	self->fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ((long)N, table_drain(&self->got, self->fd, 4096));
+	EXPECT_EQ(0, self->got.n_valid);
+
+	ASSERT_EQ(0, guest_load(&self->guest, 0x8000, false));
+	memset(self->want.hpte, 0, N * sizeof(struct hpte));
+	for (page = 0; page < MEM / PAGE_64K; page++)
+		table_set(&self->want, vrma_index(N, page) + 7,
+			  vrma_hpte(page, HPTE_R_RC));
+	EXPECT_TOLD(MEM / PAGE_64K);
+}
+
+/* A writer is refused while a vcpu runs, and only then */
+TEST_F(vcpu, busy)
+{
+	ASSERT_EQ(0, guest_spin(&self->guest));
+	EXPECT_EQ(-EBUSY, vm_write_run(&self->vm, 5000, 1, 0));
+	EXPECT_EQ(-EBUSY, vm_invalidate(&self->vm, vrma_index(N, 0), 1));
+	EXPECT_TOLD(0);
+	ASSERT_EQ(0, guest_spin_stop(&self->guest));
+
+	ASSERT_EQ(0, vm_write_run(&self->vm, 5000, 1, 0));
+	table_set_run(&self->want, 5000, 1);
+	EXPECT_TOLD(1);
+}
+
+/* A reader is not */
+TEST_F(vcpu, read_while_running)
+{
+	unsigned int i;
+
+	ASSERT_EQ(0, guest_spin(&self->guest));
+	for (i = 0; i < 20; i++) {
+		table_unsee(&self->got);
+		EXPECT_EQ((long)N, table_dump(&self->got, &self->vm, 0));
+		EXPECT_EQ(0, table_diff(&self->want, &self->got));
+	}
+	ASSERT_EQ(0, guest_spin_stop(&self->guest));
+}
+
+/* The guest's HPT is reset under its reader: the VRMA comes anew */
+TEST_F(vcpu, reset_between_runs)
+{
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	ASSERT_EQ(0, page_store(&self->guest));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+	ASSERT_EQ(0, vm_write_vrma(&self->vm, 0, HPTE_R_RC));
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	table_set(&self->want, self->index, page_hpte(0));
+	EXPECT_TOLD(N);
+	ASSERT_EQ(0, page_store(&self->guest));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+}
+
+/* A resize keeps what is bolted, and a new reader follows the new HPT */
+TEST_F(vcpu, resize)
+{
+	struct table big;
+	int fd;
+
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	ASSERT_EQ(0, vm_resize(&self->vm, ORDER + 1));
+	EXPECT_EQ(-ESTALE, table_read(&self->got, self->fd, 4096));
+
+	ASSERT_EQ(0, table_init(&big, 2 * N));
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ((long)(2 * N), table_drain(&big, fd, 4096));
+	EXPECT_EQ(1, big.n_valid);
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 2 * N - 1,
+					 hpte_at(1)));
+	EXPECT_EQ(1, table_drain(&big, fd, 4096));
+	EXPECT_EQ(hpte_at(1).r, big.hpte[2 * N - 1].r);
+	EXPECT_EQ(-ESTALE, table_read(&self->got, self->fd, 4096));
+}
+
+TEST_HARNESS_MAIN
