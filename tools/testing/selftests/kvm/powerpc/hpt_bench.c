@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What KVM_PPC_GET_HTAB_FD costs, and what the tracking behind it costs a
+ * hypercalls.
+ *
+ *	hpt_bench ORDER...
+ *
+ * measures at each of these HPT orders.  It is meant for an emulated host in
+ * which every instruction takes a nanosecond (qemu -icount shift=0, one CPU):
+ * the timebase counts instructions there, those of the host's kernel included.
+ *
+ * A line of the output is
+ *
+ *	row TAB order TAB units TAB least TAB most
+ *
+ * with the number of units (HPTEs, calls) that a run of the row has, and the
+ * instructions per unit in the cheapest and in the dearest of its runs; or,
+ * if the kernel can't do it,
+ *
+ *	row TAB order TAB - TAB - TAB why
+ *
+ * The timer ticks meanwhile, so the cheapest run is the one to look at.  Lines
+ * that begin with # say how far it is.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/platform/ppc.h>
+
+#include "guest.h"
+#include "guest_code.h"
+#include "hpt.h"
+#include "hpt_bench_guest.h"
+
+/* The buffer that QEMU reads with */
+#define QEMU_READ	2048
+
+/* Only the last HPTEs of a large table are filled: all would take too long */
+#define SPAN		(1UL << 18)
+
+/* One HPTE in so many changes between two passes */
+#define CHANGE_EVERY	8192
+
+#define GROUP		8UL
+#define VALID		3
+
+/* A row is repeated so often, or for so many instructions */
+#define RUNS		5
+#define ENOUGH		400e6
+
+/* Tables from here on are only read, and only for what has changed */
+#define ORDER_BIG	30
+
+/* Hypercalls of each kind in a run: less than a timer tick long */
+#define HCALLS		256
+#define HCALL_ORDER	24
+#define HCALL_RUNS	20
+
+/* Guest real address of the page that is mapped */
+#define GUEST_PAGE	(16 * PAGE_64K)
+
+#define GUEST_MSR	(1UL << 63 | 1UL << 12 | 1UL)	/* SF, ME, LE */
+
+struct bench {
+	struct vm vm;
+	unsigned int order;
+	unsigned long npte;
+	unsigned long span;	/* HPTEs at the end that are used */
+	unsigned long ticks;	/* timed since the run began */
+	bool absent;		/* HPTEs are for addresses without memory */
+	int reader;
+	char why[128];		/* it does not work */
+	unsigned char buf[65536];
+};
+
+static double instructions(unsigned long ticks)
+{
+	return ticks * 1e9 / __ppc_get_timebase_freq();
+}
+
+static int fails(struct bench *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(b->why, sizeof(b->why), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+static void die(const char *what, int err)
+{
+	fprintf(stderr, "hpt_bench: %s: %s\n", what, strerror(err));
+	exit(1);
+}
+
+static void say(unsigned int order, const char *what)
+{
+	printf("# order %u: %s\n", order, what);
+	fflush(stdout);
+}
+
+static void report(const char *row, unsigned int order, unsigned long units,
+		   double least, double most)
+{
+	printf("%s\t%u\t%lu\t%.4f\t%.4f\n", row, order, units, least, most);
+	fflush(stdout);
+}
+
+/* @run adds to b->ticks what it times and returns its units, or -1 */
+static void row(struct bench *b, const char *name, long (*run)(struct bench *b))
+{
+	double cost, least = 0, most = 0, sum = 0;
+	long units = 0;
+	int i;
+
+	say(b->order, name);
+	for (i = 0; i < RUNS && sum < ENOUGH; i++) {
+		b->ticks = 0;
+		units = run(b);
+		if (units < 0) {
+			printf("%s\t%u\t-\t-\t%s\n", name, b->order, b->why);
+			fflush(stdout);
+			return;
+		}
+		cost = instructions(b->ticks);
+		sum += cost;
+		cost /= units;
+		if (!i || cost < least)
+			least = cost;
+		if (cost > most)
+			most = cost;
+	}
+	report(name, b->order, units, least, most);
+}
+
+static ssize_t timed_read(struct bench *b, int fd, size_t size)
+{
+	unsigned long begin = __ppc_get_timebase();
+	ssize_t n = read(fd, b->buf, size);
+
+	b->ticks += __ppc_get_timebase() - begin;
+	return n;
+}
+
+static ssize_t timed_write(struct bench *b, int fd, const void *buf, size_t len)
+{
+	unsigned long begin = __ppc_get_timebase();
+	ssize_t n = write(fd, buf, len);
+
+	b->ticks += __ppc_get_timebase() - begin;
+	return n;
+}
+
+static int open_htab(struct bench *b, unsigned long flags, unsigned long index)
+{
+	int fd = vm_htab_fd(&b->vm, flags, index);
+
+	if (fd < 0)
+		die("KVM_PPC_GET_HTAB_FD", -fd);
+	return fd;
+}
+
+static void empty_table(struct bench *b)
+{
+	int err = vm_alloc_hpt(&b->vm, b->order);
+
+	if (err)
+		die("KVM_PPC_ALLOCATE_HTAB", -err);
+}
+
+/* It maps a 64K page of the guest's memory, unless b->absent; R and C are set */
+static struct hpte make_hpte(struct bench *b, unsigned long index)
+{
+	struct hpte e = hpte_at(index);
+
+	if (b->absent)
+		return e;
+
+	e.v |= HPTE_V_LARGE;
+	e.r = (index * PAGE_64K) & (PAGE_16M - 1);
+	e.r |= HPTE_R_LP_64K | HPTE_R_M | HPTE_R_RC | 2;
+	return e;
+}
+
+static void add_run(struct bench *b, struct stream *s, unsigned long index,
+		    unsigned int n_valid, unsigned int n_invalid)
+{
+	unsigned int i;
+
+	stream_header(s, index, n_valid, n_invalid);
+	for (i = 0; i < n_valid; i++)
+		stream_hpte(s, make_hpte(b, index + i));
+}
+
+/* One record with so many HPTEs in a write, which all kernels take */
+static void write_run(struct bench *b, unsigned long index,
+		      unsigned int n_valid, unsigned int n_invalid)
+{
+	static struct stream s;
+	ssize_t n;
+
+	if (!s.buf && stream_init(&s, REC_BYTES + 65535 * HPTE_BYTES))
+		die("a buffer", ENOMEM);
+	s.len = 0;
+	add_run(b, &s, index, n_valid, n_invalid);
+	if (b->vm.wfd < 0)
+		b->vm.wfd = open_htab(b, KVM_GET_HTAB_WRITE, 0);
+	n = timed_write(b, b->vm.wfd, s.buf, s.len);
+	if (n != (ssize_t)s.len)
+		die("write", n < 0 ? errno : EIO);
+}
+
+static void fill_table(struct bench *b, unsigned int valid)
+{
+	unsigned long index = b->npte - b->span;
+	unsigned int n;
+
+	empty_table(b);
+	for (; index < b->npte; index += n) {
+		n = valid < GROUP ? GROUP : 4096;
+		write_run(b, index, valid < GROUP ? valid : n,
+			  valid < GROUP ? GROUP - valid : 0);
+	}
+}
+
+/* Where the last record in b->buf ends; the valid HPTEs are added to @valid */
+static unsigned long records_end(struct bench *b, ssize_t len,
+				 unsigned long *valid)
+{
+	struct kvm_get_htab_header h = { };
+	ssize_t at;
+
+	for (at = 0; at < len; at += sizeof(h) + h.n_valid * HPTE_BYTES) {
+		memcpy(&h, b->buf + at, sizeof(h));
+		*valid += h.n_valid;
+	}
+	return (unsigned long)h.index + h.n_valid + h.n_invalid;
+}
+
+/* The rest of the first pass: the number of valid HPTEs */
+static long first_pass(struct bench *b, int fd, size_t size)
+{
+	unsigned long valid = 0;
+	ssize_t n;
+
+	do {
+		n = timed_read(b, fd, size);
+		if (n <= 0)
+			return fails(b, "read: %s", n ? strerror(errno) :
+				     "0 in the first pass");
+	} while (records_end(b, n, &valid) < b->npte);
+	return valid;
+}
+
+/* Read to the first 0: the number of valid HPTEs */
+static long drain(struct bench *b, int fd, size_t size)
+{
+	unsigned long valid = 0;
+	ssize_t n;
+
+	while ((n = timed_read(b, fd, size)) > 0)
+		records_end(b, n, &valid);
+	if (n < 0)
+		return fails(b, "read: %s", strerror(errno));
+	return valid;
+}
+
+static long first_empty(struct bench *b)
+{
+	int fd = open_htab(b, 0, 0);
+	long n = first_pass(b, fd, QEMU_READ);
+
+	close(fd);
+	if (n > 0)
+		return fails(b, "%ld HPTEs in an empty table", n);
+	return n < 0 ? n : (long)b->npte;
+}
+
+static long first_span(struct bench *b, unsigned long valid, size_t size)
+{
+	int fd = open_htab(b, 0, b->npte - b->span);
+	long n = first_pass(b, fd, size);
+
+	close(fd);
+	if (n >= 0 && n != (long)valid)
+		return fails(b, "%ld HPTEs where there are %lu", n, valid);
+	return n;
+}
+
+static long first_full(struct bench *b)
+{
+	return first_span(b, b->span, QEMU_READ);
+}
+
+static long first_full_64k(struct bench *b)
+{
+	return first_span(b, b->span, sizeof(b->buf));
+}
+
+static long first_mixed(struct bench *b)
+{
+	return first_span(b, b->span / GROUP * VALID, QEMU_READ);
+}
+
+static long first_mixed_64k(struct bench *b)
+{
+	return first_span(b, b->span / GROUP * VALID, sizeof(b->buf));
+}
+
+/* b->reader has been read to 0 */
+static long later_idle(struct bench *b)
+{
+	long n = drain(b, b->reader, QEMU_READ);
+
+	if (n > 0)
+		return fails(b, "%ld HPTEs where none changed", n);
+	return n < 0 ? n : (long)b->npte;
+}
+
+static long later_changed(struct bench *b)
+{
+	unsigned long i, units = b->npte / CHANGE_EVERY;
+	long n;
+
+	for (i = 0; i < units; i++)
+		write_run(b, i * CHANGE_EVERY + i * 1357 % CHANGE_EVERY, 1, 0);
+	b->ticks = 0;
+	n = drain(b, b->reader, QEMU_READ);
+	if (n >= 0 && n != (long)units)
+		return fails(b, "%ld HPTEs where %lu changed", n, units);
+	return n < 0 ? n : (long)units;
+}
+
+static long write_qemu(struct bench *b)
+{
+	unsigned long index;
+
+	empty_table(b);
+	b->ticks = 0;
+	for (index = b->npte - b->span; index < b->npte; index += GROUP)
+		write_run(b, index, VALID, GROUP - VALID);
+	return b->span / GROUP * VALID;
+}
+
+static long write_bulk(struct bench *b)
+{
+	unsigned long index = b->npte - b->span;
+	struct stream s;
+	ssize_t n = 0;
+
+	if (stream_init(&s, sizeof(b->buf)))
+		die("a buffer", ENOMEM);
+	empty_table(b);
+	while (index < b->npte) {
+		s.len = 0;
+		while (index < b->npte &&
+		       s.len + REC_BYTES + GROUP * HPTE_BYTES <= s.size) {
+			add_run(b, &s, index, GROUP, 0);
+			index += GROUP;
+		}
+		n = timed_write(b, b->vm.wfd, s.buf, s.len);
+		if (n != (ssize_t)s.len)
+			break;
+	}
+	stream_free(&s);
+	if (n < 0)
+		return fails(b, "write: %s", strerror(errno));
+	if (n != (ssize_t)s.len)
+		return fails(b, "%zd returned for a write of %zu", n, s.len);
+	return b->span;
+}
+
+static long open_close(struct bench *b)
+{
+	unsigned long begin;
+	unsigned int i;
+
+	for (i = 0; i < 16; i++) {
+		begin = __ppc_get_timebase();
+		close(open_htab(b, 0, 0));
+		b->ticks += __ppc_get_timebase() - begin;
+	}
+	return i;
+}
+
+/* As QEMU does it for an HPTE that its monitor wants to see */
+static long one_group(struct bench *b)
+{
+	unsigned long begin, index;
+	unsigned int i;
+	ssize_t n;
+	int fd;
+
+	for (i = 0; i < 16; i++) {
+		index = b->npte - (i + 1) * 16 * GROUP;
+		begin = __ppc_get_timebase();
+		fd = open_htab(b, 0, index);
+		n = read(fd, b->buf, REC_BYTES + GROUP * HPTE_BYTES);
+		close(fd);
+		b->ticks += __ppc_get_timebase() - begin;
+		if (n <= 0)
+			return fails(b, "read of a group: %zd", n);
+	}
+	return i;
+}
+
+static void tables(struct bench *b)
+{
+	row(b, "first-empty", first_empty);
+	row(b, "write-one", write_qemu);
+	row(b, "first-mixed", first_mixed);
+	row(b, "first-mixed-64k", first_mixed_64k);
+
+	row(b, "open-close", open_close);
+	row(b, "one-group", one_group);
+	b->reader = open_htab(b, 0, b->npte - b->span);
+	if (read(b->reader, b->buf, sizeof(b->buf)) <= 0)
+		die("read", errno);
+	row(b, "one-group-beside", one_group);
+	close(b->reader);
+
+	row(b, "write-bulk", write_bulk);
+	fill_table(b, GROUP);
+	row(b, "first-full", first_full);
+	row(b, "first-full-64k", first_full_64k);
+
+	b->absent = true;
+	row(b, "write-one-absent", write_qemu);
+	row(b, "first-mixed-absent", first_mixed);
+	row(b, "write-bulk-absent", write_bulk);
+	fill_table(b, GROUP);
+	row(b, "first-full-absent", first_full);
+	b->absent = false;
+}
+
+static void later_passes(struct bench *b)
+{
+	fill_table(b, VALID);
+	b->reader = open_htab(b, 0, b->npte - b->span);
+	if (drain(b, b->reader, sizeof(b->buf)) < 0)
+		die(b->why, 0);
+	row(b, "later-idle", later_idle);
+	row(b, "later-changed", later_changed);
+	close(b->reader);
+}
+
+static const char * const hcall_names[] = { "enter", "protect", "remove" };
+
+#define NR_HCALLS	(sizeof(hcall_names) / sizeof(*hcall_names))
+
+static void run_hcalls(struct guest *g, unsigned long *ticks)
+{
+	struct kvm_regs regs = {
+		.pc = GUEST_LOOP,
+		.msr = GUEST_MSR,
+		.gpr[18] = H_EXACT,
+		.gpr[20] = HCALLS,
+		.gpr[21] = 2,
+		.gpr[23] = HPTE_V_LARGE | HPTE_V_VALID | 0x12345000,
+		.gpr[24] = GUEST_PAGE | HPTE_R_LP_64K | HPTE_R_M | 2,
+	};
+
+	if (ioctl(g->fd, KVM_SET_REGS, &regs))
+		die("KVM_SET_REGS", errno);
+	if (ioctl(g->fd, KVM_RUN, 0))
+		die("KVM_RUN", errno);
+	if (g->run->exit_reason != KVM_EXIT_PAPR_HCALL ||
+	    g->run->papr_hcall.nr != GUEST_LEAVE) {
+		fprintf(stderr, "hpt_bench: guest: exit %u\n",
+			g->run->exit_reason);
+		exit(1);
+	}
+	if (ioctl(g->fd, KVM_GET_REGS, &regs))
+		die("KVM_GET_REGS", errno);
+	if (regs.gpr[19]) {
+		fprintf(stderr, "hpt_bench: guest: hypercalls gave %lx\n",
+			(unsigned long)regs.gpr[19]);
+		exit(1);
+	}
+	memcpy(ticks, &regs.gpr[25], NR_HCALLS * sizeof(*ticks));
+}
+
+static void hcall_rows(struct bench *b, struct guest *g, const char *suffix)
+{
+	double cost, least[NR_HCALLS], most[NR_HCALLS] = { };
+	unsigned long ticks[NR_HCALLS];
+	char name[64];
+	unsigned int i, k;
+
+	for (i = 0; i < HCALL_RUNS; i++) {
+		if (b->reader >= 0 && drain(b, b->reader, sizeof(b->buf)) < 0)
+			die(b->why, 0);
+		run_hcalls(g, ticks);
+		for (k = 0; k < NR_HCALLS; k++) {
+			cost = instructions(ticks[k]) / HCALLS;
+			if (!i || cost < least[k])
+				least[k] = cost;
+			if (cost > most[k])
+				most[k] = cost;
+		}
+	}
+	for (k = 0; k < NR_HCALLS; k++) {
+		snprintf(name, sizeof(name), "h-%s%s", hcall_names[k], suffix);
+		report(name, b->order, HCALLS, least[k], most[k]);
+	}
+}
+
+static void guest_rows(struct bench *b)
+{
+	struct guest g;
+
+	say(b->order, "hypercalls");
+	if (guest_init(&g, &b->vm, false))
+		exit(1);
+	memcpy(b->vm.mem + GUEST_LOOP, guest_loop, guest_loop_end - guest_loop);
+
+	b->reader = -1;
+	hcall_rows(b, &g, "");
+	b->reader = open_htab(b, 0, 0);
+	hcall_rows(b, &g, "-reader");
+	close(b->reader);
+	guest_free(&g);
+}
+
+static void open_vm(struct bench *b, unsigned int order)
+{
+	int err;
+
+	say(order, "table");
+	err = vm_init(&b->vm, order, PAGE_16M);
+	if (err)
+		die("a VM with such an HPT", -err);
+	memset(b->vm.mem, 0, b->vm.mem_size);
+	b->order = order;
+	b->npte = NPTE(order);
+	b->span = b->npte < SPAN ? b->npte : SPAN;
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench b;
+	unsigned int order;
+	int i;
+
+	if (argc < 2) {
+		fprintf(stderr, "usage: %s ORDER...\n", argv[0]);
+		return 2;
+	}
+	for (i = 1; i < argc; i++) {
+		order = atoi(argv[i]);
+		open_vm(&b, order);
+		if (order < ORDER_BIG)
+			tables(&b);
+		later_passes(&b);
+		vm_free(&b.vm);
+	}
+	open_vm(&b, HCALL_ORDER);
+	guest_rows(&b);
+	vm_free(&b.vm);
+	return 0;
+}
