@@ -53,7 +53,7 @@
 #define PAGE_16M		0x1000000UL
 
 /* Guest real addresses without memory: HPTEs for them are emulated MMIO */
-#define GPA_MMIO		(1UL << 40)
+#define GPA_MMIO		0x10000000000UL
 
 struct hpte {
 	unsigned long v;

@@ -735,7 +735,7 @@ TEST_F(read, reads_are_serialised)
 	int fd;
 
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, 20));
-	for (i = 1000; i < NPTE(20); i += 2000) {
+	for (i = 0; i < NPTE(20); i += 2000) {
 		ASSERT_EQ(0, vm_write_run(&self->vm, i, 1000, 0)) {
 			TH_LOG("at %lx", i);
 		}

@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Readers and writers of the HPT against everything that can go on at the same
+ * time: the HPT is replaced, reset, resized, taken away by a switch to radix,
+ * changed by a guest; descriptors and the VM are closed; a reader is killed.
+ *
+ * What most of these tests look for is that the host survives, so they are
+ * worth most with a kernel that checks itself (KASAN, lockdep).  Each of them
+ * also knows something that must be true in the end.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "guest.h"
+
+#define ORDER		MIN_ORDER
+#define MAX_ORDER	22
+
+/* How long each of them tries */
+#define SECONDS		2
+
+/* Threads that read, write and so on beside the test itself */
+#define THREADS		3
+
+struct worker {
+	pthread_t thread;
+	struct vm *vm;
+	unsigned int seed;
+	unsigned long done;
+	unsigned long wrong;	/* an error that may not be */
+};
+
+FIXTURE(race)
+{
+	struct vm vm;
+	struct worker worker[THREADS];
+	struct timespec end;
+	int old_fd;		/* opened before anything happens */
+};
+
+static bool stop;
+
+static bool stopped(void)
+{
+	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
+}
+
+FIXTURE_SETUP(race)
+{
+	unsigned int i;
+
+	ASSERT_EQ(0, vm_init(&self->vm, ORDER, PAGE_16M));
+	for (i = 0; i < THREADS; i++) {
+		self->worker[i].vm = &self->vm;
+		self->worker[i].seed = i + 1;
+	}
+	self->old_fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, self->old_fd);
+	clock_gettime(CLOCK_MONOTONIC, &self->end);
+	self->end.tv_sec += SECONDS;
+}
+
+FIXTURE_TEARDOWN(race)
+{
+	EXPECT_EQ(0, vm_kernel_log(&self->vm));
+	vm_free(&self->vm);
+}
+
+static bool time_is_up(struct timespec *end)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec > end->tv_sec || (now.tv_sec == end->tv_sec &&
+					    now.tv_nsec >= end->tv_nsec);
+}
+
+static int start(struct worker *w, unsigned int n, void *(*fn)(void *))
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < n && !err; i++)
+		err = pthread_create(&w[i].thread, NULL, fn, &w[i]);
+	return err;
+}
+
+static void finish(struct worker *w, unsigned int n)
+{
+	unsigned int i;
+
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < n; i++)
+		pthread_join(w[i].thread, NULL);
+}
+
+#define EXPECT_WORKED(w, n) do { \
+	unsigned int _i; \
+	for (_i = 0; _i < (n); _i++) { \
+		EXPECT_LT(0, (w)[_i].done); \
+		EXPECT_EQ(0, (w)[_i].wrong); \
+	} \
+} while (0)
+
+/* Opens, reads a while, closes, again and again */
+static void *read_on(void *arg)
+{
+	struct worker *w = arg;
+	struct table t;
+	ssize_t n;
+	int fd, i;
+
+	if (table_init(&t, NPTE(MAX_ORDER))) {
+		w->wrong++;
+		return NULL;
+	}
+	while (!stopped()) {
+		fd = vm_htab_fd(w->vm, rand_r(&w->seed) % 2,
+				rand_r(&w->seed) % 3 ? 0 :
+				rand_r(&w->seed) % NPTE(ORDER));
+		if (fd < 0) {
+			w->wrong++;
+			break;
+		}
+		for (i = rand_r(&w->seed) % 50; i >= 0; i--) {
+			n = table_read(&t, fd, MIN_READ + 1 +
+				       (rand_r(&w->seed) >>
+					rand_r(&w->seed) % 24) % 0x100000);
+			if (n < 0 && n != -ESTALE) {
+				fprintf(stderr, "# read: %s\n", strerror(-n));
+				w->wrong++;
+			}
+			if (n <= 0)
+				break;
+			w->done++;
+		}
+		close(fd);
+	}
+	table_free(&t);
+	return NULL;
+}
+
+static void *write_on(void *arg)
+{
+	struct worker *w = arg;
+	struct stream s;
+	unsigned int i;
+	ssize_t n;
+	int fd;
+
+	if (stream_init(&s, 1 << 16)) {
+		w->wrong++;
+		return NULL;
+	}
+	while (!stopped()) {
+		fd = vm_htab_fd(w->vm, KVM_GET_HTAB_WRITE, 0);
+		if (fd < 0) {
+			w->wrong++;
+			break;
+		}
+		s.len = 0;
+		for (i = 0; i < 50; i++)
+			stream_run(&s, rand_r(&w->seed) % (NPTE(ORDER) - 64),
+				   i % 32, i % 17);
+		/* EINVAL: no HPT at the moment */
+		n = stream_write(fd, s.buf, s.len);
+		if (n < 0 && n != -EINVAL) {
+			fprintf(stderr, "# write: %s\n", strerror(-n));
+			w->wrong++;
+		}
+		w->done++;
+		close(fd);
+	}
+	stream_free(&s);
+	return NULL;
+}
+
+/* The file in debugfs that shows the same */
+static void *debugfs_on(void *arg)
+{
+	struct worker *w = arg;
+	char name[64], buf[4096];
+	int fd;
+
+	snprintf(name, sizeof(name), "/sys/kernel/debug/kvm/%d-%d/htab",
+		 getpid(), w->vm->fd);
+	while (!stopped()) {
+		fd = open(name, O_RDONLY);
+		if (fd < 0) {
+			w->wrong++;
+			break;
+		}
+		while (!stopped() && read(fd, buf, sizeof(buf)) > 0)
+			w->done++;
+		close(fd);
+	}
+	return NULL;
+}
+
+/* Enough HPTEs that a reader is in the middle of them when things happen */
+static int fill(struct vm *vm)
+{
+	unsigned long i;
+	int err = 0;
+
+	for (i = 0; i < NPTE(ORDER) && !err; i += 1000)
+		err = vm_write_run(vm, i, 300, 0);
+	return err;
+}
+
+/* ENOMEM is no surprise with HPTs coming and going */
+static unsigned int replace(struct vm *vm, struct timespec *end)
+{
+	unsigned int n = 0, order = ORDER;
+
+	while (!time_is_up(end)) {
+		order = order == MAX_ORDER ? ORDER : order + 1;
+		if (vm_alloc_hpt(vm, order))
+			continue;
+		n++;
+		fill(vm);
+	}
+	while (vm_alloc_hpt(vm, ORDER))
+		usleep(1000);
+	return n;
+}
+
+/* One thread reads, another replaces the HPT by one of another size */
+TEST_F(race, read_vs_replace)
+{
+	struct table t;
+
+	ASSERT_EQ(0, start(self->worker, THREADS, read_on));
+	EXPECT_LT(3, replace(&self->vm, &self->end));
+	finish(self->worker, THREADS);
+	EXPECT_WORKED(self->worker, THREADS);
+
+	ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
+	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
+	table_unsee(&t);
+	EXPECT_EQ((long)NPTE(ORDER), table_dump(&t, &self->vm, 0));
+}
+
+TEST_F(race, write_vs_replace)
+{
+	struct table t;
+
+	ASSERT_EQ(0, start(self->worker, THREADS, write_on));
+	EXPECT_LT(3, replace(&self->vm, &self->end));
+	finish(self->worker, THREADS);
+	EXPECT_WORKED(self->worker, THREADS);
+	ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
+	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
+}
+
+TEST_F(race, debugfs_vs_replace)
+{
+	struct table t;
+
+	if (access("/sys/kernel/debug/kvm", F_OK))
+		SKIP(return, "debugfs is not mounted");
+	ASSERT_EQ(0, start(self->worker, THREADS, debugfs_on));
+	EXPECT_LT(3, replace(&self->vm, &self->end));
+	finish(self->worker, THREADS);
+	EXPECT_WORKED(self->worker, THREADS);
+	ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
+	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
+}
+
+/* The HPT is zeroed all the time; a reader follows */
+TEST_F(race, read_vs_reset)
+{
+	struct table want, got;
+	unsigned int n = 0;
+
+	ASSERT_EQ(0, table_init(&want, NPTE(ORDER)));
+	ASSERT_EQ(0, table_init(&got, NPTE(ORDER)));
+	ASSERT_EQ(0, start(self->worker, THREADS, read_on));
+	while (!time_is_up(&self->end)) {
+		EXPECT_EQ(0, fill(&self->vm));
+		ASSERT_LE(0, table_read(&got, self->old_fd, 10000));
+		EXPECT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+		ASSERT_LE(0, table_read(&got, self->old_fd, 1000));
+		n++;
+	}
+	finish(self->worker, THREADS);
+	EXPECT_LT(3, n);
+	EXPECT_WORKED(self->worker, THREADS);
+
+	ASSERT_LE(0, table_drain(&got, self->old_fd, 4096));
+	EXPECT_EQ(0, table_diff(&want, &got));
+}
+
+/* Resizes are prepared, given up, and committed */
+TEST_F(race, read_vs_resize)
+{
+	unsigned int n = 0, order = ORDER;
+	struct table t;
+
+	ASSERT_EQ(0, vm_write_vrma(&self->vm, 0, HPTE_R_RC));
+	ASSERT_EQ(0, start(self->worker, THREADS, read_on));
+	while (!time_is_up(&self->end)) {
+		EXPECT_LE(0, vm_resize_prepare(&self->vm, ORDER + 3));
+		if (n % 3 == 0)
+			EXPECT_EQ(0, vm_resize_prepare(&self->vm, 0));
+		order = order == ORDER ? ORDER + 1 : ORDER;
+		EXPECT_EQ(0, vm_resize(&self->vm, order));
+		n++;
+	}
+	finish(self->worker, THREADS);
+	EXPECT_LT(3, n);
+	EXPECT_WORKED(self->worker, THREADS);
+
+	ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
+	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
+	EXPECT_EQ((long)NPTE(order), table_dump(&t, &self->vm, 0));
+	EXPECT_EQ(1, table_seen(&t, 0, 1));
+}
+
+/* The VM is radix, is not, is again */
+TEST_F(race, read_vs_radix)
+{
+	unsigned int n = 0;
+	struct table t;
+
+	if (!self->vm.p9)
+		SKIP(return, "no radix MMU before POWER9");
+	ASSERT_EQ(0, start(self->worker, THREADS - 1, read_on));
+	ASSERT_EQ(0, start(self->worker + THREADS - 1, 1, write_on));
+	while (!time_is_up(&self->end)) {
+		EXPECT_EQ(0, vm_set_radix(&self->vm, true));
+		if (n % 2)
+			EXPECT_EQ(0, vm_set_radix(&self->vm, false));
+		EXPECT_EQ(0, vm_alloc_hpt(&self->vm, ORDER + n % 3));
+		n++;
+	}
+	finish(self->worker, THREADS);
+	EXPECT_LT(3, n);
+	EXPECT_WORKED(self->worker, THREADS);
+
+	ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
+	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
+}
+
+/* Readers come and go while a writer is at it; one that stays misses nothing */
+TEST_F(race, readers_come_and_go)
+{
+	struct table got, dump;
+
+	ASSERT_EQ(0, table_init(&got, NPTE(ORDER)));
+	ASSERT_EQ(0, table_init(&dump, NPTE(ORDER)));
+	ASSERT_EQ(0, start(self->worker, THREADS - 1, read_on));
+	ASSERT_EQ(0, start(self->worker + THREADS - 1, 1, write_on));
+	while (!time_is_up(&self->end))
+		ASSERT_LE(0, table_read(&got, self->old_fd, 2048));
+	finish(self->worker, THREADS);
+	EXPECT_WORKED(self->worker, THREADS);
+
+	ASSERT_LE(0, table_drain(&got, self->old_fd, 2048));
+	ASSERT_EQ((long)NPTE(ORDER), table_dump(&dump, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&dump, &got));
+}
+
+/* The VM's own descriptor is closed, those of the HPT are the last */
+TEST_F(race, close_while_reading)
+{
+	pid_t child[2];
+	int i, status, fd, end[2];
+	struct table t;
+	char c;
+
+	ASSERT_EQ(0, fill(&self->vm));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, pipe(end));
+		fd = vm_htab_fd(&self->vm, 0, 0);
+		ASSERT_LE(0, fd);
+		child[i] = fork();
+		if (!child[i]) {
+			close(end[1]);
+			vm_free(&self->vm);
+			close(self->old_fd);
+			/* To the end of the parent's interest, and a bit on */
+			fcntl(end[0], F_SETFL, O_NONBLOCK);
+			status = table_init(&t, NPTE(ORDER));
+			while (!status && read(end[0], &c, 1) < 0)
+				status = table_read(&t, fd, 3000) < 0;
+			while (!status && i++ < 20)
+				status = table_read(&t, fd, 3000) < 0;
+			_exit(!!status);
+		}
+		close(end[0]);
+		close(fd);
+		ASSERT_LT(0, child[i]);
+		usleep(100000);
+		/* The first goes before the VM is closed here, then another */
+		if (i == 1) {
+			close(self->vm.wfd);
+			close(self->vm.fd);
+			close(self->vm.kvm);
+			close(self->old_fd);
+			self->vm.wfd = -1;
+			self->vm.fd = -1;
+			self->vm.kvm = -1;
+		}
+		close(end[1]);
+		ASSERT_EQ(child[i], waitpid(child[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
+}
+
+/*
+ * A guest enters, changes, removes and uses HPTEs at random, while two readers
+ * of different habits keep replicas.  In the end all agree: the guest with
+ * what it was told, the readers, and a reader that comes afterwards.
+ */
+struct churn {
+	struct worker *w;
+	struct guest guest;
+	struct table want;
+};
+
+#define CHURN_PAGES	64UL
+
+static int churn_once(struct churn *c)
+{
+	struct guest *g = &c->guest;
+	unsigned int *seed = &c->w->seed, what = rand_r(seed) % 10;
+	unsigned long page = 16 + rand_r(seed) % CHURN_PAGES;
+	unsigned long index = guest_index(NPTE(ORDER), page);
+	unsigned long addr = GUEST_EA + page * PAGE_64K;
+	struct hpte *e = &c->want.hpte[index];
+	unsigned long pp = rand_r(seed) % 3;
+
+	if (!e->v) {
+		*e = guest_hpte(page, page * PAGE_64K,
+				rand_r(seed) % 2 ? HPTE_R_RC : 0);
+		return guest_enter(g, index, *e) != H_SUCCESS;
+	}
+	switch (what) {
+	case 0:
+		memset(e, 0, sizeof(*e));
+		return guest_remove(g, index) != H_SUCCESS;
+	case 1:
+		e->r = (e->r & ~HPTE_R_PP) | pp;
+		return guest_protect(g, index, pp) != H_SUCCESS;
+	case 2:
+		e->r &= ~HPTE_R_R;
+		return guest_clear_ref(g, index) != H_SUCCESS;
+	case 3:
+		e->r &= ~HPTE_R_C;
+		return guest_clear_mod(g, index) != H_SUCCESS;
+	case 4:
+		return madvise(g->vm->mem + page * PAGE_64K, PAGE_64K,
+			       MADV_DONTNEED);
+	case 5:
+	case 6:
+		e->r |= HPTE_R_R;
+		return guest_load(g, addr, true);
+	default:
+		e->r |= HPTE_R_RC;
+		return guest_store(g, addr, true);
+	}
+}
+
+static void *churn_on(void *arg)
+{
+	struct churn *c = arg;
+
+	while (!stopped()) {
+		if (churn_once(c)) {
+			c->w->wrong++;
+			break;
+		}
+		c->w->done++;
+	}
+	return NULL;
+}
+
+TEST_F(race, replicas_of_a_busy_guest)
+{
+	struct churn c = { .w = &self->worker[0] };
+	struct table got[2], dump;
+	unsigned int seed = 9;
+	int fd[2], i;
+
+	ASSERT_EQ(0, guest_init(&c.guest, &self->vm, true));
+	ASSERT_EQ(0, table_init(&c.want, NPTE(ORDER)));
+	ASSERT_EQ(0, table_init(&dump, NPTE(ORDER)));
+	ASSERT_EQ(0, table_init(&got[0], NPTE(ORDER)));
+	ASSERT_EQ(0, table_init(&got[1], NPTE(ORDER)));
+	table_set(&c.want, vrma_index(NPTE(ORDER), 0),
+		  vrma_hpte(0, HPTE_R_RC));
+	fd[0] = self->old_fd;
+	fd[1] = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd[1]);
+
+	ASSERT_EQ(0, pthread_create(&c.w->thread, NULL, churn_on, &c));
+	while (!time_is_up(&self->end) && !c.w->wrong) {
+		i = rand_r(&seed) % 4 == 0;
+		ASSERT_LE(0, table_read(&got[i], fd[i],
+					MIN_READ + 1 + rand_r(&seed) % 1000));
+	}
+	finish(c.w, 1);
+	EXPECT_WORKED(c.w, 1);
+	TH_LOG("the guest did %lu things", c.w->done);
+
+	for (i = 0; i < 2; i++) {
+		EXPECT_LE(0, table_drain(&got[i], fd[i], 1000));
+		EXPECT_EQ(0, table_diff(&c.want, &got[i])) {
+			TH_LOG("reader %u", i);
+		}
+	}
+	EXPECT_LT(0, table_dump(&dump, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&c.want, &dump));
+	guest_free(&c.guest);
+}
+
+/* Two processors at least, one for who reads and one for who looks on */
+static bool two_cpus(void)
+{
+	cpu_set_t set;
+
+	return !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) > 1;
+}
+
+/* A table that takes a while to read: all of it valid */
+static int fill_all(struct vm *vm, unsigned int order)
+{
+	unsigned long i;
+	int err;
+
+	err = vm_alloc_hpt(vm, order);
+	for (i = 0; i < NPTE(order) && !err; i += 0x8000)
+		err = vm_write_run(vm, i, 0x8000, 0);
+	return err;
+}
+
+/* A reader can be killed in the middle of a read */
+TEST_F(race, reader_is_killed)
+{
+	size_t size = NPTE(MAX_ORDER) * HPTE_BYTES * 2;
+	struct kvm_get_htab_header *buf;
+	unsigned long *first;
+	struct table t;
+	int fd, status;
+	pid_t child;
+
+	if (!two_cpus())
+		SKIP(return, "needs two processors");
+	ASSERT_EQ(0, fill_all(&self->vm, MAX_ORDER));
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	buf = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, buf);
+	first = (unsigned long *)(buf + 1);
+
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		read(fd, buf, size);
+		for (;;)
+			pause();
+	}
+	/* It has begun, and has a lot left to do */
+	while (!__atomic_load_n(first, __ATOMIC_RELAXED))
+		;
+	kill(child, SIGKILL);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(SIGKILL, WTERMSIG(status));
+
+	/* What it did not get to is still there */
+	ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
+	EXPECT_LT(0, table_read(&t, fd, 4096));
+	TH_LOG("killed at %lx of %lx", t.first_index, t.npte);
+	EXPECT_LT(0, t.first_index);
+}
+
+/*
+ * A reader does not keep the processor from others: someone who wants it for
+ * a moment each millisecond never waits for as long as the read takes.
+ */
+static void *tick(void *arg)
+{
+	struct timespec ms = { .tv_nsec = 1000000 }, last, now;
+	long *longest = arg, us;
+
+	clock_gettime(CLOCK_MONOTONIC, &last);
+	while (!stopped()) {
+		nanosleep(&ms, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		us = (now.tv_sec - last.tv_sec) * 1000000 +
+		     (now.tv_nsec - last.tv_nsec) / 1000;
+		if (us > *longest)
+			__atomic_store_n(longest, us, __ATOMIC_RELAXED);
+		last = now;
+	}
+	return NULL;
+}
+
+TEST_F(race, reader_lets_others_run)
+{
+	size_t size = NPTE(MAX_ORDER) * HPTE_BYTES * 2;
+	struct timespec begin, end;
+	cpu_set_t one, all;
+	pthread_t ticker;
+	long us, longest;
+	void *buf;
+	int i, fd;
+
+	ASSERT_EQ(0, fill_all(&self->vm, MAX_ORDER));
+	buf = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, buf);
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
+	for (i = 0; !CPU_ISSET(i, &all); i++)
+		;
+	CPU_ZERO(&one);
+	CPU_SET(i, &one);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+	ASSERT_EQ(0, pthread_create(&ticker, NULL, tick, &longest));
+
+	/* Others use the machine as well: a good one of five is enough */
+	for (i = 0; i < 5; i++) {
+		fd = vm_htab_fd(&self->vm, 0, 0);
+		ASSERT_LE(0, fd);
+		usleep(10000);
+		__atomic_store_n(&longest, 0, __ATOMIC_RELAXED);
+		clock_gettime(CLOCK_MONOTONIC, &begin);
+		ASSERT_LT((ssize_t)size / 2 - 4096, read(fd, buf, size));
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		usleep(10000);
+		close(fd);
+		us = (end.tv_sec - begin.tv_sec) * 1000000 +
+		     (end.tv_nsec - begin.tv_nsec) / 1000;
+		TH_LOG("read took %ld us, longest wait %ld us", us, longest);
+		if (longest < us / 2)
+			break;
+	}
+	EXPECT_GT(5, i);
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(ticker, NULL);
+}
+
+TEST_HARNESS_MAIN
