@@ -74,11 +74,26 @@ struct kvm_hpt_reader {
 };
 
 /**
+ * struct kvm_hpt_view - what a harvest of a group has found
+ * @v: dword 0 of each HPTE in the pre-v3.0 format, software bits cleared, V
+ *     set if it is present or absent (paged out); 0 if it is invalid
+ * @r: dword 1 as the guest knows it, with R and C, software bits cleared;
+ *     of no meaning if @v is 0
+ * @changed: HPTEs (a bit each) that changed and that no reader knows of yet
+ */
+struct kvm_hpt_view {
+	u64 v[HPTES_IN_GROUP];
+	u64 r[HPTES_IN_GROUP];
+	u8 changed;
+};
+
+/**
  * struct kvm_hpt_fd - an open HPT file
  * @kvm: the VM; the file holds a reference
  * @lock: serialises reads or writes
  * @buf: records on their way to or from user space
  * @buf_size: size of @buf in bytes
+ * @view: the group that is being read; too large for the stack
  * @reader: used if the file was opened for reading
  */
 struct kvm_hpt_fd {
@@ -86,20 +101,8 @@ struct kvm_hpt_fd {
 	struct mutex lock; /* protects buf and buf_size */
 	void *buf;
 	size_t buf_size;
+	struct kvm_hpt_view view;
 	struct kvm_hpt_reader reader;
-};
-
-/**
- * struct kvm_hpt_view - the guest's view of a group, as a harvest found it
- * @v: dword 0 of each HPTE in the pre-v3.0 format, software bits cleared, V
- *     set if it is present or absent (paged out); 0 if it is invalid
- * @r: dword 1 as the guest knows it, with R and C, software bits cleared
- * @changed: HPTEs (a bit each) that changed and that no reader knows of yet
- */
-struct kvm_hpt_view {
-	u64 v[HPTES_IN_GROUP];
-	u64 r[HPTES_IN_GROUP];
-	u8 changed;
 };
 
 static inline bool kvmppc_hpt_present(struct kvm *kvm)
@@ -132,7 +135,8 @@ void kvm_hpt_reader_add(struct kvm_hpt_reader *reader, unsigned long group,
 
 /* book3s_hv_hpt_harvest.c */
 void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
-			unsigned long group, struct kvm_hpt_view *view);
+			unsigned long group, u8 want,
+			struct kvm_hpt_view *view);
 
 /* book3s_hv_hpt_read.c and book3s_hv_hpt_write.c */
 ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to);

@@ -9,13 +9,6 @@
 
 #include "book3s_hv_hpt.h"
 
-/* An HPTE as it stands in the HPT and the reverse map, in host byte order */
-struct raw_hpte {
-	u64 v;
-	u64 r;
-	u64 gr;
-};
-
 static void lock_hpte(__be64 *hptep)
 {
 	while (!try_lock_hpte(hptep, HPTE_V_HVLOCK))
@@ -28,84 +21,96 @@ static bool hpte_valid(u64 v)
 }
 
 /* R and C that hardware has set and the guest's view does not have yet */
-static u64 hpte_new_rc(const struct raw_hpte *raw)
+static u64 hpte_new_rc(u64 v, u64 r, u64 gr)
 {
-	if (!(raw->v & HPTE_V_VALID))
+	if (!(v & HPTE_V_VALID))
 		return 0;
-	return raw->r & ~raw->gr & (HPTE_R_R | HPTE_R_C);
+	return r & ~gr & (HPTE_R_R | HPTE_R_C);
 }
 
 /*
- * May hardware still set R or C so that the guest's view changes? An absent
- * HPTE counts: it becomes present without a change of the guest's view.
+ * May hardware set R or C in an HPTE with this reverse map word so that the
+ * guest's view changes? An absent HPTE counts as well as a valid one: it
+ * becomes valid without a change of the guest's view.
  */
-static bool hpte_rc_open(const struct raw_hpte *raw)
+static bool hpte_rc_open(u64 gr)
 {
-	return hpte_valid(raw->v) &&
-	       (!(raw->gr & HPTE_R_R) ||
-		(!(raw->gr & HPTE_R_C) && hpte_is_writable(raw->gr)));
+	return !(gr & HPTE_R_R) ||
+	       (!(gr & HPTE_R_C) && hpte_is_writable(gr));
 }
 
-/*
- * Read a group without its locks. Return a bit for each HPTE that has to be
- * read again with its lock held: it is locked or changes under our eyes, is
- * marked, or has new R or C.
- *
- * Whoever changes an HPTE's identity has it locked (dword 0 is different
- * then) before its reverse map word is written, and orders the two by
- * smp_wmb(). What changes otherwise after it was read here is marked after
- * it, in time for a later harvest.
- */
-static u8 read_group(const __be64 *hptep, const struct revmap_entry *rev,
-		     struct raw_hpte *raw)
+/* Put an HPTE into a view, in the pre-v3.0 format without software bits */
+static void set_view(struct kvm_hpt_view *view, int i, u64 v, u64 r, u64 gr)
 {
-	u8 again = 0;
-	int i;
-
-	preempt_disable();
-	for (i = 0; i < HPTES_IN_GROUP; i++)
-		raw[i].v = be64_to_cpu(READ_ONCE(hptep[2 * i]));
-	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
-	smp_rmb();
-	for (i = 0; i < HPTES_IN_GROUP; i++) {
-		raw[i].r = be64_to_cpu(READ_ONCE(hptep[2 * i + 1]));
-		raw[i].gr = READ_ONCE(rev[i].guest_rpte);
-	}
-	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
-	smp_rmb();
-	for (i = 0; i < HPTES_IN_GROUP; i++) {
-		if (be64_to_cpu(READ_ONCE(hptep[2 * i])) != raw[i].v ||
-		    READ_ONCE(rev[i].guest_rpte) != raw[i].gr ||
-		    (raw[i].v & HPTE_V_HVLOCK) ||
-		    (raw[i].gr & HPTE_GR_MODIFIED) || hpte_new_rc(&raw[i]))
-			again |= 1 << i;
-	}
-	preempt_enable();
-	return again;
+	if (cpu_has_feature(CPU_FTR_ARCH_300))
+		v = hpte_new_to_old_v(v, r);
+	view->v[i] = (v & ~(HPTE_V_HVLOCK | HPTE_V_ABSENT)) | HPTE_V_VALID;
+	view->r[i] = gr & ~HPTE_GR_RESERVED;
 }
 
 /*
  * Read an HPTE with its lock held, fold new R and C into the guest's view and
- * clear the mark. Return whether the guest's view has changed.
+ * clear the mark. Return whether hardware may change the guest's view of it.
  */
-static bool harvest_hpte(__be64 *hptep, struct revmap_entry *rev,
-			 struct raw_hpte *raw)
+static bool harvest_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
+			 struct kvm_hpt_view *view)
 {
-	bool changed;
+	u64 v, r, gr, new_rc;
 
 	preempt_disable();
 	lock_hpte(hptep);
-	raw->v = be64_to_cpu(hptep[0]) & ~HPTE_V_HVLOCK;
-	raw->r = be64_to_cpu(READ_ONCE(hptep[1]));
-	raw->gr = rev->guest_rpte;
-	changed = (raw->gr & HPTE_GR_MODIFIED) || hpte_new_rc(raw);
-	raw->gr |= hpte_new_rc(raw);
-	raw->gr &= ~HPTE_GR_MODIFIED;
-	if (changed)
-		WRITE_ONCE(rev->guest_rpte, raw->gr);
-	unlock_hpte(hptep, raw->v);
+	v = be64_to_cpu(hptep[0]) & ~HPTE_V_HVLOCK;
+	r = be64_to_cpu(READ_ONCE(hptep[1]));
+	gr = rev->guest_rpte;
+	new_rc = hpte_new_rc(v, r, gr);
+	if (new_rc || (gr & HPTE_GR_MODIFIED)) {
+		view->changed |= BIT(i);
+		gr = (gr | new_rc) & ~HPTE_GR_MODIFIED;
+		WRITE_ONCE(rev->guest_rpte, gr);
+	}
+	unlock_hpte(hptep, v);
 	preempt_enable();
-	return changed;
+
+	if (!hpte_valid(v)) {
+		view->v[i] = 0;
+		return false;
+	}
+	set_view(view, i, v, r, gr);
+	return hpte_rc_open(gr);
+}
+
+/*
+ * Read an HPTE without its lock, if nobody changes it meanwhile and it is not
+ * marked and has no new R or C. Return as harvest_hpte().
+ *
+ * Whoever changes an HPTE's identity has it locked (dword 0 is different
+ * then) before the reverse map word is written, and orders the two by
+ * smp_wmb(). What changes otherwise after it was read here is marked after
+ * that, in time for a later harvest.
+ */
+static bool read_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
+		      struct kvm_hpt_view *view)
+{
+	u64 v, r, gr;
+
+	v = be64_to_cpu(READ_ONCE(hptep[0]));
+	if (!v && !(READ_ONCE(rev->guest_rpte) & HPTE_GR_MODIFIED)) {
+		view->v[i] = 0;
+		return false;
+	}
+	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
+	smp_rmb();
+	r = be64_to_cpu(READ_ONCE(hptep[1]));
+	gr = READ_ONCE(rev->guest_rpte);
+	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
+	smp_rmb();
+	if (be64_to_cpu(READ_ONCE(hptep[0])) != v ||
+	    READ_ONCE(rev->guest_rpte) != gr || !hpte_valid(v) ||
+	    (v & HPTE_V_HVLOCK) || (gr & HPTE_GR_MODIFIED) ||
+	    hpte_new_rc(v, r, gr))
+		return harvest_hpte(hptep, rev, i, view);
+	set_view(view, i, v, r, gr);
+	return hpte_rc_open(gr);
 }
 
 static void spread_changes(struct kvm *kvm, struct kvm_hpt_reader *self,
@@ -123,7 +128,7 @@ static void spread_changes(struct kvm *kvm, struct kvm_hpt_reader *self,
 			if (reader->cursor <= first)
 				continue;
 			if (reader->cursor < first + HPTES_IN_GROUP)
-				behind &= (1 << HPT_SLOT(reader->cursor)) - 1;
+				behind &= BIT(HPT_SLOT(reader->cursor)) - 1;
 		}
 		kvm_hpt_reader_add(reader, group, behind);
 	}
@@ -131,12 +136,13 @@ static void spread_changes(struct kvm *kvm, struct kvm_hpt_reader *self,
 }
 
 /**
- * kvmppc_hpt_harvest() - read a group and take the marks off it
+ * kvmppc_hpt_harvest() - take the marks off a group
  * @kvm: the VM
  * @self: the reader that does it
  * @group: index of the group
- * @view: what the group looks like to the guest, and what of it has changed
- *	  since the last harvest
+ * @want: HPTEs to read in any case, a bit each
+ * @view: what those look like to the guest and what of the group has changed
+ *	  since the last harvest; these are in the view too
  *
  * The changes are handed to all other readers that are past the group; it is
  * up to the caller what to do about @self.
@@ -144,7 +150,7 @@ static void spread_changes(struct kvm *kvm, struct kvm_hpt_reader *self,
  * Context: kvm->arch.mmu_setup_lock held and an HPT present; may sleep.
  */
 void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
-			unsigned long group, struct kvm_hpt_view *view)
+			unsigned long group, u8 want, struct kvm_hpt_view *view)
 {
 	struct kvm_hpt_info *info = &kvm->arch.hpt;
 	unsigned long *visit = info->groups->chunk[group >> HPT_CHUNK_SHIFT].visit;
@@ -152,9 +158,8 @@ void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	unsigned long index = group << HPT_GROUP_SHIFT;
 	struct revmap_entry *rev = &info->rev[index];
 	__be64 *hptep = kvmppc_hpte(info, index);
-	struct raw_hpte raw[HPTES_IN_GROUP];
 	bool rc_open = false;
-	u8 again;
+	u64 gr;
 	int i;
 
 	if (test_bit(bit, visit)) {
@@ -167,26 +172,17 @@ void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 		smp_mb__after_atomic();
 	}
 
-	again = read_group(hptep, rev, raw);
 	view->changed = 0;
-	for (i = 0; i < HPTES_IN_GROUP; i++) {
-		if ((again & (1 << i)) &&
-		    harvest_hpte(hptep + 2 * i, rev + i, &raw[i]))
-			view->changed |= 1 << i;
-		if (!hpte_valid(raw[i].v)) {
-			view->v[i] = 0;
-			view->r[i] = 0;
-			continue;
+	for (i = 0; i < HPTES_IN_GROUP; i++, rev++, hptep += 2) {
+		if (!(want & BIT(i))) {
+			gr = READ_ONCE(rev->guest_rpte);
+			if (!(gr & HPTE_GR_MODIFIED) && !hpte_rc_open(gr))
+				continue;
 		}
-		rc_open |= hpte_rc_open(&raw[i]);
-		if (cpu_has_feature(CPU_FTR_ARCH_300))
-			raw[i].v = hpte_new_to_old_v(raw[i].v, raw[i].r);
-		view->v[i] = (raw[i].v & ~(HPTE_V_HVLOCK | HPTE_V_ABSENT)) |
-			     HPTE_V_VALID;
-		view->r[i] = raw[i].gr & ~HPTE_GR_RESERVED;
+		rc_open |= read_hpte(hptep, rev, i, view);
 	}
 	if (rc_open)
 		set_bit(bit, visit);
-	if (view->changed)
+	if (view->changed && kvm->arch.hpt_nr_readers > 1)
 		spread_changes(kvm, self, group, view->changed);
 }

@@ -47,28 +47,63 @@ struct gather {
 	bool end;
 };
 
-static bool encode_hpte(struct hpt_encoder *enc, struct kvm_hpt_reader *reader,
+/* Does the reader take this for a valid HPTE? */
+static bool hpte_shown(const struct kvm_hpt_reader *reader, u64 v)
+{
+	return v && (!reader->bolted_only || (v & HPTE_V_BOLTED));
+}
+
+static bool encode_hpte(struct hpt_encoder *enc,
+			const struct kvm_hpt_reader *reader,
 			unsigned long index, const struct kvm_hpt_view *view)
 {
-	u64 v = view->v[HPT_SLOT(index)];
+	unsigned int slot = HPT_SLOT(index);
 
-	if (!(v & HPTE_V_VALID) ||
-	    (reader->bolted_only && !(v & HPTE_V_BOLTED)))
-		return hpt_encode_invalid(enc, index, 1);
-	return hpt_encode_valid(enc, index, v, view->r[HPT_SLOT(index)]);
+	if (hpte_shown(reader, view->v[slot]))
+		return hpt_encode_valid(enc, index, view->v[slot],
+					view->r[slot]);
+	return hpt_encode_invalid(enc, index, 1);
+}
+
+/*
+ * Encode a group from the reader's cursor on, with one call for a run of
+ * invalid HPTEs. Return false if the buffer is full.
+ */
+static bool encode_group(struct hpt_encoder *enc, struct kvm_hpt_reader *reader,
+			 const struct kvm_hpt_view *view)
+{
+	unsigned long index = reader->cursor;
+	unsigned int slot = HPT_SLOT(index), from = slot;
+
+	index -= slot;
+	for (; slot < HPTES_IN_GROUP; slot++) {
+		if (!hpte_shown(reader, view->v[slot]))
+			continue;
+		reader->cursor += hpt_encode_invalid(enc, index + from,
+						     slot - from);
+		if (reader->cursor != index + slot ||
+		    !hpt_encode_valid(enc, index + slot, view->v[slot],
+				      view->r[slot]))
+			return false;
+		reader->cursor++;
+		from = slot + 1;
+	}
+	reader->cursor += hpt_encode_invalid(enc, index + from, slot - from);
+	return reader->cursor == index + HPTES_IN_GROUP;
 }
 
 /*
  * Go on with a first pass. Return true when the buffer is full or the pass is
  * at its end, false when @budget groups were looked at before that.
  */
-static bool gather_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
-			 struct gather *g, int budget)
+static bool gather_first(struct kvm_hpt_fd *fd, struct gather *g, int budget)
 {
+	struct kvm_hpt_reader *reader = &fd->reader;
+	struct kvm_hpt_view *view = &fd->view;
+	struct kvm *kvm = fd->kvm;
 	struct kvm_hpt_info *info = &kvm->arch.hpt;
 	unsigned long nr_hptes = kvmppc_hpt_npte(info);
 	unsigned long group, next, done;
-	struct kvm_hpt_view view;
 	u8 before;
 
 	while (reader->cursor < nr_hptes) {
@@ -86,16 +121,12 @@ static bool gather_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			continue;
 		}
 
-		kvmppc_hpt_harvest(kvm, reader, group, &view);
-		before = (1 << HPT_SLOT(reader->cursor)) - 1;
-		kvm_hpt_reader_add(reader, group, view.changed & before);
-		if (reader->restarts != g->restarts)
+		kvmppc_hpt_harvest(kvm, reader, group, U8_MAX, view);
+		before = BIT(HPT_SLOT(reader->cursor)) - 1;
+		kvm_hpt_reader_add(reader, group, view->changed & before);
+		if (reader->restarts != g->restarts ||
+		    !encode_group(&g->enc, reader, view))
 			return true;
-		do {
-			if (!encode_hpte(&g->enc, reader, reader->cursor, &view))
-				return true;
-			reader->cursor++;
-		} while (HPT_SLOT(reader->cursor));
 	}
 	reader->first_pass = false;
 	reader->cursor = 0;
@@ -119,12 +150,13 @@ static unsigned long next_change(struct kvm *kvm, struct kvm_hpt_reader *reader,
 }
 
 /* As gather_first(), for a later pass */
-static bool gather_later(struct kvm *kvm, struct kvm_hpt_reader *reader,
-			 struct gather *g, int budget)
+static bool gather_later(struct kvm_hpt_fd *fd, struct gather *g, int budget)
 {
+	struct kvm_hpt_reader *reader = &fd->reader;
+	struct kvm_hpt_view *view = &fd->view;
+	struct kvm *kvm = fd->kvm;
 	unsigned long nr_groups = kvm->arch.hpt.groups->nr;
 	unsigned long group = reader->cursor >> HPT_GROUP_SHIFT;
-	struct kvm_hpt_view view;
 	unsigned long slot;
 	u8 changed;
 
@@ -145,16 +177,17 @@ static bool gather_later(struct kvm *kvm, struct kvm_hpt_reader *reader,
 		if (!budget--)
 			return false;
 
-		kvmppc_hpt_harvest(kvm, reader, group, &view);
-		changed = view.changed | hpt_set_take(&reader->changed, group);
+		changed = hpt_set_take(&reader->changed, group);
 		if (reader->left && reader->left_group == group) {
 			changed |= reader->left;
 			reader->left = 0;
 		}
+		kvmppc_hpt_harvest(kvm, reader, group, changed, view);
+		changed |= view->changed;
 		while (changed) {
 			slot = __ffs(changed);
 			if (!encode_hpte(&g->enc, reader,
-					 reader->cursor + slot, &view)) {
+					 reader->cursor + slot, view)) {
 				reader->left_group = group;
 				reader->left = changed;
 				return true;
@@ -200,9 +233,9 @@ static int gather_some(struct kvm_hpt_fd *fd, struct gather *g)
 		g->wrapped = false;
 	}
 	if (g->first_pass)
-		done = gather_first(kvm, reader, g, GATHER_GROUPS);
+		done = gather_first(fd, g, GATHER_GROUPS);
 	else
-		done = gather_later(kvm, reader, g, GATHER_GROUPS);
+		done = gather_later(fd, g, GATHER_GROUPS);
 	ret = !done || (!g->enc.used && g->restarts != reader->restarts);
 out:
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
@@ -313,6 +346,8 @@ ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		total += whole;
 		if (whole < g.enc.used)
 			err = -EFAULT;
+		else if (fatal_signal_pending(current))
+			err = -EINTR;
 	} while (!err && !g.end && iov_iter_count(to) >= HPT_RECORD_MIN);
 	mutex_unlock(&fd->lock);
 	return total ?: err;

@@ -8,8 +8,6 @@
 #include <linux/limits.h>
 #include <linux/minmax.h>
 
-#include <asm/byteorder.h>
-
 #include "book3s_hv_hpt_records.h"
 
 static size_t record_bytes(const struct kvm_get_htab_header *hdr)
@@ -28,39 +26,29 @@ void hpt_encoder_init(struct hpt_encoder *enc, void *buf, size_t size)
 	*enc = (struct hpt_encoder) { .buf = buf, .size = size };
 }
 
+/* Begin a record, for which there is room */
 static void open_record(struct hpt_encoder *enc, u64 index)
 {
 	enc->hdr = enc->buf + enc->used;
 	*enc->hdr = (struct kvm_get_htab_header) { .index = index };
 	enc->used += sizeof(*enc->hdr);
 	enc->next = index;
+	enc->room = min_t(size_t, HPT_RECORD_HPTES,
+			  (enc->size - enc->used) / HPT_STREAM_HPTE);
 }
 
 /**
- * hpt_encode_valid() - append a valid HPTE
+ * hpt_encode_open() - begin a record for a valid HPTE
  * @enc: the encoder
- * @index: its index in the HPT
- * @v: dword 0
- * @r: dword 1
+ * @index: index of the HPTE
  *
  * Return: false if there is no room for it; nothing was changed then.
  */
-bool hpt_encode_valid(struct hpt_encoder *enc, u64 index, u64 v, u64 r)
+bool hpt_encode_open(struct hpt_encoder *enc, u64 index)
 {
-	bool open = enc->hdr && enc->next == index && !enc->hdr->n_invalid &&
-		    enc->hdr->n_valid < HPT_RECORD_HPTES;
-	__be64 *hpte;
-
-	if (enc->size - enc->used < (open ? HPT_STREAM_HPTE : HPT_RECORD_MIN))
+	if (enc->size - enc->used < HPT_RECORD_MIN)
 		return false;
-	if (!open)
-		open_record(enc, index);
-	hpte = enc->buf + enc->used;
-	hpte[0] = cpu_to_be64(v);
-	hpte[1] = cpu_to_be64(r);
-	enc->used += HPT_STREAM_HPTE;
-	enc->hdr->n_valid++;
-	enc->next++;
+	open_record(enc, index);
 	return true;
 }
 
@@ -74,24 +62,24 @@ bool hpt_encode_valid(struct hpt_encoder *enc, u64 index, u64 v, u64 r)
  */
 u64 hpt_encode_invalid(struct hpt_encoder *enc, u64 index, u64 count)
 {
-	u64 end = index + count;
+	u64 left = count;
 	unsigned int n;
 
-	if (!enc->hdr || enc->next != index)
-		enc->hdr = NULL;
-	while (index < end) {
-		if (!enc->hdr || enc->hdr->n_invalid == HPT_RECORD_HPTES) {
+	while (left) {
+		if (!enc->hdr || enc->next != index ||
+		    enc->hdr->n_invalid == HPT_RECORD_HPTES) {
 			if (enc->size - enc->used < sizeof(*enc->hdr))
 				break;
 			open_record(enc, index);
 		}
-		n = min_t(u64, end - index,
-			  HPT_RECORD_HPTES - enc->hdr->n_invalid);
+		n = min_t(u64, left, HPT_RECORD_HPTES - enc->hdr->n_invalid);
 		enc->hdr->n_invalid += n;
 		enc->next += n;
+		enc->room = 0;
 		index += n;
+		left -= n;
 	}
-	return count - (end - index);
+	return count - left;
 }
 
 /**

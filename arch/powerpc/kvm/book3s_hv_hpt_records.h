@@ -12,6 +12,8 @@
 #include <linux/kvm.h>
 #include <linux/types.h>
 
+#include <asm/byteorder.h>
+
 /* Bytes of an HPTE in the stream */
 #define HPT_STREAM_HPTE		(2 * sizeof(__be64))
 
@@ -33,6 +35,7 @@
  * @used: bytes that hold whole records
  * @hdr: header of the last record, NULL if there is none
  * @next: index of the HPTE that would continue it
+ * @room: number of valid HPTEs that can still be appended to it
  */
 struct hpt_encoder {
 	void *buf;
@@ -40,11 +43,40 @@ struct hpt_encoder {
 	size_t used;
 	struct kvm_get_htab_header *hdr;
 	u64 next;
+	unsigned int room;
 };
 
 void hpt_encoder_init(struct hpt_encoder *enc, void *buf, size_t size);
-bool hpt_encode_valid(struct hpt_encoder *enc, u64 index, u64 v, u64 r);
+bool hpt_encode_open(struct hpt_encoder *enc, u64 index);
 u64 hpt_encode_invalid(struct hpt_encoder *enc, u64 index, u64 count);
+
+/**
+ * hpt_encode_valid() - append a valid HPTE
+ * @enc: the encoder
+ * @index: its index in the HPT
+ * @v: dword 0
+ * @r: dword 1
+ *
+ * Return: false if there is no room for it; nothing was changed then.
+ */
+static inline bool hpt_encode_valid(struct hpt_encoder *enc, u64 index, u64 v,
+				    u64 r)
+{
+	__be64 *hpte;
+
+	if (!enc->room || enc->next != index) {
+		if (!hpt_encode_open(enc, index))
+			return false;
+	}
+	hpte = enc->buf + enc->used;
+	hpte[0] = cpu_to_be64(v);
+	hpte[1] = cpu_to_be64(r);
+	enc->used += HPT_STREAM_HPTE;
+	enc->hdr->n_valid++;
+	enc->next++;
+	enc->room--;
+	return true;
+}
 
 /**
  * struct hpt_record - a decoded record

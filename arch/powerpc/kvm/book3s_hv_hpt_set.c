@@ -37,7 +37,8 @@ void hpt_set_init(struct xarray *set)
  */
 void hpt_set_clear(struct xarray *set)
 {
-	xa_destroy(set);
+	if (!xa_empty(set))
+		xa_destroy(set);
 }
 
 /**

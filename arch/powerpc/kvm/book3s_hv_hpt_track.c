@@ -105,23 +105,26 @@ bool kvmppc_hpt_group_used(struct kvm_hpt_info *info, unsigned long group)
 /*
  * find_next_bit() for a bitmap that is all zeroes more often than not: what
  * it costs to find nothing is what an idle pass costs, so look at four words
- * at a time. The bitmap may change meanwhile.
+ * at a time. @nr is a multiple of the word size. The bitmap may change
+ * meanwhile.
  */
 static unsigned long find_next_sparse(const unsigned long *map,
 				      unsigned long nr, unsigned long bit)
 {
-	unsigned long first = round_up(bit, BITS_PER_LONG);
-	unsigned long i = first / BITS_PER_LONG, end = nr / BITS_PER_LONG;
-	unsigned long found;
+	unsigned long i = bit / BITS_PER_LONG, end = nr / BITS_PER_LONG;
+	unsigned long word = READ_ONCE(map[i]);
 
-	found = find_next_bit(map, min(first, nr), bit);
-	if (found < min(first, nr))
-		return found;
-	while (i + 4 <= end &&
-	       !(READ_ONCE(map[i]) | READ_ONCE(map[i + 1]) |
-		 READ_ONCE(map[i + 2]) | READ_ONCE(map[i + 3])))
-		i += 4;
-	return find_next_bit(map, nr, max(i * BITS_PER_LONG, bit));
+	word &= BITMAP_FIRST_WORD_MASK(bit);
+	while (!word) {
+		if (++i == end)
+			return nr;
+		while (i + 4 < end &&
+		       !(READ_ONCE(map[i]) | READ_ONCE(map[i + 1]) |
+			 READ_ONCE(map[i + 2]) | READ_ONCE(map[i + 3])))
+			i += 4;
+		word = READ_ONCE(map[i]);
+	}
+	return i * BITS_PER_LONG + __ffs(word);
 }
 
 /**

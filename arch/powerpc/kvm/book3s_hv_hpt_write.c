@@ -22,6 +22,9 @@
 /* HPTEs after which mmu_setup_lock is given up for a moment */
 #define APPLY_HPTES	65536
 
+/* HPTEs entered between two chances for the scheduler */
+#define RESCHED_HPTES	64
+
 /**
  * struct lockout - vcpus are locked out while this lives
  * @kvm: the VM
@@ -151,7 +154,8 @@ static int enter_valid(struct kvm *kvm, const struct hpt_record *rec)
 			put_back(kvm, rec, i + 1);
 			return -EIO;
 		}
-		cond_resched();
+		if (!(i % RESCHED_HPTES))
+			cond_resched();
 	}
 	return 0;
 }

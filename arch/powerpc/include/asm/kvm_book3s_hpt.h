@@ -151,9 +151,11 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 				    unsigned long index,
 				    unsigned long guest_rpte)
 {
-	kvmppc_hpt_use(&kvm->arch.hpt, index);
+	/* Only a slot that has never held an HPTE has a word of zero */
+	if (!rev->guest_rpte)
+		kvmppc_hpt_use(&kvm->arch.hpt, index);
 	/*
-	 * Pairs with smp_rmb() in read_group(): who sees this HPTE's reverse
+	 * Pairs with smp_rmb() in read_hpte(): who sees this HPTE's reverse
 	 * map word sees that dword 0 is no longer that of the HPTE before it.
 	 */
 	smp_wmb();
