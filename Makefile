@@ -12,6 +12,7 @@ help:
 	@echo '  check VARIANT=stock'
 	@echo '                 run them on the base as it comes: which tests fail there'
 	@echo '  check-all      both of these'
+	@echo '  bench          measure what the HPT file costs, stock against ours'
 	@echo '  tree           make the kernel trees in build/VERSION/'
 	@echo '  kernel         build the kernel VARIANT'
 	@echo '  print-vmlinux  print the path of the kernel VARIANT that was built'
@@ -47,6 +48,12 @@ check-all: tree
 	@scripts/check
 	@scripts/check stock
 
+bench: tree
+	@scripts/deps gnuplot-nox
+	@scripts/kernel stock
+	@scripts/kernel release
+	@scripts/bench
+
 lint: tree
 	@scripts/deps python3-git python3-ply
 	@scripts/lint
@@ -54,4 +61,4 @@ lint: tree
 clean:
 	rm -rf build
 
-.PHONY: help deps tree kernel print-vmlinux demo check check-all lint clean
+.PHONY: help deps tree kernel print-vmlinux demo check check-all bench lint clean
