@@ -50,8 +50,8 @@
 #define VALID		3
 
 /* A row is repeated so often, or for so many instructions */
-#define RUNS		5
-#define ENOUGH		400e6
+#define RUNS		20
+#define ENOUGH		200e6
 
 /* Tables from here on are only read, and only for what has changed */
 #define ORDER_BIG	30
