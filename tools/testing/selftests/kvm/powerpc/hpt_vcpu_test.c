@@ -5,6 +5,7 @@
  * writer may do with a vcpu around.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -275,6 +276,26 @@ TEST_F(vcpu, hardware_rc_in_vrma)
 	EXPECT_TOLD(1);
 }
 
+/* Also in front of where the reader began, on HPTEs that it never told of */
+TEST_F(vcpu, hardware_rc_before_start_index)
+{
+	unsigned long start = self->index + 1;
+
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	close(self->fd);
+	self->fd = vm_htab_fd(&self->vm, 0, start);
+	ASSERT_LE(0, self->fd);
+	ASSERT_LE((long)(N - start), table_drain(&self->got, self->fd, 4096));
+
+	ASSERT_EQ(0, page_load(&self->guest));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_R));
+	EXPECT_TOLD(1);
+	ASSERT_EQ(0, page_store(&self->guest));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+}
+
 /* A first pass has them too, wherever they are kept */
 TEST_F(vcpu, hardware_rc_in_first_pass)
 {
@@ -336,6 +357,32 @@ TEST_F(vcpu, memslot_deleted)
 	ASSERT_EQ(0, page_store(&self->guest));
 	ASSERT_EQ(0, vm_memslot(&self->vm, 0, 0, NULL, 0, 0));
 	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
+	EXPECT_TOLD(1);
+}
+
+/*
+ * The host looks which pages are in use, which clears R in the HPT, but not
+ * for the guest.
+ */
+TEST_F(vcpu, aged_by_the_host)
+{
+	unsigned long all[64];
+	int fd;
+
+	fd = open("/sys/kernel/mm/page_idle/bitmap", O_WRONLY);
+	if (fd < 0)
+		SKIP(return, "the kernel has no CONFIG_IDLE_PAGE_TRACKING");
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	table_set(&self->want, self->index, page_hpte(0));
+	EXPECT_TOLD(1);
+
+	ASSERT_EQ(0, page_load(&self->guest));
+	memset(all, 0xff, sizeof(all));
+	while (write(fd, all, sizeof(all)) == sizeof(all))
+		;
+	close(fd);
+	table_set(&self->want, self->index, page_hpte(HPTE_R_R));
 	EXPECT_TOLD(1);
 }
 
