@@ -7,7 +7,8 @@
  *	book3s_hv_hpt_harvest.c	marks and hardware R/C to the readers' sets
  *	book3s_hv_hpt_set.c	a reader's set of changed HPTEs
  *	book3s_hv_hpt_records.c	the stream's encoder and decoder
- *	book3s_hv_hpt_read.c	passes, and the copy to user space
+ *	book3s_hv_hpt_pass.c	first and later passes
+ *	book3s_hv_hpt_read.c	the copy to user space
  *	book3s_hv_hpt_write.c	check, remove and enter
  *
  * All of it runs in process context with the MMU on. Locks: see
@@ -25,6 +26,8 @@
 
 #include <asm/kvm_book3s_64.h>
 #include <asm/kvm_book3s_hpt.h>
+
+#include "book3s_hv_hpt_records.h"
 
 #define HPTES_IN_GROUP		BIT(HPT_GROUP_SHIFT)
 #define HPT_SLOT(index)		((index) & (HPTES_IN_GROUP - 1))
@@ -105,6 +108,26 @@ struct kvm_hpt_fd {
 	struct kvm_hpt_reader reader;
 };
 
+/**
+ * struct kvm_hpt_gather - records on their way into a buffer
+ * @enc: the buffer
+ * @first_pass: the records are of a first pass
+ * @begun: set once the reader was looked at
+ * @restarts: the reader's, to notice that it began again
+ * @start: group at which a later pass was taken up
+ * @wrapped: the later pass has come to the end and begun again
+ * @end: a pass has ended, nothing more goes into the buffer
+ */
+struct kvm_hpt_gather {
+	struct hpt_encoder enc;
+	bool first_pass;
+	bool begun;
+	unsigned long restarts;
+	unsigned long start;
+	bool wrapped;
+	bool end;
+};
+
 static inline bool kvmppc_hpt_present(struct kvm *kvm)
 {
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
@@ -125,7 +148,7 @@ bool kvmppc_hpt_group_used(struct kvm_hpt_info *info, unsigned long group);
 unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
 				   unsigned long group);
 unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
-				    unsigned long group);
+				    unsigned long group, unsigned long end);
 int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			u64 start_index);
 void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader);
@@ -137,6 +160,16 @@ void kvm_hpt_reader_add(struct kvm_hpt_reader *reader, unsigned long group,
 void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 			unsigned long group, u8 want,
 			struct kvm_hpt_view *view);
+
+int kvmppc_hpt_read_clean(struct kvm_hpt_info *info, unsigned long group,
+			  bool bolted_only, struct kvm_hpt_view *view,
+			  __be64 *out);
+
+/* book3s_hv_hpt_pass.c */
+bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
+			  int budget);
+bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
+			  int budget);
 
 /* book3s_hv_hpt_read.c and book3s_hv_hpt_write.c */
 ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to);

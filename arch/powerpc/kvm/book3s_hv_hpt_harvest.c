@@ -9,6 +9,17 @@
 
 #include "book3s_hv_hpt.h"
 
+/* Read a doubleword that others may write */
+static u64 hpte_dword(const __be64 *dword)
+{
+	/*
+	 * Not by READ_ONCE(), with which the compiler does not use the
+	 * byte-reversing load; barriers on both sides see to it that it is
+	 * read once.
+	 */
+	return data_race(be64_to_cpup(dword));
+}
+
 static void lock_hpte(__be64 *hptep)
 {
 	while (!try_lock_hpte(hptep, HPTE_V_HVLOCK))
@@ -59,8 +70,8 @@ static bool harvest_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
 
 	preempt_disable();
 	lock_hpte(hptep);
-	v = be64_to_cpu(hptep[0]) & ~HPTE_V_HVLOCK;
-	r = be64_to_cpu(READ_ONCE(hptep[1]));
+	v = hpte_dword(hptep) & ~HPTE_V_HVLOCK;
+	r = hpte_dword(hptep + 1);
 	gr = rev->guest_rpte;
 	new_rc = hpte_new_rc(v, r, gr);
 	if (new_rc || (gr & HPTE_GR_MODIFIED)) {
@@ -93,24 +104,111 @@ static bool read_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
 {
 	u64 v, r, gr;
 
-	v = be64_to_cpu(READ_ONCE(hptep[0]));
+	v = hpte_dword(hptep);
 	if (!v && !(READ_ONCE(rev->guest_rpte) & HPTE_GR_MODIFIED)) {
 		view->v[i] = 0;
 		return false;
 	}
 	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
 	smp_rmb();
-	r = be64_to_cpu(READ_ONCE(hptep[1]));
+	r = hpte_dword(hptep + 1);
 	gr = READ_ONCE(rev->guest_rpte);
 	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
 	smp_rmb();
-	if (be64_to_cpu(READ_ONCE(hptep[0])) != v ||
+	if (hpte_dword(hptep) != v ||
 	    READ_ONCE(rev->guest_rpte) != gr || !hpte_valid(v) ||
 	    (v & HPTE_V_HVLOCK) || (gr & HPTE_GR_MODIFIED) ||
 	    hpte_new_rc(v, r, gr))
 		return harvest_hpte(hptep, rev, i, view);
 	set_view(view, i, v, r, gr);
 	return hpte_rc_open(gr);
+}
+
+/* Return a bit for each HPTE that is marked or that hardware may change */
+static u8 look_at_marks(const __be64 *hptep, const struct revmap_entry *rev)
+{
+	u8 look = 0;
+	u64 gr;
+	int i;
+
+	for (i = 0; i < HPTES_IN_GROUP; i++) {
+		gr = READ_ONCE(rev[i].guest_rpte);
+		if ((gr & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C)) ==
+		    (HPTE_R_R | HPTE_R_C))
+			continue;
+		if ((gr & HPTE_GR_MODIFIED) ||
+		    (READ_ONCE(hptep[2 * i]) && hpte_rc_open(gr)))
+			look |= BIT(i);
+	}
+	return look;
+}
+
+/**
+ * kvmppc_hpt_read_clean() - read a group without locks, if that can be done
+ * @info: the HPT
+ * @group: index of the group
+ * @bolted_only: HPTEs have to be bolted
+ * @view: for use while reading, of no meaning afterwards
+ * @out: where to put up to eight HPTEs, in the form in which they are streamed
+ *
+ * The short way of a first pass, for groups that are as they mostly are: some
+ * HPTEs, or eight, and no more behind them.
+ *
+ * Context: kvm->arch.mmu_setup_lock held and an HPT present; does not sleep.
+ * Return: the number of HPTEs in @out, all others are invalid. -1 if the group
+ * is of another form, or if there is an HPTE in it that is locked or marked,
+ * or that hardware can change.
+ */
+int kvmppc_hpt_read_clean(struct kvm_hpt_info *info, unsigned long group,
+			  bool bolted_only, struct kvm_hpt_view *view,
+			  __be64 *out)
+{
+	unsigned long index = group << HPT_GROUP_SHIFT;
+	const struct revmap_entry *rev = &info->rev[index];
+	const __be64 *hptep = kvmppc_hpte(info, index);
+	bool v3 = cpu_has_feature(CPU_FTR_ARCH_300);
+	u64 v, r, gr, any_v = 0, all_v = ~0ull, any_gr = 0, all_gr = ~0ull;
+	u64 new_rc = 0, other = 0;
+	int i, n;
+
+	for (n = 0; n < HPTES_IN_GROUP; n++) {
+		v = hpte_dword(&hptep[2 * n]);
+		if (!hpte_valid(v))
+			break;
+		r = hpte_dword(&hptep[2 * n + 1]);
+		gr = READ_ONCE(rev[n].guest_rpte);
+		if (!(gr & HPTE_R_C) && hpte_is_writable(gr))
+			return -1;
+		view->v[n] = v;
+		any_v |= v;
+		all_v &= v;
+		any_gr |= gr;
+		all_gr &= gr;
+		new_rc |= r & ~gr;
+		if (v3)
+			v = hpte_new_to_old_v(v, r);
+		v = (v & ~HPTE_V_ABSENT) | HPTE_V_VALID;
+		out[2 * n] = cpu_to_be64(v);
+		out[2 * n + 1] = cpu_to_be64(gr);
+	}
+	for (i = n; i < HPTES_IN_GROUP; i++) {
+		if (READ_ONCE(hptep[2 * i]))
+			return -1;
+		any_gr |= READ_ONCE(rev[i].guest_rpte);
+	}
+	if ((any_v & HPTE_V_HVLOCK) || (any_gr & HPTE_GR_MODIFIED) ||
+	    !(all_gr & HPTE_R_R) || (new_rc & (HPTE_R_R | HPTE_R_C)) ||
+	    (bolted_only && !(all_v & HPTE_V_BOLTED)))
+		return -1;
+
+	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
+	smp_rmb();
+	for (i = 0; i < n; i++) {
+		other |= hpte_dword(&hptep[2 * i]) ^ view->v[i];
+		other |= READ_ONCE(rev[i].guest_rpte) ^
+			 be64_to_cpu(out[2 * i + 1]);
+	}
+	return other ? -1 : n;
 }
 
 static void spread_changes(struct kvm *kvm, struct kvm_hpt_reader *self,
@@ -159,7 +257,6 @@ void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	struct revmap_entry *rev = &info->rev[index];
 	__be64 *hptep = kvmppc_hpte(info, index);
 	bool rc_open = false;
-	u64 gr;
 	int i;
 
 	if (test_bit(bit, visit)) {
@@ -173,13 +270,11 @@ void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	}
 
 	view->changed = 0;
-	for (i = 0; i < HPTES_IN_GROUP; i++, rev++, hptep += 2) {
-		if (!(want & BIT(i))) {
-			gr = READ_ONCE(rev->guest_rpte);
-			if (!(gr & HPTE_GR_MODIFIED) && !hpte_rc_open(gr))
-				continue;
-		}
-		rc_open |= read_hpte(hptep, rev, i, view);
+	want |= look_at_marks(hptep, rev);
+	while (want) {
+		i = __ffs(want);
+		want &= want - 1;
+		rc_open |= read_hpte(hptep + 2 * i, rev + i, i, view);
 	}
 	if (rc_open)
 		set_bit(bit, visit);

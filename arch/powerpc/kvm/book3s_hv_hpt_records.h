@@ -79,6 +79,43 @@ static inline bool hpt_encode_valid(struct hpt_encoder *enc, u64 index, u64 v,
 }
 
 /**
+ * hpt_encode_reserve() - have room for a run of valid HPTEs
+ * @enc: the encoder
+ * @index: index of the first in the HPT
+ * @count: how many
+ *
+ * Return: where to put them, before a call of hpt_encode_reserved(), or NULL
+ * if they do not all fit into a record.
+ */
+static inline void *hpt_encode_reserve(struct hpt_encoder *enc, u64 index,
+				       unsigned int count)
+{
+	size_t hdr = enc->room && enc->next == index ? 0 : sizeof(*enc->hdr);
+
+	if (hdr ? enc->size - enc->used < hdr + count * HPT_STREAM_HPTE :
+		  enc->room < count)
+		return NULL;
+	return enc->buf + enc->used + hdr;
+}
+
+/**
+ * hpt_encode_reserved() - the HPTEs for which there is room are in place
+ * @enc: the encoder
+ * @index: index of the first, as with hpt_encode_reserve()
+ * @count: how many, not more than were asked for
+ */
+static inline void hpt_encode_reserved(struct hpt_encoder *enc, u64 index,
+				       unsigned int count)
+{
+	if (!enc->room || enc->next != index)
+		hpt_encode_open(enc, index);
+	enc->used += count * HPT_STREAM_HPTE;
+	enc->hdr->n_valid += count;
+	enc->next += count;
+	enc->room -= count;
+}
+
+/**
  * struct hpt_record - a decoded record
  * @index: index of the first HPTE
  * @n_valid: number of HPTEs in @hpte

@@ -115,15 +115,21 @@ static unsigned long find_next_sparse(const unsigned long *map,
 	unsigned long word = READ_ONCE(map[i]);
 
 	word &= BITMAP_FIRST_WORD_MASK(bit);
-	while (!word) {
-		if (++i == end)
-			return nr;
-		while (i + 4 < end &&
-		       !(READ_ONCE(map[i]) | READ_ONCE(map[i + 1]) |
-			 READ_ONCE(map[i + 2]) | READ_ONCE(map[i + 3])))
-			i += 4;
-		word = READ_ONCE(map[i]);
+	if (word)
+		goto found;
+	for (i++; i + 4 <= end; i += 4) {
+		if (READ_ONCE(map[i]) | READ_ONCE(map[i + 1]) |
+		    READ_ONCE(map[i + 2]) | READ_ONCE(map[i + 3]))
+			break;
 	}
+	for (; i < end; i++) {
+		word = READ_ONCE(map[i]);
+		if (word)
+			goto found;
+	}
+	return nr;
+
+found:
 	return i * BITS_PER_LONG + __ffs(word);
 }
 
@@ -156,18 +162,21 @@ unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
  * kvmppc_hpt_next_visit() - find the next group that a pass has to visit
  * @info: the HPT
  * @group: index of the first group to look at
+ * @end: index of the group before which to end; it is rounded up
  *
- * Return: its index, or the number of groups if there is none.
+ * Return: its index, or @end or more if there is none.
  */
 unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
-				    unsigned long group)
+				    unsigned long group, unsigned long end)
 {
 	struct kvm_hpt_groups *groups = info->groups;
 	unsigned long chunk, bit, nr;
 
-	while (group < groups->nr) {
+	end = round_up(end, BITS_PER_LONG);
+	while (group < end) {
 		chunk = group >> HPT_CHUNK_SHIFT;
-		nr = chunk_groups(groups, chunk);
+		nr = min(chunk_groups(groups, chunk),
+			 end - (chunk << HPT_CHUNK_SHIFT));
 		bit = find_next_sparse(groups->chunk[chunk].visit, nr,
 				       group & (HPT_CHUNK_GROUPS - 1));
 		group = (chunk << HPT_CHUNK_SHIFT) + bit;

@@ -15,6 +15,7 @@
  *          the eight HPTEs, clears HPTE_GR_MODIFIED under the HPTE lock and
  *          hands what it found to every other reader.
  * records  book3s_hv_hpt_records.c encodes and decodes the stream.
+ *          book3s_hv_hpt_pass.c decides what a pass puts into it.
  * copy     book3s_hv_hpt_read.c, with no lock held but the reader's own.
  *
  * Lock order, outermost first:

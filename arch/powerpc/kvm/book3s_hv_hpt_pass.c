@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The HPT file: passes over the HPT.
+ *
+ * A first pass reports every HPTE from the reader's cursor to the end of the
+ * HPT. Later passes go round and round and report what has changed; a read
+ * ends at the end of a pass if it has something to return, and has nothing to
+ * return only after a full circle without a change.
+ */
+
+#include <linux/kvm_host.h>
+#include <linux/minmax.h>
+
+#include "book3s_hv_hpt.h"
+#include "book3s_hv_hpt_records.h"
+#include "book3s_hv_hpt_set.h"
+
+/* Does the reader take this for a valid HPTE? */
+static bool hpte_shown(const struct kvm_hpt_reader *reader, u64 v)
+{
+	return v && (!reader->bolted_only || (v & HPTE_V_BOLTED));
+}
+
+static bool encode_hpte(struct hpt_encoder *enc,
+			const struct kvm_hpt_reader *reader,
+			unsigned long index, const struct kvm_hpt_view *view)
+{
+	unsigned int slot = HPT_SLOT(index);
+
+	if (hpte_shown(reader, view->v[slot]))
+		return hpt_encode_valid(enc, index, view->v[slot],
+					view->r[slot]);
+	return hpt_encode_invalid(enc, index, 1);
+}
+
+/*
+ * Encode a group from the reader's cursor on, with one call for a run of
+ * invalid HPTEs. Return false if the buffer is full.
+ */
+static bool encode_group(struct hpt_encoder *enc, struct kvm_hpt_reader *reader,
+			 const struct kvm_hpt_view *view)
+{
+	unsigned long index = reader->cursor;
+	unsigned int slot = HPT_SLOT(index), from = slot;
+
+	index -= slot;
+	for (; slot < HPTES_IN_GROUP; slot++) {
+		if (!hpte_shown(reader, view->v[slot]))
+			continue;
+		reader->cursor += hpt_encode_invalid(enc, index + from,
+						     slot - from);
+		if (reader->cursor != index + slot ||
+		    !hpt_encode_valid(enc, index + slot, view->v[slot],
+				      view->r[slot]))
+			return false;
+		reader->cursor++;
+		from = slot + 1;
+	}
+	reader->cursor += hpt_encode_invalid(enc, index + from, slot - from);
+	return reader->cursor == index + HPTES_IN_GROUP;
+}
+
+/*
+ * The short way through a group, if all of it fits into the buffer. Return
+ * whether it was gone.
+ */
+static bool gather_clean(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
+			 unsigned long group)
+{
+	struct kvm_hpt_reader *reader = &fd->reader;
+	unsigned long index = group << HPT_GROUP_SHIFT;
+	void *out;
+	int n;
+
+	if (reader->cursor != index)
+		return false;
+	out = hpt_encode_reserve(&g->enc, index, HPTES_IN_GROUP);
+	if (!out)
+		return false;
+	n = kvmppc_hpt_read_clean(&fd->kvm->arch.hpt, group,
+				  reader->bolted_only, &fd->view, out);
+	if (n <= 0)
+		return false;
+	hpt_encode_reserved(&g->enc, index, n);
+	reader->cursor += n;
+	if (n < HPTES_IN_GROUP)
+		reader->cursor += hpt_encode_invalid(&g->enc, index + n,
+						     HPTES_IN_GROUP - n);
+	return true;
+}
+
+/**
+ * kvm_hpt_gather_first() - go on with a first pass
+ * @fd: the file
+ * @g: where to put the records
+ * @budget: number of groups to look at, at most
+ *
+ * Context: kvm->arch.mmu_setup_lock and kvm_hpt_fd.lock held and an HPT
+ * present; may sleep.
+ * Return: true when the buffer is full or the pass is at its end, or the
+ * reader began again; false when the budget was used up before that.
+ */
+bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
+			  int budget)
+{
+	struct kvm_hpt_reader *reader = &fd->reader;
+	struct kvm_hpt_view *view = &fd->view;
+	struct kvm *kvm = fd->kvm;
+	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	unsigned long nr_hptes = kvmppc_hpt_npte(info);
+	unsigned long group, next, done;
+	u8 before;
+
+	while (reader->cursor < nr_hptes) {
+		if (!budget--)
+			return false;
+		group = reader->cursor >> HPT_GROUP_SHIFT;
+		if (!kvmppc_hpt_group_used(info, group)) {
+			next = kvmppc_hpt_next_used(info, group);
+			next <<= HPT_GROUP_SHIFT;
+			done = hpt_encode_invalid(&g->enc, reader->cursor,
+						  next - reader->cursor);
+			reader->cursor += done;
+			if (reader->cursor < next)
+				return true;
+			continue;
+		}
+
+		if (gather_clean(fd, g, group))
+			continue;
+		kvmppc_hpt_harvest(kvm, reader, group, U8_MAX, view);
+		before = BIT(HPT_SLOT(reader->cursor)) - 1;
+		kvm_hpt_reader_add(reader, group, view->changed & before);
+		if (reader->restarts != g->restarts ||
+		    !encode_group(&g->enc, reader, view))
+			return true;
+	}
+	reader->first_pass = false;
+	reader->cursor = 0;
+	g->end = true;
+	return true;
+}
+
+/*
+ * The next group from @group on, and before @end, in which there may be a
+ * change to report; @end or more if there is none.
+ */
+static unsigned long next_change(struct kvm *kvm, struct kvm_hpt_reader *reader,
+				 unsigned long group, unsigned long end)
+{
+	unsigned long next;
+
+	next = min(kvmppc_hpt_next_visit(&kvm->arch.hpt, group, end),
+		   hpt_set_next(&reader->changed, group));
+	if (reader->left && reader->left_group >= group)
+		next = min(next, reader->left_group);
+	if (group < reader->unseen)
+		next = min(next, kvmppc_hpt_next_used(&kvm->arch.hpt, group));
+	return next;
+}
+
+/**
+ * kvm_hpt_gather_later() - go on with a later pass
+ * @fd: the file
+ * @g: where to put the records
+ * @budget: number of groups to look at, at most
+ *
+ * Context and return: as kvm_hpt_gather_first().
+ */
+bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
+			  int budget)
+{
+	struct kvm_hpt_reader *reader = &fd->reader;
+	struct kvm_hpt_view *view = &fd->view;
+	struct kvm *kvm = fd->kvm;
+	unsigned long nr_groups = kvm->arch.hpt.groups->nr;
+	unsigned long group = reader->cursor >> HPT_GROUP_SHIFT;
+	unsigned long end = g->wrapped ? g->start : nr_groups;
+	unsigned long slot;
+	u8 changed;
+
+	for (;;) {
+		group = next_change(kvm, reader, group, end);
+		if (group >= reader->unseen)
+			reader->unseen = 0;
+		if (group >= end) {
+			reader->cursor = 0;
+			g->end = g->enc.used || g->wrapped || !g->start;
+			if (g->end)
+				return true;
+			g->wrapped = true;
+			group = 0;
+			end = g->start;
+			continue;
+		}
+		reader->cursor = group << HPT_GROUP_SHIFT;
+		if (!budget--)
+			return false;
+
+		changed = hpt_set_take(&reader->changed, group);
+		if (reader->left && reader->left_group == group) {
+			changed |= reader->left;
+			reader->left = 0;
+		}
+		kvmppc_hpt_harvest(kvm, reader, group, changed, view);
+		changed |= view->changed;
+		while (changed) {
+			slot = __ffs(changed);
+			if (!encode_hpte(&g->enc, reader,
+					 reader->cursor + slot, view)) {
+				reader->left_group = group;
+				reader->left = changed;
+				return true;
+			}
+			changed &= changed - 1;
+		}
+		reader->cursor = ++group << HPT_GROUP_SHIFT;
+	}
+}
