@@ -6,11 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-
-#include <asm/cputable.h>
 
 #include "hpt.h"
 
@@ -66,7 +63,6 @@ int vm_init(struct vm *vm, unsigned int order, size_t mem_size)
 	memset(vm, 0, sizeof(*vm));
 	vm->fd = -1;
 	vm->wfd = -1;
-	vm->p9 = getauxval(AT_HWCAP2) & PPC_FEATURE2_ARCH_3_00;
 
 	vm->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (vm->kmsg < 0)
@@ -79,6 +75,8 @@ int vm_init(struct vm *vm, unsigned int order, size_t mem_size)
 	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, KVM_VM_PPC_HV);
 	if (vm->fd < 0)
 		return fail("KVM_CREATE_VM");
+	vm->radix = ioctl(vm->kvm, KVM_CHECK_EXTENSION,
+			  KVM_CAP_PPC_MMU_RADIX) > 0;
 	if (mem_size) {
 		err = vm_add_memory(vm, mem_size);
 		if (err)

@@ -65,7 +65,7 @@ struct vm {
 	int fd;
 	int wfd;		/* opened by the first write */
 	int kmsg;		/* stands where the log ended at vm_init() */
-	bool p9;		/* POWER9 or later: radix and back is possible */
+	bool radix;		/* it can be switched to radix and back */
 	char *mem;		/* guest real address 0, 16M aligned */
 	size_t mem_size;
 };

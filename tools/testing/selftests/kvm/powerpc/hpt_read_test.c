@@ -693,8 +693,8 @@ TEST_F(read, radix_is_stale)
 {
 	int fd;
 
-	if (!self->vm.p9)
-		SKIP(return, "no radix MMU before POWER9");
+	if (!self->vm.radix)
+		SKIP(return, "the host has no radix MMU");
 	ASSERT_EQ(0, populate(&self->vm, &self->want));
 	fd = vm_htab_fd(&self->vm, 0, 0);
 	ASSERT_LE(0, fd);
@@ -762,8 +762,37 @@ TEST_F(read, reads_are_serialised)
 	EXPECT_EQ(NPTE(20), table_seen_once(&a[0].t));
 }
 
+/* The file in debugfs shows the same HPTEs, as the host has them */
+TEST_F(read, debugfs_agrees)
+{
+	unsigned long index, v, host_r, r, diff, n = 0;
+	char name[64];
+	FILE *f;
+
+	snprintf(name, sizeof(name), "/sys/kernel/debug/kvm/%d-%d/htab",
+		 getpid(), self->vm.fd);
+	f = fopen(name, "r");
+	if (!f)
+		SKIP(return, "debugfs is not mounted");
+	ASSERT_EQ(0, populate(&self->vm, &self->want));
+	while (fscanf(f, "%lx %lx %lx %lx\n", &index, &v, &host_r, &r) == 4) {
+		ASSERT_GT(N, index);
+		/* What both formats of an HPTE have in common */
+		diff = v ^ self->want.hpte[index].v;
+		EXPECT_EQ(0, diff & 0x000fffffffffff9eUL);
+		EXPECT_EQ(self->want.hpte[index].r, r & ~HPTE_R_SOFT);
+		memset(&self->want.hpte[index], 0, sizeof(struct hpte));
+		n++;
+	}
+	EXPECT_TRUE(feof(f));
+	EXPECT_LT(0, n);
+	/* None is missing */
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+	fclose(f);
+}
+
 /*
- * A VM that has no HPT yet, which on POWER9 is one that is radix yet
+ * A VM that has no HPT yet; on a radix host it is radix until it gets one
  */
 FIXTURE(no_hpt)
 {
@@ -819,8 +848,8 @@ TEST_F(no_hpt, after_radix)
 {
 	int fd;
 
-	if (!self->vm.p9)
-		SKIP(return, "no radix MMU before POWER9");
+	if (!self->vm.radix)
+		SKIP(return, "the host has no radix MMU");
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
 	ASSERT_EQ(0, vm_write_run(&self->vm, 100, 8, 0));
 	ASSERT_EQ(0, vm_set_radix(&self->vm, true));
