@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The only program of a guest that is to be migrated.
+ *
+ * A few processes work on their memory in all the ways that change a hash page
+ * table: they map, touch, protect, unmap and fork, and check again and again
+ * that memory holds what they wrote.  Every half second one line goes to the
+ * console,
+ *
+ *	guest: 12 ok rounds 345 at 9.501 s
+ *
+ * numbered from 1 without a gap, so that whoever reads the console of the one
+ * machine and then of the other can tell that the guest lived on.  Memory that
+ * is not what it was gives "GUEST FAIL" and lines that say BAD, for good.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NR_WORKERS	4
+#define MiB		(1024UL * 1024)
+
+/* Held by each worker throughout, written to bit by bit. */
+#define KEPT_BYTES	(8 * MiB)
+/* Mapped, written and given back in each round. */
+#define CHURN_BYTES	(2 * MiB)
+/* Only read: an HPTE for each page, all of them to the zero page. */
+#define ZERO_BYTES	(128 * MiB)
+
+struct progress {
+	atomic_ulong rounds;
+	atomic_int bad;
+};
+
+static struct progress *progress;
+static size_t page;
+
+static void fail(const char *what, size_t where)
+{
+	atomic_store(&progress->bad, 1);
+	printf("GUEST FAIL: %s at %zu in process %d\n", what, where, getpid());
+	fflush(stdout);
+}
+
+static void *map(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED) {
+		printf("GUEST FAIL: mmap: %s\n", strerror(errno));
+		exit(1);
+	}
+	/* Small pages give the page table more to do. */
+	madvise(p, bytes, MADV_NOHUGEPAGE);
+	return p;
+}
+
+/* Something that no other page, process or round has in this place. */
+static unsigned long pattern(unsigned long seed, size_t where)
+{
+	unsigned long x = seed * 0x9e3779b97f4a7c15 + where;
+
+	x = (x ^ x >> 31) * 0xbf58476d1ce4e5b9;
+	return x ^ x >> 29;
+}
+
+static void fill(unsigned long *mem, size_t bytes, unsigned long seed)
+{
+	size_t i;
+
+	for (i = 0; i < bytes / sizeof(*mem); i += page / sizeof(*mem) / 8)
+		mem[i] = pattern(seed, i);
+}
+
+static void check(const unsigned long *mem, size_t bytes, unsigned long seed,
+		  const char *what)
+{
+	size_t i;
+
+	for (i = 0; i < bytes / sizeof(*mem); i += page / sizeof(*mem) / 8)
+		if (mem[i] != pattern(seed, i)) {
+			fail(what, i);
+			return;
+		}
+}
+
+static void churn(unsigned long seed)
+{
+	unsigned long *mem = map(CHURN_BYTES);
+	size_t half = CHURN_BYTES / 2;
+	unsigned long *upper = mem + half / sizeof(*mem);
+	pid_t pid;
+
+	fill(mem, CHURN_BYTES, seed);
+	mprotect(mem, half, PROT_READ);
+
+	pid = fork();
+	if (!pid) {
+		check(mem, CHURN_BYTES, seed, "what a child inherited");
+		fill(upper, half, seed + 1);
+		check(upper, half, seed + 1, "what a child wrote");
+		_exit(0);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+
+	check(mem, CHURN_BYTES, seed, "memory shared with a child");
+	fill(upper, half, seed + 2);
+	munmap(mem, half);
+	check(upper, half, seed + 2, "the rest of a mapping");
+	munmap(upper, half);
+}
+
+static void look_at_zeroes(void)
+{
+	const char *mem = map(ZERO_BYTES);
+	size_t i;
+
+	for (i = 0; i < ZERO_BYTES; i += page)
+		if (mem[i]) {
+			fail("memory never written", i);
+			break;
+		}
+	munmap((void *)mem, ZERO_BYTES);
+}
+
+static void work(unsigned int worker)
+{
+	size_t pages = KEPT_BYTES / page, words = page / sizeof(long);
+	unsigned long *kept = map(KEPT_BYTES);
+	unsigned long *seeds = calloc(pages, sizeof(*seeds));
+	unsigned long round;
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		fill(kept + i * words, page, seeds[i] = worker);
+
+	for (round = 1;; round++) {
+		/* Every 8th page gets new contents, others each time. */
+		for (i = round % 8; i < pages; i += 8)
+			fill(kept + i * words, page,
+			     seeds[i] = round * NR_WORKERS + worker);
+		churn(round * NR_WORKERS + worker);
+		if (round % 4 == worker)
+			look_at_zeroes();
+		for (i = 0; i < pages; i++)
+			check(kept + i * words, page, seeds[i], "kept memory");
+		atomic_fetch_add(&progress->rounds, 1);
+	}
+}
+
+int main(void)
+{
+	const struct timespec pause = { .tv_nsec = 500 * 1000 * 1000 };
+	struct timespec now;
+	unsigned int worker;
+	unsigned long line;
+
+	page = sysconf(_SC_PAGESIZE);
+	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (progress == MAP_FAILED) {
+		printf("GUEST FAIL: mmap: %s\n", strerror(errno));
+		return 1;
+	}
+
+	for (worker = 0; worker < NR_WORKERS; worker++)
+		if (!fork()) {
+			work(worker);
+			return 0;
+		}
+
+	for (line = 1;; line++) {
+		nanosleep(&pause, NULL);
+		if (waitpid(-1, NULL, WNOHANG) > 0)
+			fail("a worker is gone", 0);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		printf("guest: %lu %s rounds %lu at %ld.%03ld s\n", line,
+		       atomic_load(&progress->bad) ? "BAD" : "ok",
+		       atomic_load(&progress->rounds),
+		       now.tv_sec, now.tv_nsec / 1000000);
+		fflush(stdout);
+	}
+}
