@@ -179,6 +179,8 @@ int main(void)
 			return 0;
 		}
 
+	/* The firmware left the console in the middle of a line. */
+	putchar('\n');
 	for (line = 1;; line++) {
 		nanosleep(&pause, NULL);
 		if (waitpid(-1, NULL, WNOHANG) > 0)

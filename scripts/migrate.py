@@ -253,7 +253,7 @@ class Machine:
              "-display", "none", "-serial", f"file:{self.console}",
              "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off",
              "-kernel", "/guest/vmlinux", "-initrd", "/guest.cpio",
-             "-append", "console=hvc0 disable_radix quiet panic=-1",
+             "-append", "console=hvc0 disable_radix loglevel=1 panic=-1",
              *options], stdin=subprocess.DEVNULL, stdout=self.errors,
             stderr=self.errors)
         self.qmp = Qmp(f"{self.dir}/qmp", self.process)
@@ -409,7 +409,10 @@ def run(report, summary):
     say("starting the guest")
     source = Machine("source")
     source.wait_for_lines(LINES, limit=180)
-    report.result(True, f"its line {source.lines()} is there")
+    entries = len(source.dump_hpt("working"))
+    if entries < MIN_ENTRIES:
+        raise Failure(f"only {entries} entries in the HPT: a radix guest?")
+    report.result(True, f"line {source.lines()}, {entries} entries in its HPT")
 
     sent = cancel_halfway(source)
     source.wait_for_lines(LINES)
@@ -485,8 +488,8 @@ def main():
                         f"/tmp/{name}.qcow2", "2G"], check=True)
     try:
         run(report, summary)
-    except (Failure, OSError, hptdiff.BadDump) as e:
-        report.give_up(str(e))
+    except Exception as e:  # whatever it is, the rest did not happen
+        report.give_up(str(e) or type(e).__name__)
     summary["time"] = f"{time.monotonic() - start_time:.0f} s in the host"
     with open("/results/summary", "w", encoding="ascii") as f:
         for what, text in summary.items():
