@@ -281,12 +281,14 @@ TEST_F(vcpu, hardware_rc_before_start_index)
 {
 	unsigned long start = self->index + 1;
 
+	/* Nobody reads when it is entered, so nobody has looked at it */
+	close(self->fd);
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
 					 page_hpte(0)));
-	close(self->fd);
 	self->fd = vm_htab_fd(&self->vm, 0, start);
 	ASSERT_LE(0, self->fd);
 	ASSERT_LE((long)(N - start), table_drain(&self->got, self->fd, 4096));
+	table_set(&self->got, self->index, page_hpte(0));
 
 	ASSERT_EQ(0, page_load(&self->guest));
 	table_set(&self->want, self->index, page_hpte(HPTE_R_R));
@@ -378,6 +380,8 @@ TEST_F(vcpu, aged_by_the_host)
 	EXPECT_TOLD(1);
 
 	ASSERT_EQ(0, page_load(&self->guest));
+	/* Many new pages, so that this one gets where it can be aged */
+	memset(self->vm.mem + MEM / 2, 1, MEM / 2);
 	memset(all, 0xff, sizeof(all));
 	while (write(fd, all, sizeof(all)) == sizeof(all))
 		;
@@ -386,31 +390,55 @@ TEST_F(vcpu, aged_by_the_host)
 	EXPECT_TOLD(1);
 }
 
+static bool page_is_dirty(struct vm *vm)
+{
+	unsigned long bitmap[MEM / PAGE_64K / 64] = { 0 };
+	struct kvm_dirty_log log = { .slot = 0, .dirty_bitmap = bitmap };
+
+	if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log))
+		return false;
+	return bitmap[0] & 1UL << PAGE;
+}
+
 /* Dirty logging clears C in the HPT, but not for the guest */
 TEST_F(vcpu, dirty_log)
 {
-	unsigned long bitmap[MEM / PAGE_64K / 64 + 1] = { 0 };
-	struct kvm_dirty_log log = { .slot = 0, .dirty_bitmap = bitmap };
-
 	ASSERT_EQ(0, vm_memslot(&self->vm, 0, 0, self->vm.mem, MEM,
 				KVM_MEM_LOG_DIRTY_PAGES));
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
-					 page_hpte(0)));
-	table_set(&self->want, self->index, page_hpte(0));
+					 page_hpte(HPTE_R_R)));
+	table_set(&self->want, self->index, page_hpte(HPTE_R_R));
 	EXPECT_TOLD(1);
 
 	ASSERT_EQ(0, page_store(&self->guest));
-	ASSERT_EQ(0, ioctl(self->vm.fd, KVM_GET_DIRTY_LOG, &log));
-	EXPECT_TRUE(bitmap[0] & 1UL << PAGE);
+	EXPECT_TRUE(page_is_dirty(&self->vm));
 	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
 	EXPECT_TOLD(1);
 
 	/* Dirtied again: C was there all the time */
 	ASSERT_EQ(0, page_store(&self->guest));
 	EXPECT_TOLD(0);
-	ASSERT_EQ(0, ioctl(self->vm.fd, KVM_GET_DIRTY_LOG, &log));
-	EXPECT_TRUE(bitmap[0] & 1UL << PAGE);
+	EXPECT_TRUE(page_is_dirty(&self->vm));
+	EXPECT_FALSE(page_is_dirty(&self->vm));
 	EXPECT_TOLD(0);
+}
+
+/* A page is dirty as well when its HPTE, or the C in it, went before the log */
+TEST_F(vcpu, dirty_log_after_hypercall)
+{
+	ASSERT_EQ(0, vm_memslot(&self->vm, 0, 0, self->vm.mem, MEM,
+				KVM_MEM_LOG_DIRTY_PAGES));
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(HPTE_R_RC)));
+	EXPECT_FALSE(page_is_dirty(&self->vm));
+	ASSERT_EQ(0, page_store(&self->guest));
+	ASSERT_EQ(H_SUCCESS, guest_clear_mod(&self->guest, self->index));
+	EXPECT_TRUE(page_is_dirty(&self->vm));
+
+	ASSERT_EQ(0, page_store(&self->guest));
+	ASSERT_EQ(H_SUCCESS, guest_remove(&self->guest, self->index));
+	EXPECT_TRUE(page_is_dirty(&self->vm));
+	EXPECT_FALSE(page_is_dirty(&self->vm));
 }
 
 /* C is kept when a page becomes read-only, and with the HPTE removed */
