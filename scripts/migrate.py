@@ -45,7 +45,7 @@ LINES = 6
 # Passes over the HPT to see while the guest runs, and how long to wait for
 # them: a slow emulator may not get there.
 PASSES = 3
-PASSES_LIMIT = 30
+PASSES_LIMIT = 120
 
 MiB = 1 << 20
 HPTE_SHIFT = 4
@@ -272,7 +272,7 @@ class Machine:
     def lines(self, offset=0):
         return len(re.findall(r"^guest: .*$\n", self.text()[offset:], re.M))
 
-    def wait_for_lines(self, count, offset=0, limit=90):
+    def wait_for_lines(self, count, offset=0, limit=180):
         """Wait until the guest has printed so many lines more."""
         deadline = time.monotonic() + limit
         wanted = self.lines(offset) + count
@@ -408,7 +408,7 @@ def same(report, a, b):
 def run(report, summary):
     say("starting the guest")
     source = Machine("source")
-    source.wait_for_lines(LINES, limit=180)
+    source.wait_for_lines(LINES)
     entries = len(source.dump_hpt("working"))
     if entries < MIN_ENTRIES:
         raise Failure(f"only {entries} entries in the HPT: a radix guest?")
