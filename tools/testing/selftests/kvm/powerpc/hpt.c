@@ -166,6 +166,21 @@ int vm_htab_fd(struct vm *vm, unsigned long flags, unsigned long start_index)
 	return fd < 0 ? -errno : fd;
 }
 
+/* What the kernel says of a slow machine, an emulated one for example */
+static bool is_about_time(const char *text)
+{
+	static const char * const about[] = {
+		"hrtimer: interrupt took", "clocksource: ", "workqueue: ",
+		"sched: ", "perf: interrupt took",
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(about) / sizeof(about[0]); i++)
+		if (!strncmp(text, about[i], strlen(about[i])))
+			return true;
+	return false;
+}
+
 int vm_kernel_log(struct vm *vm)
 {
 	char line[8192], *text;
@@ -180,9 +195,11 @@ int vm_kernel_log(struct vm *vm)
 			return lines;
 		line[n] = 0;
 		text = strchr(line, ';');
+		text = text ? text + 1 : line;
+		if (is_about_time(text))
+			continue;
 		if (lines++ < 3)
-			fprintf(stderr, "# kernel log: %s",
-				text ? text + 1 : line);
+			fprintf(stderr, "# kernel log: %s", text);
 	}
 }
 

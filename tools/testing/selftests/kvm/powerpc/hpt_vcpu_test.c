@@ -279,9 +279,9 @@ TEST_F(vcpu, hardware_rc_in_vrma)
 /* Also in front of where the reader began, on HPTEs that it never told of */
 TEST_F(vcpu, hardware_rc_before_start_index)
 {
-	unsigned long start = self->index + 1;
+	unsigned long start = self->index + 8;
 
-	/* Nobody reads when it is entered, so nobody has looked at it */
+	/* Nobody reads when it is entered, so nobody looks at its group */
 	close(self->fd);
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
 					 page_hpte(0)));
