@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "kselftest.h"
 #include "hpt.h"
 
 #define VRMA_VSID	0x1ffffffUL
@@ -175,7 +176,7 @@ static bool is_about_time(const char *text)
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(about) / sizeof(about[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(about); i++)
 		if (!strncmp(text, about[i], strlen(about[i])))
 			return true;
 	return false;
