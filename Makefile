@@ -55,7 +55,6 @@ bench: tree
 	@scripts/bench
 
 lint: tree
-	@scripts/deps python3-git python3-ply
 	@scripts/lint
 
 clean:
