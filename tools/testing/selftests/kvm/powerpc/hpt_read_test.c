@@ -873,6 +873,12 @@ TEST_F(no_hpt, first_pass_comes_later)
 	fd = vm_htab_fd(&self->vm, 0, 0);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(0, table_read(&self->got, fd, 4096));
+	if (self->vm.radix) {
+		/* Neither radix nor an HPT */
+		ASSERT_EQ(0, vm_set_radix(&self->vm, false));
+		EXPECT_EQ(0, table_read(&self->got, fd, 4096));
+		EXPECT_EQ(-EINVAL, vm_write_run(&self->vm, 0, 1, 0));
+	}
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
 	ASSERT_EQ(0, populate(&self->vm, &want));
 	EXPECT_EQ((long)N, table_drain(&self->got, fd, 4096));
