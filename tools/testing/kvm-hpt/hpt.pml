@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The protocol by which changes of the HPT come to the readers of the HPT
+ * file, for Spin: one group of two HPTEs, vcpus that change them, hardware
+ * that sets R without telling anyone, two readers that come while that goes
+ * on. See Documentation/virt/kvm/ppc-hpt.rst, whose steps the comments name.
+ *
+ * When vcpus and hardware have stopped and a read has returned 0, what the
+ * reader was told has to be what the guest has.
+ *
+ * Spin interleaves steps but does not reorder them. A barrier is modelled by
+ * the order of the steps on its sides; the macro that leaves it out swaps
+ * them. Each of these macros makes the assertion fail:
+ *
+ *	NO_WMB		kvmppc_hpt_mark() without smp_wmb()
+ *	NO_MB		kvmppc_hpt_harvest() without smp_mb__after_atomic()
+ *	NO_GRACE	a reader registers without a grace period
+ *	NO_LOCK		a mark is taken off without the HPTE lock
+ *	NO_SPREAD	the other readers get nothing
+ *	NO_REVISIT	a group in which hardware may set R is not visited again
+ *	NO_FOLD		R that is reported does not go into the guest's view
+ *	NO_CURSOR	a reader in its first pass gets nothing, also of what it
+ *			is past
+ */
+
+#ifndef CHANGES
+#define CHANGES	2
+#endif
+
+#define HPTES	2
+#ifndef VCPUS
+#define VCPUS	1
+#endif
+#define READERS	2
+
+byte dword[HPTES];	/* what an HPTE holds, the guest's number for it */
+bool hw_r[HPTES];	/* R in the HPTE */
+bool guest_r[HPTES];	/* R in the reverse map word */
+bool modified[HPTES];	/* HPTE_GR_MODIFIED */
+bool hvlock[HPTES];	/* HPTE_V_HVLOCK */
+bool visit;		/* the group's bit in the visit bitmap */
+
+bool setup_lock;	/* mmu_setup_lock */
+byte nr_readers;
+bool in_section[VCPUS];	/* a read section of kvm->srcu */
+byte running = VCPUS + 1;
+
+bool registered[READERS];
+bool first_pass[READERS];
+byte cursor[READERS];
+bool changed[READERS * HPTES];
+
+#define LOCK(l)		atomic { !l -> l = true }
+#define UNLOCK(l)	l = false
+
+/* Step 2: the mark, then the visit bit; step 3: not if it is there already */
+inline mark(h)
+{
+	if
+	:: tracked && !modified[h] ->
+#ifdef NO_WMB
+		visit = true;
+		modified[h] = true
+#else
+		modified[h] = true;
+		visit = true
+#endif
+	:: else
+	fi
+}
+
+proctype vcpu(byte id)
+{
+	byte n, h;
+	bool tracked;
+
+	do
+	:: n < CHANGES ->
+		atomic {
+			n++;
+			in_section[id] = true;
+			select(h : 0 .. HPTES - 1)
+		}
+		/* Taking the lock does not order a load behind it */
+		if
+		:: tracked = nr_readers > 0;
+			LOCK(hvlock[h])
+		:: LOCK(hvlock[h]);
+			tracked = nr_readers > 0
+		fi;
+		if
+		:: dword[h]++;			/* H_PROTECT and its kin */
+			mark(h)
+		:: mark(h);			/* as H_BULK_REMOVE has it */
+			dword[h]++
+		:: true ->			/* H_CLEAR_REF */
+			if
+			:: guest_r[h] ->
+				guest_r[h] = false;
+				mark(h)
+			:: else
+			fi;
+			hw_r[h] = false
+		fi;
+		UNLOCK(hvlock[h]);
+		d_step {
+			in_section[id] = false;
+			h = 0;
+			tracked = false
+		}
+	:: else -> break
+	od;
+	running--
+}
+
+proctype hardware()
+{
+	byte h;
+
+	atomic {
+		select(h : 0 .. HPTES - 1);
+		hw_r[h] = true
+	}
+	running--
+}
+
+/* Hand a change of @h to the readers but @self that are past it: step 7 */
+inline spread(self, h)
+{
+#ifndef NO_SPREAD
+	o = 0;
+	do
+	:: o < READERS ->
+		if
+		:: o != self && registered[o] &&
+#ifdef NO_CURSOR
+		   !first_pass[o] ->
+#else
+		   (!first_pass[o] || cursor[o] > h) ->
+#endif
+			changed[o * HPTES + h] = true
+		:: else
+		fi;
+		o++
+	:: else -> break
+	od;
+#endif
+	o = 0
+}
+
+/* Take the mark off @h with the HPTE locked: steps 3 and 4 */
+inline harvest_hpte(self, h)
+{
+#ifndef NO_LOCK
+	LOCK(hvlock[h]);
+#endif
+	told[h] = dword[h];
+	d_step {
+		told_r[h] = guest_r[h] || hw_r[h];
+		is_changed = modified[h] || (told_r[h] && !guest_r[h])
+	}
+	modified[h] = false;
+#ifndef NO_FOLD
+	guest_r[h] = told_r[h];
+#endif
+#ifndef NO_LOCK
+	UNLOCK(hvlock[h]);
+#endif
+	d_step {
+		if
+		:: is_changed ->
+			mine[h] = true;
+			spread(self, h)
+		:: else
+		fi
+	}
+}
+
+/*
+ * Harvest the group. mine[] is what has changed, told[] and told_r[] what is
+ * reported if it is.
+ */
+inline harvest(self)
+{
+#ifdef NO_MB
+	look[0] = modified[0];
+	look[1] = modified[1];
+	visit = false;
+#else
+	visit = false;
+	look[0] = modified[0];
+	look[1] = modified[1];
+#endif
+	h = 0;
+	do
+	:: h < HPTES ->
+		if
+		:: look[h] || (first_pass[self] && hvlock[h]) ||
+		   (hw_r[h] && !guest_r[h]) ->
+			harvest_hpte(self, h)
+		:: else ->			/* step 5 */
+			told[h] = dword[h];
+			told_r[h] = guest_r[h]
+		fi;
+		h++
+	:: else -> break
+	od;
+	h = 0;
+#ifndef NO_REVISIT
+	/* Step 6 */
+	if
+	:: !guest_r[0] || !guest_r[1] -> visit = true
+	:: else
+	fi
+#endif
+}
+
+proctype reader(byte self)
+{
+	byte h, o, told[HPTES], seen[HPTES];
+	bool told_r[HPTES], seen_r[HPTES], mine[HPTES], look[HPTES];
+	bool is_changed, stopped, any;
+
+	LOCK(setup_lock);
+	registered[self] = true;
+	first_pass[self] = true;
+	nr_readers++;
+#ifndef NO_GRACE
+	/* Step 1 */
+	if
+	:: nr_readers == 1 ->
+		!in_section[0];
+		!in_section[VCPUS - 1]
+	:: else
+	fi;
+#endif
+	UNLOCK(setup_lock);
+
+	do
+	:: /* a read, with room for one HPTE in the first pass */
+		stopped = running == 0;
+		any = false;
+		LOCK(setup_lock);
+		if
+		:: first_pass[self] ->
+			harvest(self);
+			d_step {
+				/* What it is past is for later */
+				h = 0;
+				do
+				:: h < cursor[self] ->
+					changed[self * HPTES + h] =
+						changed[self * HPTES + h] ||
+						mine[h];
+					h++
+				:: else -> break
+				od;
+				seen[cursor[self]] = told[cursor[self]];
+				seen_r[cursor[self]] = told_r[cursor[self]];
+				cursor[self]++;
+				first_pass[self] = cursor[self] < HPTES;
+				any = true
+			}
+		:: !first_pass[self] &&
+		   (visit || changed[self * HPTES] ||
+		    changed[self * HPTES + 1]) ->
+			harvest(self);
+			d_step {
+				h = 0;
+				do
+				:: h < HPTES ->
+					if
+					:: mine[h] ||
+					   changed[self * HPTES + h] ->
+						seen[h] = told[h];
+						seen_r[h] = told_r[h];
+						changed[self * HPTES + h] =
+							false;
+						any = true
+					:: else
+					fi;
+					h++
+				:: else -> break
+				od;
+				h = 0
+			}
+		:: else
+		fi;
+		d_step {
+			/* Fewer states if these hold nothing between reads */
+			h = 0;
+			do
+			:: h < HPTES ->
+				mine[h] = false;
+				look[h] = false;
+				told[h] = 0;
+				told_r[h] = false;
+				h++
+			:: else -> break
+			od;
+			h = 0;
+			is_changed = false;
+			UNLOCK(setup_lock)
+		}
+
+		/* Step 9 */
+		if
+		:: stopped && !any -> break
+		:: else
+		fi
+	od;
+
+	assert(seen[0] == dword[0]);
+	assert(seen[1] == dword[1]);
+	assert(seen_r[0] == (hw_r[0] || guest_r[0]));
+	assert(seen_r[1] == (hw_r[1] || guest_r[1]))
+}
+
+init {
+	atomic {
+		if
+		:: guest_r[0] = true
+		:: true
+		fi;
+		if
+		:: guest_r[1] = true
+		:: true
+		fi;
+		run vcpu(0);
+#if VCPUS > 1
+		run vcpu(1);
+#endif
+		run hardware();
+		run reader(0);
+		run reader(1)
+	}
+}
