@@ -133,6 +133,30 @@ found:
 	return i * BITS_PER_LONG + __ffs(word);
 }
 
+/*
+ * Find the next group whose bit is set in one of the bitmaps, up to @end rounded
+ * up to a whole word.
+ */
+static unsigned long next_group(struct kvm_hpt_groups *groups, bool visit,
+				unsigned long group, unsigned long end)
+{
+	struct kvm_hpt_group_chunk *chunk;
+	unsigned long first, bit, nr;
+
+	end = round_up(end, BITS_PER_LONG);
+	while (group < end) {
+		chunk = &groups->chunk[group >> HPT_CHUNK_SHIFT];
+		first = round_down(group, HPT_CHUNK_GROUPS);
+		nr = min(end - first, HPT_CHUNK_GROUPS);
+		bit = find_next_sparse(visit ? chunk->visit : chunk->used, nr,
+				       group - first);
+		group = first + bit;
+		if (bit < nr)
+			break;
+	}
+	return group;
+}
+
 /**
  * kvmppc_hpt_next_used() - find the next group that has ever held an HPTE
  * @info: the HPT
@@ -143,19 +167,7 @@ found:
 unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
 				   unsigned long group)
 {
-	struct kvm_hpt_groups *groups = info->groups;
-	unsigned long chunk, bit, nr;
-
-	while (group < groups->nr) {
-		chunk = group >> HPT_CHUNK_SHIFT;
-		nr = chunk_groups(groups, chunk);
-		bit = find_next_sparse(groups->chunk[chunk].used, nr,
-				       group & (HPT_CHUNK_GROUPS - 1));
-		group = (chunk << HPT_CHUNK_SHIFT) + bit;
-		if (bit < nr)
-			break;
-	}
-	return group;
+	return next_group(info->groups, false, group, info->groups->nr);
 }
 
 /**
@@ -169,21 +181,7 @@ unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
 unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
 				    unsigned long group, unsigned long end)
 {
-	struct kvm_hpt_groups *groups = info->groups;
-	unsigned long chunk, bit, nr;
-
-	end = round_up(end, BITS_PER_LONG);
-	while (group < end) {
-		chunk = group >> HPT_CHUNK_SHIFT;
-		nr = min(chunk_groups(groups, chunk),
-			 end - (chunk << HPT_CHUNK_SHIFT));
-		bit = find_next_sparse(groups->chunk[chunk].visit, nr,
-				       group & (HPT_CHUNK_GROUPS - 1));
-		group = (chunk << HPT_CHUNK_SHIFT) + bit;
-		if (bit < nr)
-			break;
-	}
-	return group;
+	return next_group(info->groups, true, group, end);
 }
 
 static void reader_forget(struct kvm_hpt_reader *reader)
