@@ -140,6 +140,19 @@ static inline __be64 *kvmppc_hpte(struct kvm_hpt_info *info,
 	return (__be64 *)(info->virt + (index << 4));
 }
 
+/* Is there an HPTE, as the guest sees it, with this dword 0? */
+static inline bool hpte_valid(u64 v)
+{
+	return v & (HPTE_V_VALID | HPTE_V_ABSENT);
+}
+
+/* With preemption disabled */
+static inline void lock_hpte(__be64 *hptep)
+{
+	while (!try_lock_hpte(hptep, HPTE_V_HVLOCK))
+		cpu_relax();
+}
+
 /* book3s_hv_hpt_file.c */
 int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size);
 

@@ -13,12 +13,6 @@
 
 #include "book3s_hv_hpt.h"
 
-static bool hpte_valid(struct kvm_hpt_info *info, unsigned long index)
-{
-	return be64_to_cpu(READ_ONCE(*kvmppc_hpte(info, index))) &
-	       (HPTE_V_VALID | HPTE_V_ABSENT);
-}
-
 /* Find the next HPTE that is there, from *pos on */
 static void *find_hpte(struct kvm *kvm, loff_t *pos)
 {
@@ -34,7 +28,7 @@ static void *find_hpte(struct kvm *kvm, loff_t *pos)
 				HPT_GROUP_SHIFT;
 			continue;
 		}
-		if (hpte_valid(info, index)) {
+		if (hpte_valid(be64_to_cpu(READ_ONCE(*kvmppc_hpte(info, index))))) {
 			*pos = index;
 			return pos;
 		}
@@ -76,15 +70,14 @@ static int htab_show(struct seq_file *m, void *p)
 	unsigned long v, r, gr;
 
 	preempt_disable();
-	while (!try_lock_hpte(hptep, HPTE_V_HVLOCK))
-		cpu_relax();
+	lock_hpte(hptep);
 	v = be64_to_cpu(hptep[0]) & ~HPTE_V_HVLOCK;
 	r = be64_to_cpu(READ_ONCE(hptep[1]));
 	gr = kvm->arch.hpt.rev[index].guest_rpte & ~HPTE_GR_RESERVED;
 	unlock_hpte(hptep, v);
 	preempt_enable();
 
-	if (v & (HPTE_V_VALID | HPTE_V_ABSENT))
+	if (hpte_valid(v))
 		seq_printf(m, "%6lx %.16lx %.16lx %.16lx\n", index, v, r, gr);
 	return 0;
 }

@@ -20,17 +20,6 @@ static u64 hpte_dword(const __be64 *dword)
 	return data_race(be64_to_cpup(dword));
 }
 
-static void lock_hpte(__be64 *hptep)
-{
-	while (!try_lock_hpte(hptep, HPTE_V_HVLOCK))
-		cpu_relax();
-}
-
-static bool hpte_valid(u64 v)
-{
-	return v & (HPTE_V_VALID | HPTE_V_ABSENT);
-}
-
 /* R and C that hardware has set and the guest's view does not have yet */
 static u64 hpte_new_rc(u64 v, u64 r, u64 gr)
 {

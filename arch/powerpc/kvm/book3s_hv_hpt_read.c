@@ -110,7 +110,7 @@ static void undeliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g, siz
 	       pos < g->enc.used) {
 		hdr = g->enc.buf + pos;
 		report_again(reader, hdr);
-		pos += sizeof(*hdr) + hdr->n_valid * HPT_STREAM_HPTE;
+		pos += hpt_record_bytes(hdr);
 	}
 	mutex_unlock(&fd->kvm->arch.mmu_setup_lock);
 }

@@ -10,11 +10,6 @@
 
 #include "book3s_hv_hpt_records.h"
 
-static size_t record_bytes(const struct kvm_get_htab_header *hdr)
-{
-	return sizeof(*hdr) + hdr->n_valid * HPT_STREAM_HPTE;
-}
-
 /**
  * hpt_encoder_init() - start with an empty buffer
  * @enc: the encoder
@@ -106,7 +101,7 @@ int hpt_decode(void *buf, size_t len, u64 nr_hptes, struct hpt_record *rec)
 		.index = hdr->index,
 		.n_valid = hdr->n_valid,
 		.n_invalid = hdr->n_invalid,
-		.bytes = record_bytes(hdr),
+		.bytes = hpt_record_bytes(hdr),
 		.hpte = buf + sizeof(*hdr),
 	};
 	if (rec->index >= nr_hptes ||
@@ -127,7 +122,7 @@ size_t hpt_whole_records(const void *buf, size_t len)
 	size_t pos = 0, bytes;
 
 	while (len - pos >= sizeof(struct kvm_get_htab_header)) {
-		bytes = record_bytes(buf + pos);
+		bytes = hpt_record_bytes(buf + pos);
 		if (bytes > len - pos)
 			break;
 		pos += bytes;

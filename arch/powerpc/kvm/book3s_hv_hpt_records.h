@@ -28,6 +28,12 @@
 #define HPT_RECORD_MAX		(sizeof(struct kvm_get_htab_header) + \
 				 HPT_RECORD_HPTES * HPT_STREAM_HPTE)
 
+/* Length of a record in the stream */
+static inline size_t hpt_record_bytes(const struct kvm_get_htab_header *hdr)
+{
+	return sizeof(*hdr) + hdr->n_valid * HPT_STREAM_HPTE;
+}
+
 /**
  * struct hpt_encoder - a buffer that is being filled with records
  * @buf: the buffer, aligned to 8 bytes

@@ -93,8 +93,7 @@ static void remove_hpte(struct kvm *kvm, unsigned long index,
 
 	old[0] = 0;
 	old[1] = 0;
-	if (!(be64_to_cpu(READ_ONCE(hptep[0])) &
-	      (HPTE_V_VALID | HPTE_V_ABSENT)))
+	if (!hpte_valid(be64_to_cpu(READ_ONCE(hptep[0]))))
 		return;
 	preempt_disable();
 	kvmppc_do_h_remove(kvm, 0, index, 0, old);
