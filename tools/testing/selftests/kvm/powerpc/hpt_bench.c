@@ -41,7 +41,7 @@
 #define QEMU_READ	2048
 
 /* Only the last HPTEs of a large table are filled: all would take too long */
-#define SPAN		(1UL << 18)
+#define SPAN		0x40000UL
 
 /* One HPTE in so many changes between two passes */
 #define CHANGE_EVERY	8192
