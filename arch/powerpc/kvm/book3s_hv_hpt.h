@@ -5,11 +5,13 @@
  *	book3s_hv_hpt_file.c	the ioctl, open and release
  *	book3s_hv_hpt_track.c	group bitmaps, readers, lifetime of the HPT
  *	book3s_hv_hpt_harvest.c	marks and hardware R/C to the readers' sets
+ *	book3s_hv_hpt_clean.c	HPTEs that can be read without locks
  *	book3s_hv_hpt_set.c	a reader's set of changed HPTEs
  *	book3s_hv_hpt_records.c	the stream's encoder and decoder
  *	book3s_hv_hpt_pass.c	first and later passes
  *	book3s_hv_hpt_read.c	the copy to user space
  *	book3s_hv_hpt_write.c	check, remove and enter
+ *	book3s_hv_hpt_progress.c how far a reader is: ioctl, fdinfo and poll()
  *
  * All of it runs in process context with the MMU on. Locks: see
  * asm/kvm_book3s_hpt.h.
@@ -20,6 +22,8 @@
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
 #include <linux/mutex.h>
+#include <linux/poll.h>
+#include <linux/seq_file.h>
 #include <linux/types.h>
 #include <linux/uio.h>
 #include <linux/xarray.h>
@@ -30,6 +34,10 @@
 #include "book3s_hv_hpt_records.h"
 
 #define HPTES_IN_GROUP		BIT(HPT_GROUP_SHIFT)
+
+/* Bytes of a record with a whole group: what reads of single HPTEs ask for */
+#define HPT_GROUP_BYTES		(sizeof(struct kvm_get_htab_header) + \
+				 HPTES_IN_GROUP * HPT_STREAM_HPTE)
 #define HPT_SLOT(index)		((index) & (HPTES_IN_GROUP - 1))
 
 /**
@@ -39,9 +47,9 @@
  * @HPT_READER_STALE: one that is gone; reads fail with ESTALE for good
  */
 enum kvm_hpt_reader_state {
-	HPT_READER_NONE,
-	HPT_READER_ATTACHED,
-	HPT_READER_STALE,
+	HPT_READER_NONE		= KVM_PPC_HTAB_NONE,
+	HPT_READER_ATTACHED	= KVM_PPC_HTAB_CURRENT,
+	HPT_READER_STALE	= KVM_PPC_HTAB_STALE,
 };
 
 /**
@@ -51,7 +59,9 @@ enum kvm_hpt_reader_state {
  * @bolted_only: HPTEs that are not bolted count as invalid
  * @first_pass: in the first pass; the HPTEs before @cursor were reported, or
  *		lie before the index the pass began at
+ * @polled: somebody may sleep in poll() until there is something to report
  * @cursor: index of the HPTE to look at next
+ * @pass: number of the pass, 1 is the first
  * @unseen: groups below this one were not looked at by the first pass, which
  *	    began behind them; nobody may have noted that hardware can set R
  *	    or C in them, so the next pass visits all that are used
@@ -68,7 +78,9 @@ struct kvm_hpt_reader {
 	enum kvm_hpt_reader_state state;
 	bool bolted_only;
 	bool first_pass;
+	bool polled;
 	unsigned long cursor;
+	unsigned long pass;
 	unsigned long unseen;
 	unsigned long restarts;
 	unsigned long left_group;
@@ -97,13 +109,23 @@ struct kvm_hpt_view {
  * @buf: records on their way to or from user space
  * @buf_size: size of @buf in bytes
  * @view: the group that is being read; too large for the stack
+ * @valid: valid HPTEs that were read or written
+ * @invalid: invalid ones
+ * @bytes: bytes that were read or written
+ * @refused: records that could not be written
+ * @refused_index: where the last one of these begins
  * @reader: used if the file was opened for reading
  */
 struct kvm_hpt_fd {
 	struct kvm *kvm;
-	struct mutex lock; /* protects buf and buf_size */
+	struct mutex lock; /* protects all but the reader */
 	void *buf;
 	size_t buf_size;
+	u64 valid;
+	u64 invalid;
+	u64 bytes;
+	u64 refused;
+	u64 refused_index;
 	struct kvm_hpt_view view;
 	struct kvm_hpt_reader reader;
 };
@@ -140,10 +162,64 @@ static inline __be64 *kvmppc_hpte(struct kvm_hpt_info *info,
 	return (__be64 *)(info->virt + (index << 4));
 }
 
+/*
+ * Has a group ever held an HPTE? One may be entered meanwhile; it is marked
+ * then, after the bit that is tested here was set.
+ */
+static inline bool kvmppc_hpt_group_used(struct kvm_hpt_info *info,
+					 unsigned long group)
+{
+	return test_bit(group & (HPT_CHUNK_GROUPS - 1),
+			info->groups->chunk[group >> HPT_CHUNK_SHIFT].used);
+}
+
 /* Is there an HPTE, as the guest sees it, with this dword 0? */
 static inline bool hpte_valid(u64 v)
 {
 	return v & (HPTE_V_VALID | HPTE_V_ABSENT);
+}
+
+/* Is there an HPTE at this moment? */
+static inline bool hpte_there(struct kvm_hpt_info *info, unsigned long index)
+{
+	return READ_ONCE(*kvmppc_hpte(info, index)) &
+	       cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT);
+}
+
+/* Read a doubleword that others may write */
+static inline u64 hpte_dword(const __be64 *dword)
+{
+	/*
+	 * Not by READ_ONCE(), with which the compiler does not use the
+	 * byte-reversing load; barriers on both sides see to it that it is
+	 * read once.
+	 */
+	return data_race(be64_to_cpup(dword));
+}
+
+/* R and C that hardware has set and the guest's view does not have yet */
+static inline u64 hpte_new_rc(u64 v, u64 r, u64 gr)
+{
+	if (!(v & HPTE_V_VALID))
+		return 0;
+	return r & ~gr & (HPTE_R_R | HPTE_R_C);
+}
+
+/*
+ * May hardware set R or C in an HPTE with this reverse map word so that the
+ * guest's view changes? An absent HPTE counts as well as a valid one: it
+ * becomes valid without a change of the guest's view.
+ */
+static inline bool hpte_rc_open(u64 gr)
+{
+	return !(gr & HPTE_R_R) ||
+	       (!(gr & HPTE_R_C) && hpte_is_writable(gr));
+}
+
+/* Does the reader take an HPTE with this dword 0 for a valid one? */
+static inline bool kvm_hpt_shown(const struct kvm_hpt_reader *reader, u64 v)
+{
+	return hpte_valid(v) && (!reader->bolted_only || (v & HPTE_V_BOLTED));
 }
 
 /* With preemption disabled */
@@ -157,28 +233,36 @@ static inline void lock_hpte(__be64 *hptep)
 int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size);
 
 /* book3s_hv_hpt_track.c */
-bool kvmppc_hpt_group_used(struct kvm_hpt_info *info, unsigned long group);
 unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
 				   unsigned long group);
 unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
 				    unsigned long group, unsigned long end);
+unsigned long kvmppc_hpt_nr_used(struct kvm_hpt_info *info,
+				 unsigned long group);
+void kvm_hpt_wake(struct kvm *kvm);
 int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			u64 start_index);
 void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader);
+void kvm_hpt_await_marks(struct kvm *kvm);
 void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index);
-void kvm_hpt_reader_add(struct kvm_hpt_reader *reader, unsigned long group,
-			u8 changed);
+void kvm_hpt_reader_add(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			unsigned long group, u8 changed);
 
 /* book3s_hv_hpt_harvest.c */
+u8 kvmppc_hpt_peek(struct kvm_hpt_info *info, unsigned long group);
 void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 			unsigned long group, u8 want,
 			struct kvm_hpt_view *view);
 
-int kvmppc_hpt_read_clean(struct kvm_hpt_info *info, unsigned long group,
-			  bool bolted_only, struct kvm_hpt_view *view,
-			  __be64 *out);
+/* book3s_hv_hpt_clean.c */
+int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
+			 struct kvm_hpt_reader *reader, struct hpt_encoder *enc,
+			 int budget);
 
 /* book3s_hv_hpt_pass.c */
+unsigned long kvm_hpt_next_change(struct kvm *kvm,
+				  struct kvm_hpt_reader *reader,
+				  unsigned long group, unsigned long end);
 bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			  int budget);
 bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
@@ -187,5 +271,12 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 /* book3s_hv_hpt_read.c and book3s_hv_hpt_write.c */
 ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from);
+
+/* book3s_hv_hpt_progress.c */
+long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+void kvm_hpt_show_reader(struct seq_file *m, struct file *file);
+void kvm_hpt_show_writer(struct seq_file *m, struct file *file);
+__poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait);
+void kvm_hpt_poll_work(struct work_struct *work);
 
 #endif /* __POWERPC_BOOK3S_HV_HPT_H__ */

@@ -15,6 +15,9 @@
 
 #include "book3s_hv_hpt.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace_hv_hpt.h"
+
 /**
  * kvm_hpt_fd_buffer() - have a buffer for records
  * @fd: the file, locked
@@ -64,30 +67,33 @@ static int release_writer(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* There is no position to seek to, but sendfile() asks for it */
 static const struct file_operations reader_fops = {
 	.owner		= THIS_MODULE,
+	.llseek		= noop_llseek,
 	.read_iter	= kvm_hpt_read_iter,
 	.splice_read	= copy_splice_read,
+	.poll		= kvm_hpt_poll,
+	.unlocked_ioctl	= kvm_hpt_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.show_fdinfo	= kvm_hpt_show_reader,
 	.release	= release_reader,
 };
 
 static const struct file_operations writer_fops = {
 	.owner		= THIS_MODULE,
+	.llseek		= noop_llseek,
 	.write_iter	= kvm_hpt_write_iter,
 	.splice_write	= iter_file_splice_write,
+	.show_fdinfo	= kvm_hpt_show_writer,
 	.release	= release_writer,
 };
 
 static struct file *make_file(struct kvm_hpt_fd *fd, bool write)
 {
-	struct file *file;
-
-	file = anon_inode_getfile("kvm-htab",
+	return anon_inode_getfile("kvm-htab",
 				  write ? &writer_fops : &reader_fops, fd,
 				  write ? O_WRONLY : O_RDONLY);
-	if (!IS_ERR(file))
-		stream_open(file_inode(file), file);
-	return file;
 }
 
 /**
@@ -131,6 +137,7 @@ int kvm_vm_ioctl_get_htab_fd(struct kvm *kvm, struct kvm_get_htab_fd *args)
 		err = PTR_ERR(file);
 		goto close;
 	}
+	trace_kvm_hpt_open(kvm->arch.lpid, args->flags, args->start_index);
 	kvm_get_kvm(kvm);
 	fd_install(desc, file);
 	return desc;

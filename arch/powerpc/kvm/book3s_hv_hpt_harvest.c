@@ -4,40 +4,12 @@
  * readers' sets.
  */
 
+#include <linux/bitops.h>
 #include <linux/kvm_host.h>
 #include <linux/preempt.h>
 
 #include "book3s_hv_hpt.h"
-
-/* Read a doubleword that others may write */
-static u64 hpte_dword(const __be64 *dword)
-{
-	/*
-	 * Not by READ_ONCE(), with which the compiler does not use the
-	 * byte-reversing load; barriers on both sides see to it that it is
-	 * read once.
-	 */
-	return data_race(be64_to_cpup(dword));
-}
-
-/* R and C that hardware has set and the guest's view does not have yet */
-static u64 hpte_new_rc(u64 v, u64 r, u64 gr)
-{
-	if (!(v & HPTE_V_VALID))
-		return 0;
-	return r & ~gr & (HPTE_R_R | HPTE_R_C);
-}
-
-/*
- * May hardware set R or C in an HPTE with this reverse map word so that the
- * guest's view changes? An absent HPTE counts as well as a valid one: it
- * becomes valid without a change of the guest's view.
- */
-static bool hpte_rc_open(u64 gr)
-{
-	return !(gr & HPTE_R_R) ||
-	       (!(gr & HPTE_R_C) && hpte_is_writable(gr));
-}
+#include "trace_hv_hpt.h"
 
 /* Put an HPTE into a view, in the pre-v3.0 format without software bits */
 static void set_view(struct kvm_hpt_view *view, int i, u64 v, u64 r, u64 gr)
@@ -52,8 +24,8 @@ static void set_view(struct kvm_hpt_view *view, int i, u64 v, u64 r, u64 gr)
  * Read an HPTE with its lock held, fold new R and C into the guest's view and
  * clear the mark. Return whether hardware may change the guest's view of it.
  */
-static bool harvest_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
-			 struct kvm_hpt_view *view)
+static noinline bool harvest_hpte(__be64 *hptep, struct revmap_entry *rev,
+				  int i, struct kvm_hpt_view *view)
 {
 	u64 v, r, gr, new_rc;
 
@@ -80,13 +52,13 @@ static bool harvest_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
 }
 
 /*
- * Read an HPTE without its lock, if nobody changes it meanwhile and it is not
- * marked and has no new R or C. Return as harvest_hpte().
+ * Read an HPTE without its lock, if it is not locked or marked and has no new
+ * R or C. Return as harvest_hpte().
  *
- * Whoever changes an HPTE's identity has it locked (dword 0 is different
- * then) before the reverse map word is written, and orders the two by
- * smp_wmb(). What changes otherwise after it was read here is marked after
- * that, in time for a later harvest.
+ * Nobody else harvests meanwhile, so whatever was changed since the last
+ * harvest is marked. A reverse map word without a mark is the one that belongs
+ * to what was read before it; what changes after that is marked in time for a
+ * later harvest.
  */
 static bool read_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
 		      struct kvm_hpt_view *view)
@@ -94,21 +66,17 @@ static bool read_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
 	u64 v, r, gr;
 
 	v = hpte_dword(hptep);
-	if (!v && !(READ_ONCE(rev->guest_rpte) & HPTE_GR_MODIFIED)) {
+	r = hpte_dword(hptep + 1);
+	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
+	smp_rmb();
+	gr = READ_ONCE(rev->guest_rpte);
+	if ((v & HPTE_V_HVLOCK) || (gr & HPTE_GR_MODIFIED) ||
+	    hpte_new_rc(v, r, gr))
+		return harvest_hpte(hptep, rev, i, view);
+	if (!hpte_valid(v)) {
 		view->v[i] = 0;
 		return false;
 	}
-	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
-	smp_rmb();
-	r = hpte_dword(hptep + 1);
-	gr = READ_ONCE(rev->guest_rpte);
-	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
-	smp_rmb();
-	if (hpte_dword(hptep) != v ||
-	    READ_ONCE(rev->guest_rpte) != gr || !hpte_valid(v) ||
-	    (v & HPTE_V_HVLOCK) || (gr & HPTE_GR_MODIFIED) ||
-	    hpte_new_rc(v, r, gr))
-		return harvest_hpte(hptep, rev, i, view);
 	set_view(view, i, v, r, gr);
 	return hpte_rc_open(gr);
 }
@@ -133,75 +101,34 @@ static u8 look_at_marks(const __be64 *hptep, const struct revmap_entry *rev)
 }
 
 /**
- * kvmppc_hpt_read_clean() - read a group without locks, if that can be done
+ * kvmppc_hpt_peek() - what would a harvest of a group find?
  * @info: the HPT
  * @group: index of the group
- * @bolted_only: HPTEs have to be bolted
- * @view: for use while reading, of no meaning afterwards
- * @out: where to put up to eight HPTEs, in the form in which they are streamed
- *
- * The short way of a first pass, for groups that are as they mostly are: some
- * HPTEs, or eight, and no more behind them.
  *
  * Context: kvm->arch.mmu_setup_lock held and an HPT present; does not sleep.
- * Return: the number of HPTEs in @out, all others are invalid. -1 if the group
- * is of another form, or if there is an HPTE in it that is locked or marked,
- * or that hardware can change.
+ * Return: a bit for each HPTE that has changed since the last harvest.
  */
-int kvmppc_hpt_read_clean(struct kvm_hpt_info *info, unsigned long group,
-			  bool bolted_only, struct kvm_hpt_view *view,
-			  __be64 *out)
+u8 kvmppc_hpt_peek(struct kvm_hpt_info *info, unsigned long group)
 {
 	unsigned long index = group << HPT_GROUP_SHIFT;
-	const struct revmap_entry *rev = &info->rev[index];
 	const __be64 *hptep = kvmppc_hpte(info, index);
-	bool v3 = cpu_has_feature(CPU_FTR_ARCH_300);
-	u64 v, r, gr, any_v = 0, all_v = ~0ull, any_gr = 0, all_gr = ~0ull;
-	u64 new_rc = 0, other = 0;
-	int i, n;
+	u8 changed = 0;
+	u64 v, r, gr;
+	int i;
 
-	for (n = 0; n < HPTES_IN_GROUP; n++) {
-		v = hpte_dword(&hptep[2 * n]);
-		if (!hpte_valid(v))
-			break;
-		r = hpte_dword(&hptep[2 * n + 1]);
-		gr = READ_ONCE(rev[n].guest_rpte);
-		if (!(gr & HPTE_R_C) && hpte_is_writable(gr))
-			return -1;
-		view->v[n] = v;
-		any_v |= v;
-		all_v &= v;
-		any_gr |= gr;
-		all_gr &= gr;
-		new_rc |= r & ~gr;
-		if (v3)
-			v = hpte_new_to_old_v(v, r);
-		v = (v & ~HPTE_V_ABSENT) | HPTE_V_VALID;
-		out[2 * n] = cpu_to_be64(v);
-		out[2 * n + 1] = cpu_to_be64(gr);
+	for (i = 0; i < HPTES_IN_GROUP; i++) {
+		v = hpte_dword(&hptep[2 * i]);
+		r = hpte_dword(&hptep[2 * i + 1]);
+		gr = READ_ONCE(info->rev[index + i].guest_rpte);
+		if ((gr & HPTE_GR_MODIFIED) || hpte_new_rc(v, r, gr))
+			changed |= BIT(i);
 	}
-	for (i = n; i < HPTES_IN_GROUP; i++) {
-		if (READ_ONCE(hptep[2 * i]))
-			return -1;
-		any_gr |= READ_ONCE(rev[i].guest_rpte);
-	}
-	if ((any_v & HPTE_V_HVLOCK) || (any_gr & HPTE_GR_MODIFIED) ||
-	    !(all_gr & HPTE_R_R) || (new_rc & (HPTE_R_R | HPTE_R_C)) ||
-	    (bolted_only && !(all_v & HPTE_V_BOLTED)))
-		return -1;
-
-	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
-	smp_rmb();
-	for (i = 0; i < n; i++) {
-		other |= hpte_dword(&hptep[2 * i]) ^ view->v[i];
-		other |= READ_ONCE(rev[i].guest_rpte) ^
-			 be64_to_cpu(out[2 * i + 1]);
-	}
-	return other ? -1 : n;
+	return changed;
 }
 
-static void spread_changes(struct kvm *kvm, struct kvm_hpt_reader *self,
-			   unsigned long group, u8 changed)
+static noinline void spread_changes(struct kvm *kvm,
+				    struct kvm_hpt_reader *self,
+				    unsigned long group, u8 changed)
 {
 	struct kvm_hpt_reader *reader;
 	unsigned long first = group << HPT_GROUP_SHIFT;
@@ -217,7 +144,7 @@ static void spread_changes(struct kvm *kvm, struct kvm_hpt_reader *self,
 			if (reader->cursor < first + HPTES_IN_GROUP)
 				behind &= BIT(HPT_SLOT(reader->cursor)) - 1;
 		}
-		kvm_hpt_reader_add(reader, group, behind);
+		kvm_hpt_reader_add(kvm, reader, group, behind);
 	}
 	cond_resched();
 }
@@ -245,6 +172,7 @@ void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	unsigned long index = group << HPT_GROUP_SHIFT;
 	struct revmap_entry *rev = &info->rev[index];
 	__be64 *hptep = kvmppc_hpte(info, index);
+	bool locked = !kvm->arch.hpt_all_mark;
 	bool rc_open = false;
 	int i;
 
@@ -263,10 +191,17 @@ void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	while (want) {
 		i = __ffs(want);
 		want &= want - 1;
-		rc_open |= read_hpte(hptep + 2 * i, rev + i, i, view);
+		if (locked)
+			rc_open |= harvest_hpte(hptep + 2 * i, rev + i, i, view);
+		else
+			rc_open |= read_hpte(hptep + 2 * i, rev + i, i, view);
 	}
 	if (rc_open)
 		set_bit(bit, visit);
-	if (view->changed && kvm->arch.hpt_nr_readers > 1)
+	if (!view->changed)
+		return;
+	trace_kvm_hpt_harvest(kvm->arch.lpid, group, view->changed);
+	atomic64_add(hweight8(view->changed), &kvm->stat.hpt_changes);
+	if (kvm->arch.hpt_nr_readers > 1)
 		spread_changes(kvm, self, group, view->changed);
 }

@@ -14,12 +14,7 @@
 #include "book3s_hv_hpt.h"
 #include "book3s_hv_hpt_records.h"
 #include "book3s_hv_hpt_set.h"
-
-/* Does the reader take this for a valid HPTE? */
-static bool hpte_shown(const struct kvm_hpt_reader *reader, u64 v)
-{
-	return v && (!reader->bolted_only || (v & HPTE_V_BOLTED));
-}
+#include "trace_hv_hpt.h"
 
 static bool encode_hpte(struct hpt_encoder *enc,
 			const struct kvm_hpt_reader *reader,
@@ -27,7 +22,7 @@ static bool encode_hpte(struct hpt_encoder *enc,
 {
 	unsigned int slot = HPT_SLOT(index);
 
-	if (hpte_shown(reader, view->v[slot]))
+	if (kvm_hpt_shown(reader, view->v[slot]))
 		return hpt_encode_valid(enc, index, view->v[slot],
 					view->r[slot]);
 	return hpt_encode_invalid(enc, index, 1);
@@ -45,7 +40,7 @@ static bool encode_group(struct hpt_encoder *enc, struct kvm_hpt_reader *reader,
 
 	index -= slot;
 	for (; slot < HPTES_IN_GROUP; slot++) {
-		if (!hpte_shown(reader, view->v[slot]))
+		if (!kvm_hpt_shown(reader, view->v[slot]))
 			continue;
 		reader->cursor += hpt_encode_invalid(enc, index + from,
 						     slot - from);
@@ -60,33 +55,13 @@ static bool encode_group(struct hpt_encoder *enc, struct kvm_hpt_reader *reader,
 	return reader->cursor == index + HPTES_IN_GROUP;
 }
 
-/*
- * The short way through a group, if all of it fits into the buffer. Return
- * whether it was gone.
- */
-static bool gather_clean(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
-			 unsigned long group)
+/* The end of the HPT is reached, the next pass begins at the front */
+static void end_pass(struct kvm *kvm, struct kvm_hpt_reader *reader)
 {
-	struct kvm_hpt_reader *reader = &fd->reader;
-	unsigned long index = group << HPT_GROUP_SHIFT;
-	void *out;
-	int n;
-
-	if (reader->cursor != index)
-		return false;
-	out = hpt_encode_reserve(&g->enc, index, HPTES_IN_GROUP);
-	if (!out)
-		return false;
-	n = kvmppc_hpt_read_clean(&fd->kvm->arch.hpt, group,
-				  reader->bolted_only, &fd->view, out);
-	if (n <= 0)
-		return false;
-	hpt_encode_reserved(&g->enc, index, n);
-	reader->cursor += n;
-	if (n < HPTES_IN_GROUP)
-		reader->cursor += hpt_encode_invalid(&g->enc, index + n,
-						     HPTES_IN_GROUP - n);
-	return true;
+	trace_kvm_hpt_pass_end(kvm->arch.lpid, reader->pass);
+	atomic64_inc(&kvm->stat.hpt_passes);
+	reader->pass++;
+	reader->cursor = 0;
 }
 
 /**
@@ -112,10 +87,11 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 	u8 before;
 
 	while (reader->cursor < nr_hptes) {
-		if (!budget--)
+		if (budget-- <= 0)
 			return false;
 		group = reader->cursor >> HPT_GROUP_SHIFT;
 		if (!kvmppc_hpt_group_used(info, group)) {
+			kvm_hpt_await_marks(kvm);
 			next = kvmppc_hpt_next_used(info, group);
 			next <<= HPT_GROUP_SHIFT;
 			done = hpt_encode_invalid(&g->enc, reader->cursor,
@@ -126,27 +102,42 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			continue;
 		}
 
-		if (gather_clean(fd, g, group))
-			continue;
+		if (hpte_there(info, reader->cursor) &&
+		    !hpt_encode_room(&g->enc, reader->cursor))
+			return true;
+		if (kvm->arch.hpt_all_mark) {
+			done = kvm_hpt_gather_clean(info, reader, &g->enc,
+						    budget);
+			budget -= done;
+			if (done)
+				continue;
+		}
 		kvmppc_hpt_harvest(kvm, reader, group, U8_MAX, view);
 		before = BIT(HPT_SLOT(reader->cursor)) - 1;
-		kvm_hpt_reader_add(reader, group, view->changed & before);
+		kvm_hpt_reader_add(kvm, reader, group, view->changed & before);
 		if (reader->restarts != g->restarts ||
 		    !encode_group(&g->enc, reader, view))
 			return true;
 	}
 	reader->first_pass = false;
-	reader->cursor = 0;
+	end_pass(kvm, reader);
 	g->end = true;
 	return true;
 }
 
-/*
- * The next group from @group on, and before @end, in which there may be a
- * change to report; @end or more if there is none.
+/**
+ * kvm_hpt_next_change() - find a group in which there may be a change to report
+ * @kvm: the VM
+ * @reader: the reader
+ * @group: index of the first group to look at
+ * @end: index of the group before which to end
+ *
+ * Context: kvm->arch.mmu_setup_lock held and an HPT present.
+ * Return: its index; @end or more if there is none.
  */
-static unsigned long next_change(struct kvm *kvm, struct kvm_hpt_reader *reader,
-				 unsigned long group, unsigned long end)
+unsigned long kvm_hpt_next_change(struct kvm *kvm,
+				  struct kvm_hpt_reader *reader,
+				  unsigned long group, unsigned long end)
 {
 	unsigned long next;
 
@@ -180,10 +171,12 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 	u8 changed;
 
 	for (;;) {
-		group = next_change(kvm, reader, group, end);
+		group = kvm_hpt_next_change(kvm, reader, group, end);
 		if (group >= reader->unseen)
 			reader->unseen = 0;
 		if (group >= end) {
+			if (!g->wrapped)
+				end_pass(kvm, reader);
 			reader->cursor = 0;
 			g->end = g->enc.used || g->wrapped || !g->start;
 			if (g->end)

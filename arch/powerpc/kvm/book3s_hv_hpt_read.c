@@ -14,6 +14,7 @@
 
 #include "book3s_hv_hpt.h"
 #include "book3s_hv_hpt_records.h"
+#include "trace_hv_hpt.h"
 
 /* Bytes gathered before they are copied */
 #define GATHER_BYTES	SZ_64K
@@ -55,6 +56,9 @@ static int gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 		g->start = reader->cursor >> HPT_GROUP_SHIFT;
 		g->wrapped = false;
 	}
+	/* A read of a group or less, from the HPT on, does without */
+	if (!g->first_pass || g->enc.size > HPT_GROUP_BYTES)
+		kvm_hpt_await_marks(kvm);
 	if (g->first_pass)
 		done = kvm_hpt_gather_first(fd, g, GATHER_GROUPS);
 	else
@@ -80,7 +84,7 @@ static int gather(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 }
 
 /* Mark what is in a record as changed, for this reader */
-static void report_again(struct kvm_hpt_reader *reader,
+static void report_again(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			 const struct kvm_get_htab_header *hdr)
 {
 	unsigned long index = hdr->index;
@@ -88,7 +92,7 @@ static void report_again(struct kvm_hpt_reader *reader,
 	unsigned long restarts = reader->restarts;
 
 	for (; index < end && reader->restarts == restarts; index++)
-		kvm_hpt_reader_add(reader, index >> HPT_GROUP_SHIFT,
+		kvm_hpt_reader_add(kvm, reader, index >> HPT_GROUP_SHIFT,
 				   1 << HPT_SLOT(index));
 }
 
@@ -109,7 +113,7 @@ static void undeliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g, siz
 	while (!g->first_pass && reader->restarts == g->restarts &&
 	       pos < g->enc.used) {
 		hdr = g->enc.buf + pos;
-		report_again(reader, hdr);
+		report_again(fd->kvm, reader, hdr);
 		pos += hpt_record_bytes(hdr);
 	}
 	mutex_unlock(&fd->kvm->arch.mmu_setup_lock);
@@ -123,8 +127,16 @@ static size_t deliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g,
 		      struct iov_iter *to)
 {
 	size_t copied = copy_to_iter(g->enc.buf, g->enc.used, to);
-	size_t whole = hpt_whole_records(g->enc.buf, copied);
+	u64 valid = 0, invalid = 0;
+	size_t whole;
 
+	whole = hpt_whole_records(g->enc.buf, copied, &valid, &invalid);
+	fd->valid += valid;
+	fd->invalid += invalid;
+	fd->bytes += whole;
+	atomic64_add(valid, &fd->kvm->stat.hpt_read_valid);
+	atomic64_add(invalid, &fd->kvm->stat.hpt_read_invalid);
+	atomic64_add(whole, &fd->kvm->stat.hpt_read_bytes);
 	if (whole < g->enc.used) {
 		iov_iter_revert(to, copied - whole);
 		undeliver(fd, g, whole);
@@ -147,6 +159,7 @@ ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	struct kvm_hpt_fd *fd = iocb->ki_filp->private_data;
 	size_t total = 0, size, whole;
 	struct kvm_hpt_gather g;
+	u64 valid, invalid;
 	int err;
 
 	if (!iov_iter_count(to))
@@ -155,6 +168,8 @@ ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		return -EINVAL;
 	if (mutex_lock_killable(&fd->lock))
 		return -EINTR;
+	valid = fd->valid;
+	invalid = fd->invalid;
 	do {
 		size = min_t(size_t, iov_iter_count(to), GATHER_BYTES);
 		err = kvm_hpt_fd_buffer(fd, size);
@@ -172,6 +187,9 @@ ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		else if (fatal_signal_pending(current))
 			err = -EINTR;
 	} while (!err && !g.end && iov_iter_count(to) >= HPT_RECORD_MIN);
+	trace_kvm_hpt_read(fd->kvm->arch.lpid, READ_ONCE(fd->reader.pass),
+			   READ_ONCE(fd->reader.cursor), fd->valid - valid,
+			   fd->invalid - invalid, total ?: err);
 	mutex_unlock(&fd->lock);
 	return total ?: err;
 }

@@ -21,32 +21,6 @@ void hpt_encoder_init(struct hpt_encoder *enc, void *buf, size_t size)
 	*enc = (struct hpt_encoder) { .buf = buf, .size = size };
 }
 
-/* Begin a record, for which there is room */
-static void open_record(struct hpt_encoder *enc, u64 index)
-{
-	enc->hdr = enc->buf + enc->used;
-	*enc->hdr = (struct kvm_get_htab_header) { .index = index };
-	enc->used += sizeof(*enc->hdr);
-	enc->next = index;
-	enc->room = min_t(size_t, HPT_RECORD_HPTES,
-			  (enc->size - enc->used) / HPT_STREAM_HPTE);
-}
-
-/**
- * hpt_encode_open() - begin a record for a valid HPTE
- * @enc: the encoder
- * @index: index of the HPTE
- *
- * Return: false if there is no room for it; nothing was changed then.
- */
-bool hpt_encode_open(struct hpt_encoder *enc, u64 index)
-{
-	if (enc->size - enc->used < HPT_RECORD_MIN)
-		return false;
-	open_record(enc, index);
-	return true;
-}
-
 /**
  * hpt_encode_invalid() - append a run of invalid HPTEs
  * @enc: the encoder
@@ -65,7 +39,7 @@ u64 hpt_encode_invalid(struct hpt_encoder *enc, u64 index, u64 count)
 		    enc->hdr->n_invalid == HPT_RECORD_HPTES) {
 			if (enc->size - enc->used < sizeof(*enc->hdr))
 				break;
-			open_record(enc, index);
+			hpt_encode_header(enc, index);
 		}
 		n = min_t(u64, left, HPT_RECORD_HPTES - enc->hdr->n_invalid);
 		enc->hdr->n_invalid += n;
@@ -75,6 +49,37 @@ u64 hpt_encode_invalid(struct hpt_encoder *enc, u64 index, u64 count)
 		left -= n;
 	}
 	return count - left;
+}
+
+/**
+ * hpt_count() - count HPTEs as the encoder would take them
+ * @count: the counter; all zero to begin with
+ * @index: index of the first
+ * @valid: are they valid?
+ * @hptes: how many
+ */
+void hpt_count(struct hpt_counter *count, u64 index, bool valid, u64 hptes)
+{
+	unsigned int *run = valid ? &count->run_valid : &count->run_invalid;
+	u64 n;
+
+	if (valid)
+		count->valid += hptes;
+	else
+		count->invalid += hptes;
+	for (; hptes; hptes -= n, index += n) {
+		if (!count->bytes || count->next != index ||
+		    (valid && count->run_invalid) || *run == HPT_RECORD_HPTES) {
+			count->bytes += sizeof(struct kvm_get_htab_header);
+			count->run_valid = 0;
+			count->run_invalid = 0;
+		}
+		n = min_t(u64, hptes, HPT_RECORD_HPTES - *run);
+		*run += n;
+		if (valid)
+			count->bytes += n * HPT_STREAM_HPTE;
+		count->next = index + n;
+	}
 }
 
 /**
@@ -114,17 +119,23 @@ int hpt_decode(void *buf, size_t len, u64 nr_hptes, struct hpt_record *rec)
  * hpt_whole_records() - how much of a buffer is whole records
  * @buf: records, as the encoder made them
  * @len: number of bytes, not more than it made
+ * @valid: to this the number of their valid HPTEs is added
+ * @invalid: and to this that of their invalid ones
  *
  * Return: bytes of the whole records within the first @len bytes.
  */
-size_t hpt_whole_records(const void *buf, size_t len)
+size_t hpt_whole_records(const void *buf, size_t len, u64 *valid, u64 *invalid)
 {
+	const struct kvm_get_htab_header *hdr;
 	size_t pos = 0, bytes;
 
-	while (len - pos >= sizeof(struct kvm_get_htab_header)) {
-		bytes = hpt_record_bytes(buf + pos);
+	while (len - pos >= sizeof(*hdr)) {
+		hdr = buf + pos;
+		bytes = hpt_record_bytes(hdr);
 		if (bytes > len - pos)
 			break;
+		*valid += hdr->n_valid;
+		*invalid += hdr->n_invalid;
 		pos += bytes;
 	}
 	return pos;

@@ -10,6 +10,8 @@
 #define __POWERPC_BOOK3S_HV_HPT_RECORDS_H__
 
 #include <linux/kvm.h>
+#include <linux/limits.h>
+#include <linux/minmax.h>
 #include <linux/types.h>
 
 #include <asm/byteorder.h>
@@ -53,8 +55,99 @@ struct hpt_encoder {
 };
 
 void hpt_encoder_init(struct hpt_encoder *enc, void *buf, size_t size);
-bool hpt_encode_open(struct hpt_encoder *enc, u64 index);
 u64 hpt_encode_invalid(struct hpt_encoder *enc, u64 index, u64 count);
+
+/* Begin a record, for which there is room */
+static inline void hpt_encode_header(struct hpt_encoder *enc, u64 index)
+{
+	enc->hdr = enc->buf + enc->used;
+	*enc->hdr = (struct kvm_get_htab_header) { .index = index };
+	enc->used += sizeof(*enc->hdr);
+	enc->next = index;
+	enc->room = min_t(size_t, HPT_RECORD_HPTES,
+			  (enc->size - enc->used) / HPT_STREAM_HPTE);
+}
+
+/**
+ * hpt_encode_room() - how many valid HPTEs can be appended to one record?
+ * @enc: the encoder
+ * @index: index of the first in the HPT
+ *
+ * hpt_encode_tail() says where to put them, hpt_encode_run() appends them.
+ *
+ * Return: how many, 0 if there is no room.
+ */
+static inline unsigned int hpt_encode_room(const struct hpt_encoder *enc,
+					   u64 index)
+{
+	if (enc->room && enc->next == index)
+		return enc->room;
+	if (enc->size - enc->used < HPT_RECORD_MIN)
+		return 0;
+	return min_t(size_t, HPT_RECORD_HPTES,
+		     (enc->size - enc->used - sizeof(*enc->hdr)) /
+		     HPT_STREAM_HPTE);
+}
+
+/**
+ * hpt_encode_tail() - where do valid HPTEs go?
+ * @enc: the encoder, with room for them
+ * @index: index of the first in the HPT
+ *
+ * Return: where to put them.
+ */
+static inline void *hpt_encode_tail(const struct hpt_encoder *enc, u64 index)
+{
+	void *tail = enc->buf + enc->used;
+
+	if (!enc->room || enc->next != index)
+		tail += sizeof(*enc->hdr);
+	return tail;
+}
+
+/**
+ * hpt_encode_run() - append valid HPTEs that are in place, and invalid ones
+ * @enc: the encoder, with room for them
+ * @index: index of the first
+ * @n_valid: how many are valid, at least one
+ * @n_invalid: how many invalid ones follow, HPT_RECORD_HPTES at most
+ */
+static inline void hpt_encode_run(struct hpt_encoder *enc, u64 index,
+				  unsigned int n_valid, unsigned int n_invalid)
+{
+	if (!enc->room || enc->next != index)
+		hpt_encode_header(enc, index);
+	enc->used += n_valid * HPT_STREAM_HPTE;
+	enc->hdr->n_valid += n_valid;
+	enc->next += n_valid + n_invalid;
+	enc->room -= n_valid;
+	if (n_invalid) {
+		enc->hdr->n_invalid = n_invalid;
+		enc->room = 0;
+	}
+}
+
+/**
+ * hpt_encode_more_invalid() - append invalid HPTEs to the last record
+ * @enc: the encoder
+ * @index: index of the first
+ * @count: how many
+ *
+ * The short way of hpt_encode_invalid().
+ *
+ * Return: false if they do not continue the record; nothing was changed then.
+ */
+static inline bool hpt_encode_more_invalid(struct hpt_encoder *enc, u64 index,
+					   unsigned int count)
+{
+	if (!enc->hdr || enc->next != index ||
+	    enc->hdr->n_invalid + count > HPT_RECORD_HPTES)
+		return false;
+	enc->hdr->n_invalid += count;
+	enc->next += count;
+	enc->room = 0;
+	return true;
+}
 
 /**
  * hpt_encode_valid() - append a valid HPTE
@@ -70,56 +163,34 @@ static inline bool hpt_encode_valid(struct hpt_encoder *enc, u64 index, u64 v,
 {
 	__be64 *hpte;
 
-	if (!enc->room || enc->next != index) {
-		if (!hpt_encode_open(enc, index))
-			return false;
-	}
-	hpte = enc->buf + enc->used;
+	if (!hpt_encode_room(enc, index))
+		return false;
+	hpte = hpt_encode_tail(enc, index);
 	hpte[0] = cpu_to_be64(v);
 	hpte[1] = cpu_to_be64(r);
-	enc->used += HPT_STREAM_HPTE;
-	enc->hdr->n_valid++;
-	enc->next++;
-	enc->room--;
+	hpt_encode_run(enc, index, 1, 0);
 	return true;
 }
 
 /**
- * hpt_encode_reserve() - have room for a run of valid HPTEs
- * @enc: the encoder
- * @index: index of the first in the HPT
- * @count: how many
- *
- * Return: where to put them, before a call of hpt_encode_reserved(), or NULL
- * if they do not all fit into a record.
+ * struct hpt_counter - what HPTEs come to when they are streamed
+ * @valid: valid HPTEs
+ * @invalid: invalid ones
+ * @bytes: bytes of the records, if no buffer ends in one of them
+ * @next: index of the HPTE that would continue the last record
+ * @run_valid: valid HPTEs in the last record
+ * @run_invalid: invalid ones
  */
-static inline void *hpt_encode_reserve(struct hpt_encoder *enc, u64 index,
-				       unsigned int count)
-{
-	size_t hdr = enc->room && enc->next == index ? 0 : sizeof(*enc->hdr);
+struct hpt_counter {
+	u64 valid;
+	u64 invalid;
+	u64 bytes;
+	u64 next;
+	unsigned int run_valid;
+	unsigned int run_invalid;
+};
 
-	if (hdr ? enc->size - enc->used < hdr + count * HPT_STREAM_HPTE :
-		  enc->room < count)
-		return NULL;
-	return enc->buf + enc->used + hdr;
-}
-
-/**
- * hpt_encode_reserved() - the HPTEs for which there is room are in place
- * @enc: the encoder
- * @index: index of the first, as with hpt_encode_reserve()
- * @count: how many, not more than were asked for
- */
-static inline void hpt_encode_reserved(struct hpt_encoder *enc, u64 index,
-				       unsigned int count)
-{
-	if (!enc->room || enc->next != index)
-		hpt_encode_open(enc, index);
-	enc->used += count * HPT_STREAM_HPTE;
-	enc->hdr->n_valid += count;
-	enc->next += count;
-	enc->room -= count;
-}
+void hpt_count(struct hpt_counter *count, u64 index, bool valid, u64 hptes);
 
 /**
  * struct hpt_record - a decoded record
@@ -138,6 +209,6 @@ struct hpt_record {
 };
 
 int hpt_decode(void *buf, size_t len, u64 nr_hptes, struct hpt_record *rec);
-size_t hpt_whole_records(const void *buf, size_t len);
+size_t hpt_whole_records(const void *buf, size_t len, u64 *valid, u64 *invalid);
 
 #endif /* __POWERPC_BOOK3S_HV_HPT_RECORDS_H__ */

@@ -62,6 +62,20 @@ int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes)
 }
 
 /**
+ * hpt_set_get() - look up the HPTEs of a group
+ * @set: the set
+ * @group: index of the group
+ *
+ * Return: a bit for each HPTE of the group that is in the set.
+ */
+u8 hpt_set_get(struct xarray *set, unsigned long group)
+{
+	void *entry = xa_load(set, group / GROUPS_PER_ENTRY);
+
+	return entry_bits(entry) >> entry_shift(group);
+}
+
+/**
  * hpt_set_take() - take the HPTEs of a group out
  * @set: the set
  * @group: index of the group

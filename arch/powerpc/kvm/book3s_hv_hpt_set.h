@@ -15,9 +15,15 @@
 /* hpt_set_next() found no group */
 #define HPT_SET_END	ULONG_MAX
 
+static inline bool hpt_set_empty(const struct xarray *set)
+{
+	return xa_empty(set);
+}
+
 void hpt_set_init(struct xarray *set);
 void hpt_set_clear(struct xarray *set);
 int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes);
+u8 hpt_set_get(struct xarray *set, unsigned long group);
 u8 hpt_set_take(struct xarray *set, unsigned long group);
 unsigned long hpt_set_next(struct xarray *set, unsigned long group);
 

@@ -13,11 +13,14 @@
 #include <linux/slab.h>
 #include <linux/srcu.h>
 #include <linux/string.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include <asm/kvm_ppc.h>
 
 #include "book3s_hv_hpt.h"
 #include "book3s_hv_hpt_set.h"
+#include "trace_hv_hpt.h"
 
 static unsigned long chunk_groups(struct kvm_hpt_groups *groups,
 				  unsigned long chunk)
@@ -86,20 +89,6 @@ void kvmppc_hpt_free_groups(struct kvm_hpt_info *info)
 	}
 	kfree(info->groups);
 	info->groups = NULL;
-}
-
-/**
- * kvmppc_hpt_group_used() - has a group ever held an HPTE?
- * @info: the HPT
- * @group: index of the group
- *
- * An HPTE may be entered meanwhile. It is marked then, after the bit that is
- * tested here was set.
- */
-bool kvmppc_hpt_group_used(struct kvm_hpt_info *info, unsigned long group)
-{
-	return test_bit(group & (HPT_CHUNK_GROUPS - 1),
-			info->groups->chunk[group >> HPT_CHUNK_SHIFT].used);
 }
 
 /*
@@ -184,6 +173,34 @@ unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
 	return next_group(info->groups, true, group, end);
 }
 
+/**
+ * kvmppc_hpt_nr_used() - count the groups that have ever held an HPTE
+ * @info: the HPT
+ * @group: index of the first to count
+ */
+unsigned long kvmppc_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
+{
+	struct kvm_hpt_groups *groups = info->groups;
+	unsigned long first = group & (HPT_CHUNK_GROUPS - 1), n = 0, i;
+
+	for (i = group >> HPT_CHUNK_SHIFT; i < nr_chunks(groups); i++) {
+		n += bitmap_weight(groups->chunk[i].used,
+				   chunk_groups(groups, i)) -
+		     bitmap_weight(groups->chunk[i].used, first);
+		first = 0;
+	}
+	return n;
+}
+
+/**
+ * kvm_hpt_wake() - have those who poll look again
+ * @kvm: the VM
+ */
+void kvm_hpt_wake(struct kvm *kvm)
+{
+	wake_up_interruptible_poll(&kvm->arch.hpt_wait, EPOLLIN | EPOLLRDNORM);
+}
+
 static void reader_forget(struct kvm_hpt_reader *reader)
 {
 	hpt_set_clear(&reader->changed);
@@ -201,12 +218,21 @@ void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index)
 	reader_forget(reader);
 	reader->state = HPT_READER_ATTACHED;
 	reader->first_pass = true;
+	reader->pass = 1;
 	reader->cursor = start_index;
 	reader->unseen = start_index >> HPT_GROUP_SHIFT;
 }
 
+static void reader_restart(struct kvm *kvm, struct kvm_hpt_reader *reader)
+{
+	trace_kvm_hpt_invalidate(kvm->arch.lpid, reader->pass, reader->cursor,
+				 false);
+	kvm_hpt_reader_attach(reader, 0);
+}
+
 /**
  * kvm_hpt_reader_add() - hand changes to a reader
+ * @kvm: the VM
  * @reader: the reader
  * @group: the group they are in
  * @changed: the HPTEs, a bit each; all of them are behind its cursor
@@ -216,11 +242,11 @@ void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index)
  *
  * Context: may sleep.
  */
-void kvm_hpt_reader_add(struct kvm_hpt_reader *reader, unsigned long group,
-			u8 changed)
+void kvm_hpt_reader_add(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			unsigned long group, u8 changed)
 {
 	if (changed && hpt_set_add(&reader->changed, group, changed))
-		kvm_hpt_reader_attach(reader, 0);
+		reader_restart(kvm, reader);
 }
 
 /**
@@ -229,7 +255,8 @@ void kvm_hpt_reader_add(struct kvm_hpt_reader *reader, unsigned long group,
  * @reader: the reader
  * @start_index: index of the HPTE at which its first pass begins
  *
- * Changes are tracked from when this returns.
+ * From now on changes are marked; by everybody once kvm_hpt_await_marks() was
+ * called.
  *
  * Context: takes mmu_setup_lock, may sleep.
  * Return: 0, -EINVAL if there is an HPT and @start_index is not in it, or
@@ -252,9 +279,6 @@ int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	}
 	list_add_tail(&reader->node, &kvm->arch.hpt_readers);
 	WRITE_ONCE(kvm->arch.hpt_nr_readers, kvm->arch.hpt_nr_readers + 1);
-	/* Those who tested before are done marking, or not, after this */
-	if (kvm->arch.hpt_nr_readers == 1)
-		synchronize_srcu_expedited(&kvm->srcu);
 out:
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
 	return err;
@@ -272,8 +296,29 @@ void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader)
 	mutex_lock(&kvm->arch.mmu_setup_lock);
 	list_del(&reader->node);
 	WRITE_ONCE(kvm->arch.hpt_nr_readers, kvm->arch.hpt_nr_readers - 1);
+	if (!kvm->arch.hpt_nr_readers)
+		kvm->arch.hpt_all_mark = false;
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
 	hpt_set_clear(&reader->changed);
+}
+
+/**
+ * kvm_hpt_await_marks() - have every change marked
+ * @kvm: the VM, with a reader
+ *
+ * Who tested for readers before there was one may change an HPTE without a
+ * mark. After this nobody does. Until then an HPTE has to be locked to be read:
+ * its lock goes from such a one to the reader, and from the reader to those
+ * who see the reader.
+ *
+ * Context: mmu_setup_lock held, may sleep.
+ */
+void kvm_hpt_await_marks(struct kvm *kvm)
+{
+	if (kvm->arch.hpt_all_mark)
+		return;
+	synchronize_srcu_expedited(&kvm->srcu);
+	kvm->arch.hpt_all_mark = true;
 }
 
 /**
@@ -283,6 +328,17 @@ void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader)
 void kvmppc_hpt_init_vm(struct kvm *kvm)
 {
 	INIT_LIST_HEAD(&kvm->arch.hpt_readers);
+	init_waitqueue_head(&kvm->arch.hpt_wait);
+	INIT_DELAYED_WORK(&kvm->arch.hpt_poll, kvm_hpt_poll_work);
+}
+
+/**
+ * kvmppc_hpt_destroy_vm() - no file of the VM is open any more
+ * @kvm: the VM
+ */
+void kvmppc_hpt_destroy_vm(struct kvm *kvm)
+{
+	cancel_delayed_work_sync(&kvm->arch.hpt_poll);
 }
 
 /**
@@ -319,7 +375,8 @@ void kvmppc_hpt_zero(struct kvm *kvm)
 	}
 	list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
 		if (reader->state == HPT_READER_ATTACHED)
-			kvm_hpt_reader_attach(reader, 0);
+			reader_restart(kvm, reader);
+	kvm_hpt_wake(kvm);
 }
 
 /**
@@ -338,10 +395,13 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
 	list_for_each_entry(reader, &kvm->arch.hpt_readers, node) {
 		if (reader->state == HPT_READER_ATTACHED) {
+			trace_kvm_hpt_invalidate(kvm->arch.lpid, reader->pass,
+						 reader->cursor, true);
 			reader_forget(reader);
 			reader->state = HPT_READER_STALE;
 		}
 	}
+	kvm_hpt_wake(kvm);
 	synchronize_srcu_expedited(&kvm->srcu);
 }
 

@@ -11,6 +11,7 @@
 #include <linux/preempt.h>
 #include <linux/sched/signal.h>
 #include <linux/srcu.h>
+#include <linux/string.h>
 #include <linux/uio.h>
 
 #include <asm/hvcall.h>
@@ -18,11 +19,12 @@
 
 #include "book3s_hv_hpt.h"
 #include "book3s_hv_hpt_records.h"
+#include "trace_hv_hpt.h"
 
 /* HPTEs after which mmu_setup_lock is given up for a moment */
 #define APPLY_HPTES	65536
 
-/* HPTEs entered between two chances for the scheduler */
+/* HPTEs between two chances for the scheduler, a multiple of a group */
 #define RESCHED_HPTES	64
 
 /**
@@ -82,19 +84,10 @@ static void let_vcpus_in(struct lockout *lo)
 	mutex_unlock(&lo->kvm->arch.mmu_setup_lock);
 }
 
-/*
- * Remove an HPTE if there is one. @old becomes what it was in the guest's
- * view, both dwords 0 if there was none.
- */
+/* Remove an HPTE. @old becomes what it was in the guest's view. */
 static void remove_hpte(struct kvm *kvm, unsigned long index,
 			unsigned long old[2])
 {
-	__be64 *hptep = kvmppc_hpte(&kvm->arch.hpt, index);
-
-	old[0] = 0;
-	old[1] = 0;
-	if (!hpte_valid(be64_to_cpu(READ_ONCE(hptep[0]))))
-		return;
 	preempt_disable();
 	kvmppc_do_h_remove(kvm, 0, index, 0, old);
 	preempt_enable();
@@ -121,39 +114,42 @@ static long enter_hpte(struct kvm *kvm, unsigned long index, unsigned long v,
 static void put_back(struct kvm *kvm, const struct hpt_record *rec,
 		     unsigned int n)
 {
-	unsigned long old[2];
+	unsigned long index, old[2];
 
 	while (n--) {
-		remove_hpte(kvm, rec->index + n, old);
+		index = rec->index + n;
+		if (hpte_there(&kvm->arch.hpt, index))
+			remove_hpte(kvm, index, old);
 		if (rec->hpte[n][0])
-			enter_hpte(kvm, rec->index + n,
-				   be64_to_cpu(rec->hpte[n][0]),
+			enter_hpte(kvm, index, be64_to_cpu(rec->hpte[n][0]),
 				   be64_to_cpu(rec->hpte[n][1]));
 	}
 }
 
 /*
  * Enter the valid HPTEs of a record in the place of what is there. That in
- * turn goes into the record, for put_back().
+ * turn goes into the record, for put_back(): dword 0 is 0 if there was none.
  */
 static int enter_valid(struct kvm *kvm, const struct hpt_record *rec)
 {
-	unsigned long old[2];
+	unsigned long index, v, r, old[2];
 	unsigned int i;
-	long ret;
 
 	for (i = 0; i < rec->n_valid; i++) {
-		remove_hpte(kvm, rec->index + i, old);
-		ret = enter_hpte(kvm, rec->index + i,
-				 be64_to_cpu(rec->hpte[i][0]),
-				 be64_to_cpu(rec->hpte[i][1]));
-		rec->hpte[i][0] = cpu_to_be64(old[0]);
-		rec->hpte[i][1] = cpu_to_be64(old[1]);
-		if (ret != H_SUCCESS) {
+		index = rec->index + i;
+		v = be64_to_cpu(rec->hpte[i][0]);
+		r = be64_to_cpu(rec->hpte[i][1]);
+		rec->hpte[i][0] = 0;
+		if (hpte_there(&kvm->arch.hpt, index)) {
+			remove_hpte(kvm, index, old);
+			rec->hpte[i][0] = cpu_to_be64(old[0]);
+			rec->hpte[i][1] = cpu_to_be64(old[1]);
+		}
+		if (enter_hpte(kvm, index, v, r) != H_SUCCESS) {
 			put_back(kvm, rec, i + 1);
 			return -EIO;
 		}
-		if (!(i % RESCHED_HPTES))
+		if (i % RESCHED_HPTES == RESCHED_HPTES - 1)
 			cond_resched();
 	}
 	return 0;
@@ -164,8 +160,7 @@ static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
 	struct kvm_hpt_info *info = &kvm->arch.hpt;
 	unsigned long index = rec->index + rec->n_valid;
 	unsigned long end = index + rec->n_invalid;
-	unsigned long old[2];
-	unsigned long group;
+	unsigned long group, stop, old[2];
 
 	while (index < end) {
 		group = index >> HPT_GROUP_SHIFT;
@@ -174,32 +169,27 @@ static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
 				HPT_GROUP_SHIFT;
 			continue;
 		}
-		do {
-			remove_hpte(kvm, index++, old);
-		} while (index < end && HPT_SLOT(index));
-		cond_resched();
+		stop = min(end, (group + 1) << HPT_GROUP_SHIFT);
+		for (; index < stop; index++)
+			if (hpte_there(info, index))
+				remove_hpte(kvm, index, old);
+		if (!(index % RESCHED_HPTES))
+			cond_resched();
 	}
 }
 
 /*
- * Would H_ENTER refuse an HPTE? This is the better part of it: what the host
- * maps may change until the HPTE is entered, and cache attributes are left to
- * H_ENTER.
+ * Would H_ENTER refuse an HPTE with a page of this size? This is the better
+ * part of it: what the host maps may change until the HPTE is entered.
  */
-static bool hpte_refused(struct kvm *kvm, u64 v, u64 r)
+static bool large_refused(struct kvm *kvm, u64 r, unsigned long size)
 {
-	unsigned long size = kvmppc_actual_pgsz(v, r);
 	struct kvm_memory_slot *slot;
 	unsigned int shift;
 	bool too_large;
 	pte_t *ptep;
 	gfn_t gfn;
 
-	/* Segment sizes 0b1x are reserved */
-	if (v >> (HPTE_V_SSIZE_SHIFT + 1))
-		return true;
-	if (size <= PAGE_SIZE)
-		return false;
 	gfn = hpte_rpn(r, size);
 	slot = gfn_to_memslot(kvm, gfn);
 	if (!slot || (slot->flags & KVM_MEMSLOT_INVALID))
@@ -215,23 +205,50 @@ static bool hpte_refused(struct kvm *kvm, u64 v, u64 r)
 	return too_large;
 }
 
-/* Check the HPTEs of a record. @vrma is their page shift if one is VRMA's. */
+/*
+ * Check an HPTE with a large page, as H_ENTER would; cache attributes are left
+ * to H_ENTER. Return the shift of the base page, or an error.
+ */
+static int check_large(struct kvm *kvm, const __be64 hpte[2])
+{
+	u64 r = be64_to_cpup(&hpte[1]);
+	/* The base page's, and above it the page's if that is larger */
+	int shifts = kvmppc_hpte_page_shifts(HPTE_V_LARGE, r);
+	int shift = shifts >> 8 ?: shifts;
+
+	if (!shifts)
+		return -EINVAL;
+	if (shift > PAGE_SHIFT && large_refused(kvm, r, BIT(shift)))
+		return -EIO;
+	return shifts & 0xff;
+}
+
+/*
+ * Check the HPTEs of a record. @vrma is the shift of their base page if one is
+ * VRMA's.
+ */
 static int check_valid(struct kvm *kvm, const struct hpt_record *rec, int *vrma)
 {
-	unsigned int i;
+	const __be64 (*hpte)[2] = rec->hpte, (*end)[2] = hpte + rec->n_valid;
 	int shift;
-	u64 v, r;
+	__be64 v;
 
 	*vrma = 0;
-	for (i = 0; i < rec->n_valid; i++) {
-		v = be64_to_cpu(rec->hpte[i][0]);
-		r = be64_to_cpu(rec->hpte[i][1]);
-		shift = kvmppc_hpte_base_page_shift(v, r);
-		if (!(v & HPTE_V_VALID) || !shift)
+	for (; hpte < end; hpte++) {
+		v = (*hpte)[0];
+		if (!(v & cpu_to_be64(HPTE_V_VALID)))
 			return -EINVAL;
-		if (hpte_refused(kvm, v, r))
+		shift = 12;
+		if (v & cpu_to_be64(HPTE_V_LARGE)) {
+			shift = check_large(kvm, *hpte);
+			if (shift < 0)
+				return shift;
+		}
+		/* Segment sizes 0b1x are reserved */
+		if (v & cpu_to_be64(2ull << HPTE_V_SSIZE_SHIFT))
 			return -EIO;
-		if (is_vrma_hpte(v))
+		if (v & cpu_to_be64(HPTE_V_1TB_SEG) &&
+		    is_vrma_hpte(be64_to_cpu(v)))
 			*vrma = shift;
 	}
 	return 0;
@@ -283,9 +300,11 @@ static int apply_record(struct lockout *lo, const struct hpt_record *rec)
  *
  * Return: 0, -ENODATA if the next record is incomplete, or why it is refused.
  */
-static int apply_some(struct kvm *kvm, void *buf, size_t len, size_t *applied)
+static int apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
+		      size_t *applied)
 {
 	unsigned long budget = APPLY_HPTES, hptes;
+	struct kvm *kvm = fd->kvm;
 	struct hpt_record rec;
 	struct lockout lo;
 	int err;
@@ -300,6 +319,10 @@ static int apply_some(struct kvm *kvm, void *buf, size_t len, size_t *applied)
 			err = apply_record(&lo, &rec);
 		if (err)
 			break;
+		trace_kvm_hpt_write(kvm->arch.lpid, rec.index, rec.n_valid,
+				    rec.n_invalid, 0);
+		fd->valid += rec.n_valid;
+		fd->invalid += rec.n_invalid;
 		*applied += rec.bytes;
 		buf += rec.bytes;
 		len -= rec.bytes;
@@ -311,23 +334,39 @@ static int apply_some(struct kvm *kvm, void *buf, size_t len, size_t *applied)
 }
 
 /*
- * Apply the whole records in a buffer. @applied becomes their length.
+ * Apply the whole records in the buffer. @applied becomes their length.
  *
  * Return: 0 if that is all of it, -ENODATA if an incomplete one is left, or
  * why the next one is refused.
  */
-static int apply_all(struct kvm *kvm, void *buf, size_t len, size_t *applied)
+static int apply_all(struct kvm_hpt_fd *fd, size_t len, size_t *applied)
 {
 	int err = 0;
 
 	*applied = 0;
-	while (!err && *applied < len) {
-		err = apply_some(kvm, buf + *applied, len - *applied, applied);
+	while (*applied < len) {
+		err = apply_some(fd, fd->buf + *applied, len - *applied,
+				 applied);
+		if (err || *applied == len)
+			break;
 		cond_resched();
-		if (!err && fatal_signal_pending(current))
-			err = -EINTR;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
 	return err;
+}
+
+/* The record at byte @pos of the buffer was refused, or is incomplete */
+static void note_refused(struct kvm_hpt_fd *fd, size_t pos, size_t len, int err)
+{
+	struct kvm_get_htab_header hdr = { };
+
+	memcpy(&hdr, fd->buf + pos, min(len - pos, sizeof(hdr)));
+	fd->refused++;
+	fd->refused_index = hdr.index;
+	atomic64_inc(&fd->kvm->stat.hpt_write_refused);
+	trace_kvm_hpt_write(fd->kvm->arch.lpid, hdr.index, hdr.n_valid,
+			    hdr.n_invalid, err);
 }
 
 /**
@@ -345,7 +384,7 @@ static int apply_all(struct kvm *kvm, void *buf, size_t len, size_t *applied)
 ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct kvm_hpt_fd *fd = iocb->ki_filp->private_data;
-	size_t total = 0, len = 0, want, got, applied;
+	size_t total = 0, len = 0, applied = 0, want, got;
 	int err;
 
 	if (!iov_iter_count(from))
@@ -358,7 +397,7 @@ ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		want = min(fd->buf_size - len, iov_iter_count(from));
 		got = copy_from_iter(fd->buf + len, want, from);
 		len += got;
-		err = apply_all(fd->kvm, fd->buf, len, &applied);
+		err = apply_all(fd, len, &applied);
 		total += applied;
 		if (err && err != -ENODATA)
 			break;
@@ -375,6 +414,10 @@ ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		len -= applied;
 		memmove(fd->buf, fd->buf + applied, len);
 	}
+	fd->bytes += total;
+	atomic64_add(total, &fd->kvm->stat.hpt_write_bytes);
+	if (err == -EINVAL || err == -EIO)
+		note_refused(fd, applied, len, err);
 	mutex_unlock(&fd->lock);
 	return total ?: err;
 }

@@ -14,7 +14,8 @@
  *
  *	NO_WMB		kvmppc_hpt_mark() without smp_wmb()
  *	NO_MB		kvmppc_hpt_harvest() without smp_mb__after_atomic()
- *	NO_GRACE	a reader registers without a grace period
+ *	NO_GRACE	a reader goes without a grace period
+ *	NO_CAREFUL	and takes no locks until then
  *	NO_LOCK		a mark is taken off without the HPTE lock
  *	NO_SPREAD	the other readers get nothing
  *	NO_REVISIT	a group in which hardware may set R is not visited again
@@ -42,6 +43,8 @@ bool visit;		/* the group's bit in the visit bitmap */
 
 bool setup_lock;	/* mmu_setup_lock */
 byte nr_readers;
+bool all_mark;		/* a grace period has passed since there are readers */
+bool released[HPTES];	/* a reader has had the HPTE lock */
 bool in_section[VCPUS];	/* a read section of kvm->srcu */
 byte running = VCPUS + 1;
 
@@ -81,10 +84,14 @@ proctype vcpu(byte id)
 			in_section[id] = true;
 			select(h : 0 .. HPTES - 1)
 		}
-		/* Taking the lock does not order a load behind it */
+		/*
+		 * Taking the lock does not order a load behind it, unless it
+		 * was a reader who has released it
+		 */
 		if
 		:: tracked = nr_readers > 0;
-			LOCK(hvlock[h])
+			LOCK(hvlock[h]);
+			tracked = tracked || released[h]
 		:: LOCK(hvlock[h]);
 			tracked = nr_readers > 0
 		fi;
@@ -164,7 +171,10 @@ inline harvest_hpte(self, h)
 	guest_r[h] = told_r[h];
 #endif
 #ifndef NO_LOCK
-	UNLOCK(hvlock[h]);
+	d_step {
+		released[h] = true;
+		UNLOCK(hvlock[h])
+	}
 #endif
 	d_step {
 		if
@@ -196,6 +206,9 @@ inline harvest(self)
 	:: h < HPTES ->
 		if
 		:: look[h] || (first_pass[self] && hvlock[h]) ||
+#ifndef NO_CAREFUL
+		   !all_mark ||
+#endif
 		   (hw_r[h] && !guest_r[h]) ->
 			harvest_hpte(self, h)
 		:: else ->			/* step 5 */
@@ -225,15 +238,6 @@ proctype reader(byte self)
 	registered[self] = true;
 	first_pass[self] = true;
 	nr_readers++;
-#ifndef NO_GRACE
-	/* Step 1 */
-	if
-	:: nr_readers == 1 ->
-		!in_section[0];
-		!in_section[VCPUS - 1]
-	:: else
-	fi;
-#endif
 	UNLOCK(setup_lock);
 
 	do
@@ -241,6 +245,16 @@ proctype reader(byte self)
 		stopped = running == 0;
 		any = false;
 		LOCK(setup_lock);
+		/* Step 1; a first pass can go on without, with locks */
+		if
+		:: !all_mark ->
+#ifndef NO_GRACE
+			!in_section[0];
+			!in_section[VCPUS - 1];
+#endif
+			all_mark = true
+		:: first_pass[self] || all_mark
+		fi;
 		if
 		:: first_pass[self] ->
 			harvest(self);

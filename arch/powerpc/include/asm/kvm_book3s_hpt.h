@@ -102,6 +102,16 @@ static inline void kvmppc_hpt_use(struct kvm_hpt_info *info,
 		set_bit(group, used);
 }
 
+/* The next pass has to look at the group of this HPTE */
+static inline void kvmppc_hpt_visit(struct kvm_hpt_info *info,
+				    unsigned long index)
+{
+	unsigned long group = index >> HPT_GROUP_SHIFT;
+
+	set_bit(group & (HPT_CHUNK_GROUPS - 1),
+		info->groups->chunk[group >> HPT_CHUNK_SHIFT].visit);
+}
+
 /**
  * kvmppc_hpt_mark() - the guest's view of an HPTE changes
  * @kvm: the VM
@@ -124,8 +134,6 @@ static inline void kvmppc_hpt_use(struct kvm_hpt_info *info,
 static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
 				   unsigned long index)
 {
-	unsigned long group = index >> HPT_GROUP_SHIFT;
-
 	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers)))
 		return;
 	/* Still set, so not harvested, so the group's bit is not lost either */
@@ -134,8 +142,7 @@ static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
 	rev->guest_rpte |= HPTE_GR_MODIFIED;
 	/* Pairs with smp_mb__after_atomic() in kvmppc_hpt_harvest() */
 	smp_wmb();
-	set_bit(group & (HPT_CHUNK_GROUPS - 1),
-		kvm->arch.hpt.groups->chunk[group >> HPT_CHUNK_SHIFT].visit);
+	kvmppc_hpt_visit(&kvm->arch.hpt, index);
 }
 
 /**
@@ -146,25 +153,38 @@ static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
  * @index: index of the HPTE
  * @guest_rpte: dword 1 as the guest has it
  *
- * Context: any, real mode included. The caller holds the HPTE lock.
+ * It is marked as by kvmppc_hpt_mark(). The mark is there as soon as the word
+ * is: who reads a word without it has that of the HPTE that was there before.
+ *
+ * Context: any, real mode included. The caller holds the HPTE lock, and has
+ * not yet written to the HPTE otherwise.
  */
 static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 				    unsigned long index,
 				    unsigned long guest_rpte)
 {
+	unsigned long old = rev->guest_rpte;
+
 	/* Only a slot that has never held an HPTE has a word of zero */
-	if (!rev->guest_rpte)
+	if (!old)
 		kvmppc_hpt_use(&kvm->arch.hpt, index);
+	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers))) {
+		rev->guest_rpte = guest_rpte;
+		return;
+	}
+	WRITE_ONCE(rev->guest_rpte, guest_rpte | HPTE_GR_MODIFIED);
 	/*
-	 * Pairs with smp_rmb() in read_hpte(): who sees this HPTE's reverse
-	 * map word sees that dword 0 is no longer that of the HPTE before it.
+	 * Pairs with smp_rmb() in read_hpte() and kvmppc_hpt_read_clean(),
+	 * which read the HPTE before this word, and with
+	 * smp_mb__after_atomic() in kvmppc_hpt_harvest().
 	 */
 	smp_wmb();
-	WRITE_ONCE(rev->guest_rpte, guest_rpte);
-	kvmppc_hpt_mark(kvm, rev, index);
+	if (!(old & HPTE_GR_MODIFIED))
+		kvmppc_hpt_visit(&kvm->arch.hpt, index);
 }
 
 void kvmppc_hpt_init_vm(struct kvm *kvm);
+void kvmppc_hpt_destroy_vm(struct kvm *kvm);
 
 int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info);
 void kvmppc_hpt_free_groups(struct kvm_hpt_info *info);

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The HPT file: how far a reader is, and whether it has something to report.
+ *
+ * Nothing here takes a mark off or changes where a reader stands.
+ */
+
+#include <linux/kvm_host.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+#include <linux/uaccess.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "book3s_hv_hpt.h"
+#include "book3s_hv_hpt_records.h"
+#include "book3s_hv_hpt_set.h"
+
+/* Groups looked at before mmu_setup_lock is given up for a moment */
+#define COUNT_GROUPS	4096
+
+/*
+ * Between two looks on behalf of those who sleep in poll(): marks are set in
+ * real mode, where nobody can be woken.
+ */
+#define POLL_PERIOD	(HZ / 10)
+
+/* The HPTEs of a group, a bit each, of which the reader has a change to tell */
+static u8 changes_of(struct kvm *kvm, struct kvm_hpt_reader *reader,
+		     unsigned long group)
+{
+	u8 changed = kvmppc_hpt_peek(&kvm->arch.hpt, group) |
+		     hpt_set_get(&reader->changed, group);
+
+	if (reader->left_group == group)
+		changed |= reader->left;
+	if (reader->first_pass && group == reader->cursor >> HPT_GROUP_SHIFT)
+		changed &= BIT(HPT_SLOT(reader->cursor)) - 1;
+	return changed;
+}
+
+/* Groups in which there can be a change that a reader has to tell */
+static unsigned long end_of_changes(struct kvm *kvm,
+				    struct kvm_hpt_reader *reader)
+{
+	if (reader->first_pass)
+		return DIV_ROUND_UP(reader->cursor, HPTES_IN_GROUP);
+	return kvm->arch.hpt.groups->nr;
+}
+
+static void count_group(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			struct hpt_counter *count, unsigned long group,
+			u8 hptes)
+{
+	unsigned long index;
+	u64 v;
+
+	while (hptes) {
+		index = (group << HPT_GROUP_SHIFT) + __ffs(hptes);
+		hptes &= hptes - 1;
+		v = hpte_dword(kvmppc_hpte(&kvm->arch.hpt, index));
+		hpt_count(count, index, kvm_hpt_shown(reader, v), 1);
+	}
+}
+
+/*
+ * Count the changes in some groups from *@pos on, and move it past them. Return
+ * whether these were all.
+ */
+static bool count_changes(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			  struct hpt_counter *count, unsigned long *pos)
+{
+	unsigned long end = end_of_changes(kvm, reader), group = *pos;
+	int budget;
+
+	for (budget = COUNT_GROUPS; budget; budget--) {
+		group = kvm_hpt_next_change(kvm, reader, group, end);
+		if (group >= end)
+			return true;
+		count_group(kvm, reader, count, group,
+			    changes_of(kvm, reader, group));
+		*pos = ++group;
+	}
+	return false;
+}
+
+/* The same for what a first pass has yet to look at, from HPTE *@pos on */
+static bool count_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			struct hpt_counter *count, unsigned long *pos)
+{
+	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	unsigned long nr_hptes = kvmppc_hpt_npte(info);
+	unsigned long group, next;
+	int budget;
+
+	*pos = max(*pos, reader->cursor);
+	for (budget = COUNT_GROUPS; *pos < nr_hptes && budget; budget--) {
+		group = *pos >> HPT_GROUP_SHIFT;
+		next = kvmppc_hpt_next_used(info, group) << HPT_GROUP_SHIFT;
+		if (next > *pos) {
+			hpt_count(count, *pos, false, next - *pos);
+			*pos = next;
+			continue;
+		}
+		count_group(kvm, reader, count, group, U8_MAX << HPT_SLOT(*pos));
+		*pos = (group + 1) << HPT_GROUP_SHIFT;
+	}
+	return *pos >= nr_hptes;
+}
+
+/* At most this much is left of a first pass */
+static void bound_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			struct kvm_ppc_htab_progress *p)
+{
+	unsigned long left = p->hptes - reader->cursor;
+	u64 groups = kvmppc_hpt_nr_used(&kvm->arch.hpt,
+					reader->cursor >> HPT_GROUP_SHIFT);
+	/* A record has two kinds of HPTEs, and they may alternate */
+	u64 headers = groups * HPTES_IN_GROUP / 2 + left / HPT_RECORD_HPTES + 2;
+
+	p->first_hptes = min_t(u64, groups * HPTES_IN_GROUP, left);
+	p->first_bytes = p->first_hptes * HPT_STREAM_HPTE +
+			 headers * sizeof(struct kvm_get_htab_header);
+}
+
+/**
+ * struct counting - a count under way
+ * @restarts: the reader's when it was begun
+ * @changed: changes behind the reader
+ * @changed_pos: group to go on with
+ * @first: what is left of the first pass
+ * @first_pos: HPTE to go on with
+ */
+struct counting {
+	unsigned long restarts;
+	struct hpt_counter changed;
+	unsigned long changed_pos;
+	struct hpt_counter first;
+	unsigned long first_pos;
+};
+
+/*
+ * Count for a while with mmu_setup_lock held, and fill @p. Return whether there
+ * is nothing left to count.
+ */
+static bool count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
+		       struct counting *c, bool all,
+		       struct kvm_ppc_htab_progress *p)
+{
+	bool done;
+
+	*p = (struct kvm_ppc_htab_progress) {
+		.state = reader->state,
+		.pass = reader->pass,
+		.position = reader->cursor,
+	};
+	if (reader->state != HPT_READER_ATTACHED)
+		return true;
+	p->hptes = kvmppc_hpt_npte(&kvm->arch.hpt);
+
+	if (c->restarts != reader->restarts)
+		*c = (struct counting) { .restarts = reader->restarts };
+	done = count_changes(kvm, reader, &c->changed, &c->changed_pos);
+	p->changed_hptes = c->changed.valid + c->changed.invalid;
+	p->changed_bytes = c->changed.bytes;
+	if (!reader->first_pass)
+		return done;
+
+	if (!all) {
+		bound_first(kvm, reader, p);
+		return done;
+	}
+	done &= count_first(kvm, reader, &c->first, &c->first_pos);
+	p->first_hptes = c->first.valid;
+	p->first_bytes = c->first.bytes;
+	return done;
+}
+
+static int get_progress(struct kvm_hpt_fd *fd, bool all,
+			struct kvm_ppc_htab_progress *p)
+{
+	struct mutex *lock = &fd->kvm->arch.mmu_setup_lock;
+	struct counting c = { };
+	bool done;
+
+	do {
+		if (mutex_lock_killable(lock))
+			return -EINTR;
+		done = count_some(fd->kvm, &fd->reader, &c, all, p);
+		mutex_unlock(lock);
+		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	} while (!done);
+	return 0;
+}
+
+/**
+ * kvm_hpt_ioctl() - KVM_PPC_HTAB_PROGRESS
+ * @file: a reader's file
+ * @cmd: the ioctl
+ * @arg: user space address of a struct kvm_ppc_htab_progress
+ *
+ * Context: may sleep, takes mmu_setup_lock.
+ * Return: 0; -ENOTTY for another ioctl, -EINVAL if argsz is too small or flags
+ * are unknown, -EFAULT, or -EINTR if killed.
+ */
+long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct kvm_ppc_htab_progress __user *user = (void __user *)arg;
+	struct kvm_ppc_htab_progress p;
+	u32 argsz, flags;
+	int err;
+
+	if (cmd != KVM_PPC_HTAB_PROGRESS)
+		return -ENOTTY;
+	if (get_user(argsz, &user->argsz) || get_user(flags, &user->flags))
+		return -EFAULT;
+	if (argsz < sizeof(p) || flags & ~KVM_PPC_HTAB_PROGRESS_COUNT)
+		return -EINVAL;
+
+	err = get_progress(file->private_data,
+			   flags & KVM_PPC_HTAB_PROGRESS_COUNT, &p);
+	if (err)
+		return err;
+	p.argsz = sizeof(p);
+	p.flags = flags;
+	return copy_to_user(user, &p, sizeof(p)) ? -EFAULT : 0;
+}
+
+/**
+ * kvm_hpt_show_reader() - a reader's part of /proc/PID/fdinfo/N
+ * @m: where to
+ * @file: the file
+ *
+ * Context: may sleep, takes mmu_setup_lock, and no lock that is held while
+ * user memory is accessed.
+ */
+void kvm_hpt_show_reader(struct seq_file *m, struct file *file)
+{
+	static const char * const states[] = {
+		[HPT_READER_NONE]	= "none",
+		[HPT_READER_ATTACHED]	= "current",
+		[HPT_READER_STALE]	= "stale",
+	};
+	struct kvm_hpt_fd *fd = file->private_data;
+	struct kvm_ppc_htab_progress p;
+
+	seq_puts(m, "htab-mode:\tread\n");
+	if (get_progress(fd, false, &p))
+		return;
+	seq_printf(m, "htab-state:\t%s\n", states[p.state]);
+	seq_printf(m, "htab-flags:\t%#x\n",
+		   fd->reader.bolted_only ? (u32)KVM_GET_HTAB_BOLTED_ONLY : 0);
+	seq_printf(m, "htab-hptes:\t%llu\n", p.hptes);
+	seq_printf(m, "htab-pass:\t%llu\n", p.pass);
+	seq_printf(m, "htab-position:\t%llu\n", p.position);
+	seq_printf(m, "htab-first-left:\t%llu\n", p.first_hptes);
+	seq_printf(m, "htab-first-bytes:\t%llu\n", p.first_bytes);
+	seq_printf(m, "htab-changed:\t%llu\n", p.changed_hptes);
+	seq_printf(m, "htab-changed-bytes:\t%llu\n", p.changed_bytes);
+	seq_printf(m, "htab-read-valid:\t%llu\n", READ_ONCE(fd->valid));
+	seq_printf(m, "htab-read-invalid:\t%llu\n", READ_ONCE(fd->invalid));
+	seq_printf(m, "htab-read-bytes:\t%llu\n", READ_ONCE(fd->bytes));
+}
+
+/**
+ * kvm_hpt_show_writer() - a writer's part of /proc/PID/fdinfo/N
+ * @m: where to
+ * @file: the file
+ */
+void kvm_hpt_show_writer(struct seq_file *m, struct file *file)
+{
+	struct kvm_hpt_fd *fd = file->private_data;
+
+	seq_puts(m, "htab-mode:\twrite\n");
+	seq_printf(m, "htab-written-valid:\t%llu\n", READ_ONCE(fd->valid));
+	seq_printf(m, "htab-written-invalid:\t%llu\n", READ_ONCE(fd->invalid));
+	seq_printf(m, "htab-written-bytes:\t%llu\n", READ_ONCE(fd->bytes));
+	seq_printf(m, "htab-refused:\t%llu\n", READ_ONCE(fd->refused));
+	seq_printf(m, "htab-refused-index:\t%llu\n",
+		   READ_ONCE(fd->refused_index));
+}
+
+/* Is there a change that nobody has harvested, before group @end? */
+static bool unharvested(struct kvm *kvm, unsigned long end)
+{
+	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	unsigned long group = 0;
+
+	for (;; group++) {
+		group = kvmppc_hpt_next_visit(info, group, end);
+		if (group >= end)
+			return false;
+		if (kvmppc_hpt_peek(info, group))
+			return true;
+		cond_resched();
+	}
+}
+
+/*
+ * Would a read return at once with something, an error maybe? @marks says
+ * whether there are changes that nobody has harvested.
+ */
+static bool has_news(struct kvm_hpt_reader *reader, bool marks)
+{
+	switch (reader->state) {
+	case HPT_READER_NONE:
+		return false;
+	case HPT_READER_ATTACHED:
+		return reader->first_pass || reader->left || reader->unseen ||
+		       marks || !hpt_set_empty(&reader->changed);
+	case HPT_READER_STALE:
+		break;
+	}
+	return true;
+}
+
+static bool any_marks(struct kvm *kvm)
+{
+	return kvmppc_hpt_present(kvm) &&
+	       unharvested(kvm, kvm->arch.hpt.groups->nr);
+}
+
+/**
+ * kvm_hpt_poll_work() - look for news on behalf of those who poll
+ * @work: kvm->arch.hpt_poll
+ *
+ * One look serves all readers of a VM.
+ */
+void kvm_hpt_poll_work(struct work_struct *work)
+{
+	struct kvm *kvm = container_of(to_delayed_work(work), struct kvm,
+				       arch.hpt_poll);
+	struct kvm_hpt_reader *reader;
+	bool marks, news = false;
+
+	mutex_lock(&kvm->arch.mmu_setup_lock);
+	marks = any_marks(kvm);
+	list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
+		news |= reader->polled && has_news(reader, marks);
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+
+	if (news)
+		kvm_hpt_wake(kvm);
+	else if (wq_has_sleeper(&kvm->arch.hpt_wait))
+		schedule_delayed_work(&kvm->arch.hpt_poll, POLL_PERIOD);
+}
+
+/**
+ * kvm_hpt_poll() - can a reader report something?
+ * @file: the reader's file
+ * @wait: for who sleeps until then
+ *
+ * Return: EPOLLIN if a read returns something, with EPOLLERR if that is ESTALE.
+ */
+__poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait)
+{
+	struct kvm_hpt_fd *fd = file->private_data;
+	struct kvm *kvm = fd->kvm;
+	struct kvm_hpt_reader *reader = &fd->reader;
+	__poll_t mask = 0;
+
+	poll_wait(file, &kvm->arch.hpt_wait, wait);
+
+	mutex_lock(&kvm->arch.mmu_setup_lock);
+	if (reader->state == HPT_READER_NONE && kvmppc_hpt_present(kvm))
+		kvm_hpt_reader_attach(reader, 0);
+	reader->polled = !has_news(reader, false) &&
+			 !has_news(reader, any_marks(kvm));
+	if (reader->polled)
+		schedule_delayed_work(&kvm->arch.hpt_poll, POLL_PERIOD);
+	else
+		mask = EPOLLIN | EPOLLRDNORM;
+	if (reader->state == HPT_READER_STALE)
+		mask |= EPOLLERR;
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	return mask;
+}
