@@ -654,4 +654,22 @@ TEST_F(race, reader_lets_others_run)
 	pthread_join(ticker, NULL);
 }
 
+/*
+ * An HPT of an order that there can't be, in a VM that has none: EINVAL.  The
+ * stock kernel takes order 0 for that of the HPT which is there, and clears it
+ * at address 0.
+ */
+TEST(no_order)
+{
+	static const unsigned int orders[] = { 0, 1, 17, 47, 64, 0x80000000 };
+	unsigned int i;
+	struct vm vm;
+
+	ASSERT_EQ(0, vm_init(&vm, 0, 0));
+	for (i = 0; i < ARRAY_SIZE(orders); i++)
+		EXPECT_EQ(-EINVAL, vm_alloc_hpt(&vm, orders[i]));
+	EXPECT_EQ(0, vm_kernel_log(&vm));
+	vm_free(&vm);
+}
+
 TEST_HARNESS_MAIN

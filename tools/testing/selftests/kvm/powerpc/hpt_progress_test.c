@@ -1,0 +1,618 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What can be seen of a reader and a writer of the HPT from outside, and that
+ * it is what they really stream: KVM_PPC_HTAB_PROGRESS, fdinfo, poll(), the
+ * VM's statistics, trace events.  And the other ways to read and write:
+ * readv(), writev(), splice() and sendfile().
+ *
+ * All of these fail on the stock kernel but for readv and writev, which were
+ * seen to fail with a kernel that copies only to the first of the buffers.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+
+#include "kselftest_harness.h"
+#include "hpt.h"
+
+#define ORDER	MIN_ORDER
+#define N	NPTE(ORDER)
+
+/* One read takes all of such a table */
+#define ALL	(N * (HPTE_BYTES + REC_BYTES))
+
+#define COUNT	KVM_PPC_HTAB_PROGRESS_COUNT
+
+#define TRACING	"/sys/kernel/tracing"
+
+FIXTURE(progress)
+{
+	struct vm vm;
+	struct table want;
+	struct table got;
+	unsigned char *buf;
+};
+
+FIXTURE_SETUP(progress)
+{
+	ASSERT_EQ(0, vm_init(&self->vm, ORDER, 0));
+	ASSERT_EQ(0, table_init(&self->want, N));
+	ASSERT_EQ(0, table_init(&self->got, N));
+	self->buf = malloc(ALL);
+	ASSERT_NE(NULL, self->buf);
+}
+
+FIXTURE_TEARDOWN(progress)
+{
+	EXPECT_EQ(0, vm_kernel_log(&self->vm));
+	vm_free(&self->vm);
+}
+
+static int enter(struct vm *vm, struct table *want, unsigned long index,
+		 unsigned int n)
+{
+	table_set_run(want, index, n);
+	return vm_write_run(vm, index, n, 0);
+}
+
+static int populate(struct vm *vm, struct table *want)
+{
+	unsigned long i;
+	int err = 0;
+
+	for (i = 5; !err && i < N - 200; i += 611)
+		err = enter(vm, want, i, 1 + i % 19);
+	return err ?: enter(vm, want, N - 3, 3);
+}
+
+static int progress(int fd, unsigned int flags, struct kvm_ppc_htab_progress *p)
+{
+	memset(p, 0xff, sizeof(*p));
+	p->argsz = sizeof(*p);
+	p->flags = flags;
+	return ioctl(fd, KVM_PPC_HTAB_PROGRESS, p) ? -errno : 0;
+}
+
+/* A number out of /proc/self/fdinfo/FD, ~0 if it is not there */
+static unsigned long long fdinfo(int fd, const char *name)
+{
+	unsigned long long value = ~0ull;
+	char path[64], line[128];
+	size_t len = strlen(name);
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	if (!file)
+		return value;
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			value = strtoull(line + len + 1, NULL, 0);
+	fclose(file);
+	return value;
+}
+
+/* Is there such a line in fdinfo? */
+static bool fdinfo_says(int fd, const char *what)
+{
+	char path[64], line[128];
+	bool found = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	if (!file)
+		return false;
+	while (fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = 0;
+		found |= !strcmp(line, what);
+	}
+	fclose(file);
+	return found;
+}
+
+/* The VM's statistic of that name, ~0 if there is none */
+static unsigned long long stat_of(struct vm *vm, const char *name)
+{
+	unsigned long long value = ~0ull;
+	struct kvm_stats_header hdr;
+	struct kvm_stats_desc *desc;
+	size_t size;
+	unsigned int i;
+	int fd;
+
+	fd = ioctl(vm->fd, KVM_GET_STATS_FD, NULL);
+	if (fd < 0 || pread(fd, &hdr, sizeof(hdr), 0) != sizeof(hdr))
+		return value;
+	size = sizeof(*desc) + hdr.name_size;
+	desc = malloc(size);
+	for (i = 0; desc && i < hdr.num_desc; i++) {
+		if (pread(fd, desc, size, hdr.desc_offset + i * size) !=
+		    (ssize_t)size)
+			break;
+		if (strcmp(desc->name, name))
+			continue;
+		if (pread(fd, &value, sizeof(value),
+			  hdr.data_offset + desc->offset) != sizeof(value))
+			value = ~0ull;
+	}
+	free(desc);
+	close(fd);
+	return value;
+}
+
+TEST_F(progress, capability_says_so)
+{
+	EXPECT_LE(2, ioctl(self->vm.fd, KVM_CHECK_EXTENSION,
+			   KVM_CAP_PPC_HTAB_FD));
+	EXPECT_LE(2, ioctl(self->vm.kvm, KVM_CHECK_EXTENSION,
+			   KVM_CAP_PPC_HTAB_FD));
+}
+
+TEST_F(progress, bad_arguments)
+{
+	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
+	struct edge edge;
+	int fd;
+
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+	EXPECT_EQ(sizeof(p), p.argsz);
+
+	p.argsz = sizeof(p) - 1;
+	EXPECT_EQ(-1, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-EINVAL, progress(fd, COUNT << 1, &p));
+	EXPECT_EQ(-1, ioctl(fd, KVM_PPC_HTAB_PROGRESS + 1, &p));
+	EXPECT_EQ(ENOTTY, errno);
+
+	/* More than the kernel knows of is fine, the rest is left alone */
+	p.argsz = sizeof(p) + 8;
+	p.flags = 0;
+	EXPECT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+	EXPECT_EQ(sizeof(p), p.argsz);
+
+	ASSERT_EQ(0, edge_init(&edge, sizeof(p), sizeof(p), PROT_NONE));
+	p.argsz = sizeof(p);
+	memcpy(edge_at(&edge, sizeof(p)), &p, sizeof(p));
+	EXPECT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS,
+			   edge_at(&edge, sizeof(p))));
+	memcpy(edge_at(&edge, 16), &p, 16);
+	EXPECT_EQ(-1, ioctl(fd, KVM_PPC_HTAB_PROGRESS, edge_at(&edge, 16)));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(-1, ioctl(fd, KVM_PPC_HTAB_PROGRESS, edge_at(&edge, 0)));
+	EXPECT_EQ(EFAULT, errno);
+	edge_free(&edge);
+	close(fd);
+
+	fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-ENOTTY, progress(fd, 0, &p));
+	close(fd);
+}
+
+/* At each step of a first pass: what is said to be left is what then comes */
+TEST_F(progress, first_pass)
+{
+	unsigned long flags[] = { 0, KVM_GET_HTAB_BOLTED_ONLY }, valid;
+	struct kvm_ppc_htab_progress p, bound;
+	unsigned int i, steps;
+	ssize_t n;
+	int fd, rest;
+
+	ASSERT_EQ(0, populate(&self->vm, &self->want));
+	for (i = 0; i < 2; i++) {
+		for (steps = 0; steps < 12; steps += 3) {
+			fd = vm_htab_fd(&self->vm, flags[i], 0);
+			ASSERT_LE(0, fd);
+			/* Ends within records, and between them */
+			for (rest = steps; rest; rest--)
+				ASSERT_LT(0, table_read(&self->got, fd,
+							100 + 8 * rest));
+			ASSERT_EQ(0, progress(fd, 0, &bound));
+			ASSERT_EQ(0, progress(fd, COUNT, &p));
+			EXPECT_EQ(KVM_PPC_HTAB_CURRENT, p.state);
+			EXPECT_EQ(N, p.hptes);
+			EXPECT_EQ(1, p.pass);
+			EXPECT_EQ(0, p.changed_hptes);
+			EXPECT_EQ(0, p.changed_bytes);
+			EXPECT_LE(p.first_hptes, bound.first_hptes);
+			EXPECT_LE(p.first_bytes, bound.first_bytes);
+			EXPECT_EQ(bound.first_hptes,
+				  fdinfo(fd, "htab-first-left"));
+			EXPECT_EQ(bound.first_bytes,
+				  fdinfo(fd, "htab-first-bytes"));
+
+			valid = self->got.n_valid;
+			n = read(fd, self->buf, ALL);
+			ASSERT_LT(0, n);
+			ASSERT_LT(0, table_apply(&self->got, self->buf, n));
+			EXPECT_EQ(p.position, self->got.first_index);
+			EXPECT_EQ(p.first_bytes, n);
+			EXPECT_EQ(p.first_hptes, self->got.n_valid - valid);
+
+			ASSERT_EQ(0, progress(fd, COUNT, &p));
+			EXPECT_EQ(2, p.pass);
+			EXPECT_EQ(0, p.position);
+			EXPECT_EQ(0, p.first_hptes);
+			EXPECT_EQ(0, p.first_bytes);
+			close(fd);
+		}
+	}
+}
+
+/* Changes, in all forms in which a reader can have them */
+TEST_F(progress, changes)
+{
+	struct kvm_ppc_htab_progress p;
+	unsigned long i;
+	long told;
+	ssize_t n;
+	int fd, other;
+
+	ASSERT_EQ(0, populate(&self->vm, &self->want));
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	other = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, other);
+	ASSERT_LT(0, table_drain(&self->got, fd, ALL));
+	ASSERT_LT(0, table_drain(&self->got, other, ALL));
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	EXPECT_EQ(0, p.changed_hptes);
+	EXPECT_EQ(0, fdinfo(fd, "htab-changed"));
+
+	/* Marked, nobody has harvested them */
+	for (i = 3; i < N - 100; i += 1009)
+		ASSERT_EQ(0, enter(&self->vm, &self->want, i, 1 + i % 21));
+	ASSERT_EQ(0, vm_invalidate(&self->vm, 5, 9));
+	memset(&self->want.hpte[5], 0, 9 * sizeof(struct hpte));
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	EXPECT_LT(N / 1009, p.changed_hptes);
+	EXPECT_EQ(p.changed_hptes, fdinfo(fd, "htab-changed"));
+	EXPECT_EQ(p.changed_bytes, fdinfo(fd, "htab-changed-bytes"));
+
+	/* Some still marked, some handed over by another reader */
+	ASSERT_LT(0, table_read(&self->got, other, 600));
+	i = p.changed_hptes;
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	EXPECT_EQ(i, p.changed_hptes);
+
+	/* Some left over from a buffer that was full */
+	table_unsee(&self->got);
+	ASSERT_LT(0, table_read(&self->got, fd, 200));
+	told = table_seen(&self->got, 0, N);
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	EXPECT_EQ(i - told, p.changed_hptes);
+	n = read(fd, self->buf, ALL);
+	ASSERT_LT(0, n);
+	EXPECT_EQ(p.changed_bytes, n);
+	EXPECT_EQ((long)p.changed_hptes,
+		  table_apply(&self->got, self->buf, n));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	EXPECT_EQ(0, p.changed_hptes);
+	EXPECT_EQ(0, p.changed_bytes);
+}
+
+/* Changes behind a first pass count, those in front of it do not */
+TEST_F(progress, changes_behind_a_first_pass)
+{
+	struct kvm_ppc_htab_progress p;
+	int fd;
+
+	ASSERT_EQ(0, populate(&self->vm, &self->want));
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_LT(0, table_read(&self->got, fd, 2048));
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	ASSERT_LT(20, p.position);
+	ASSERT_GT(N - 100, p.position);
+	ASSERT_EQ(0, enter(&self->vm, &self->want, p.position - 2, 7));
+	ASSERT_EQ(0, enter(&self->vm, &self->want, N - 50, 7));
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	EXPECT_EQ(2, p.changed_hptes);
+	EXPECT_EQ(REC_BYTES + 2 * HPTE_BYTES, p.changed_bytes);
+}
+
+TEST_F(progress, states)
+{
+	struct kvm_ppc_htab_progress p;
+	struct vm none;
+	int fd, of_none;
+
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, populate(&self->vm, &self->want));
+	ASSERT_LT(0, table_drain(&self->got, fd, ALL));
+	EXPECT_TRUE(fdinfo_says(fd, "htab-mode:\tread"));
+	EXPECT_TRUE(fdinfo_says(fd, "htab-state:\tcurrent"));
+	EXPECT_LT(1, fdinfo(fd, "htab-pass"));
+
+	/* Zeroed: begins again */
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+	ASSERT_EQ(0, progress(fd, COUNT, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_CURRENT, p.state);
+	EXPECT_EQ(1, p.pass);
+	EXPECT_EQ(0, p.position);
+	EXPECT_EQ(0, p.first_hptes);
+	EXPECT_EQ(REC_BYTES, p.first_bytes);
+
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER + 1));
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_STALE, p.state);
+	EXPECT_EQ(0, p.hptes);
+	EXPECT_TRUE(fdinfo_says(fd, "htab-state:\tstale"));
+
+	ASSERT_EQ(0, vm_init(&none, 0, 0));
+	of_none = vm_htab_fd(&none, 0, 0);
+	ASSERT_LE(0, of_none);
+	ASSERT_EQ(0, progress(of_none, COUNT, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_NONE, p.state);
+	EXPECT_TRUE(fdinfo_says(of_none, "htab-state:\tnone"));
+	vm_free(&none);
+}
+
+/* What was streamed, in fdinfo of both ends and in the VM's statistics */
+TEST_F(progress, totals)
+{
+	struct stream s;
+	unsigned long sizes[] = { 24, 100, 2048, ALL }, bytes = 0;
+	ssize_t n;
+	unsigned int i = 0;
+	int fd, wfd;
+
+	wfd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+	ASSERT_LE(0, wfd);
+	ASSERT_EQ(0, stream_init(&s, 65536));
+	stream_run(&s, 8, 3, 5);
+	stream_run(&s, 800, 8, 0);
+	n = s.len;
+	stream_run(&s, N - 1, 1, 1);
+	EXPECT_EQ(n, write(wfd, s.buf, s.len));
+	EXPECT_TRUE(fdinfo_says(wfd, "htab-mode:\twrite"));
+	EXPECT_EQ(11, fdinfo(wfd, "htab-written-valid"));
+	EXPECT_EQ(5, fdinfo(wfd, "htab-written-invalid"));
+	EXPECT_EQ(n, fdinfo(wfd, "htab-written-bytes"));
+	EXPECT_EQ(1, fdinfo(wfd, "htab-refused"));
+	EXPECT_EQ(N - 1, fdinfo(wfd, "htab-refused-index"));
+	EXPECT_EQ(n, stat_of(&self->vm, "hpt_write_bytes"));
+	EXPECT_EQ(1, stat_of(&self->vm, "hpt_write_refused"));
+	stream_free(&s);
+
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	do {
+		n = read(fd, self->buf, sizes[i++ % 4]);
+		ASSERT_LE(0, n);
+		bytes += n;
+		ASSERT_LE(0, table_apply(&self->got, self->buf, n));
+	} while (n);
+	ASSERT_EQ(0, enter(&self->vm, &self->want, 17, 2));
+	n = read(fd, self->buf, ALL);
+	ASSERT_EQ(REC_BYTES + 2 * HPTE_BYTES, n);
+	ASSERT_EQ(2, table_apply(&self->got, self->buf, n));
+	bytes += n;
+
+	EXPECT_EQ(bytes, fdinfo(fd, "htab-read-bytes"));
+	EXPECT_EQ(self->got.n_valid, fdinfo(fd, "htab-read-valid"));
+	EXPECT_EQ(self->got.n_invalid, fdinfo(fd, "htab-read-invalid"));
+	EXPECT_EQ(bytes, stat_of(&self->vm, "hpt_read_bytes"));
+	EXPECT_EQ(self->got.n_valid, stat_of(&self->vm, "hpt_read_valid"));
+	EXPECT_EQ(self->got.n_invalid, stat_of(&self->vm, "hpt_read_invalid"));
+	EXPECT_EQ(2, stat_of(&self->vm, "hpt_changes"));
+	EXPECT_EQ(fdinfo(fd, "htab-pass") - 1,
+		  stat_of(&self->vm, "hpt_passes"));
+}
+
+static short polled(int fd, int timeout)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, timeout) < 0 ? -1 : p.revents;
+}
+
+static void *write_soon(void *vm)
+{
+	usleep(50000);
+	return (void *)(long)vm_write_run(vm, 300, 1, 0);
+}
+
+static void *replace_soon(void *vm)
+{
+	usleep(50000);
+	return (void *)(long)vm_alloc_hpt(vm, ORDER + 1);
+}
+
+TEST_F(progress, poll)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	pthread_t thread;
+	int fd, ep;
+
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(POLLIN, polled(fd, 0));
+	ASSERT_LT(0, table_drain(&self->got, fd, ALL));
+	EXPECT_EQ(0, polled(fd, 0));
+	ASSERT_EQ(0, enter(&self->vm, &self->want, 100, 1));
+	EXPECT_EQ(POLLIN, polled(fd, 0));
+	EXPECT_EQ(POLLIN, polled(fd, 0));
+	ASSERT_LT(0, table_drain(&self->got, fd, ALL));
+	EXPECT_EQ(0, polled(fd, 0));
+
+	/* One that sleeps is woken by a change */
+	ASSERT_EQ(0, pthread_create(&thread, NULL, write_soon, &self->vm));
+	EXPECT_EQ(POLLIN, polled(fd, -1));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(1, table_drain(&self->got, fd, ALL));
+
+	ep = epoll_create1(0);
+	ASSERT_LE(0, ep);
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev));
+	EXPECT_EQ(0, epoll_wait(ep, &ev, 1, 0));
+	ASSERT_EQ(0, enter(&self->vm, &self->want, 500, 1));
+	EXPECT_EQ(1, epoll_wait(ep, &ev, 1, -1));
+	close(ep);
+	ASSERT_EQ(1, table_drain(&self->got, fd, ALL));
+
+	/* And by the end of the HPT */
+	ASSERT_EQ(0, pthread_create(&thread, NULL, replace_soon, &self->vm));
+	EXPECT_EQ(POLLIN | POLLERR, polled(fd, -1));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(-1, read(fd, self->buf, ALL));
+	EXPECT_EQ(ESTALE, errno);
+}
+
+/* The same bytes come in any way, and can be written in any way */
+TEST_F(progress, other_ways)
+{
+	unsigned char *other = malloc(ALL);
+	struct iovec iov[3];
+	int fd, wfd, pipefd[2], file;
+	ssize_t n, len;
+
+	ASSERT_EQ(0, populate(&self->vm, &self->want));
+	ASSERT_EQ(0, pipe(pipefd));
+	ASSERT_LE(0, fcntl(pipefd[0], F_SETPIPE_SZ, 1 << 20));
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	len = read(fd, self->buf, ALL);
+	ASSERT_LT(0, len);
+	close(fd);
+
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	iov[0] = (struct iovec){ other, 7 };
+	iov[1] = (struct iovec){ other + 7, 1001 };
+	iov[2] = (struct iovec){ other + 1008, ALL - 1008 };
+	EXPECT_EQ(len, readv(fd, iov, 3));
+	EXPECT_EQ(0, memcmp(self->buf, other, len));
+	close(fd);
+
+	memset(other, 0, len);
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	n = splice(fd, NULL, pipefd[1], NULL, ALL, 0);
+	EXPECT_EQ(len, n);
+	EXPECT_EQ(len, read(pipefd[0], other, ALL));
+	EXPECT_EQ(0, memcmp(self->buf, other, len));
+	close(fd);
+
+	memset(other, 0, len);
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	file = open("/tmp", O_RDWR | O_TMPFILE, 0600);
+	if (file < 0)
+		file = memfd_create("stream", 0);
+	ASSERT_LE(0, file);
+	EXPECT_EQ(len, sendfile(file, fd, NULL, ALL));
+	EXPECT_EQ(len, pread(file, other, ALL, 0));
+	EXPECT_EQ(0, memcmp(self->buf, other, len));
+	close(fd);
+
+	/* Into an HPT that is empty again */
+	wfd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+	ASSERT_LE(0, wfd);
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+	iov[0] = (struct iovec){ self->buf, 7 };
+	iov[1] = (struct iovec){ self->buf + 7, 1001 };
+	iov[2] = (struct iovec){ self->buf + 1008, len - 1008 };
+	EXPECT_EQ(len, writev(wfd, iov, 3));
+	EXPECT_LT(0, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+	ASSERT_EQ(len, write(pipefd[1], self->buf, len));
+	EXPECT_EQ(len, splice(pipefd[0], NULL, wfd, NULL, len, 0));
+	EXPECT_LT(0, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+	free(other);
+}
+
+static int tracing_set(const char *file, const char *value)
+{
+	char path[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), TRACING "/%s", file);
+	fd = open(path, O_WRONLY | O_TRUNC);
+	if (fd < 0)
+		return -errno;
+	n = write(fd, value, strlen(value));
+	close(fd);
+	return n < 0 ? -errno : 0;
+}
+
+/* How many lines with these words are in the trace, the last one to @line */
+static unsigned int traced(const char *event, const char *what, char line[512])
+{
+	FILE *file = fopen(TRACING "/trace", "r");
+	char buf[512];
+	unsigned int n = 0;
+
+	if (!file)
+		return 0;
+	while (fgets(buf, sizeof(buf), file)) {
+		if (strstr(buf, event) && strstr(buf, what)) {
+			strcpy(line, buf);
+			n++;
+		}
+	}
+	fclose(file);
+	return n;
+}
+
+TEST_F(progress, trace_events)
+{
+	char line[512] = "", want[128];
+	struct stream s;
+	ssize_t n;
+	int fd, wfd;
+
+	mount("none", TRACING, "tracefs", 0, NULL);
+	if (access(TRACING "/trace", R_OK))
+		SKIP(return, "no tracefs");
+	ASSERT_EQ(0, tracing_set("events/kvm_hpt/enable", "1"));
+	ASSERT_EQ(0, tracing_set("trace", ""));
+
+	ASSERT_EQ(0, enter(&self->vm, &self->want, 16, 4));
+	fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_BOLTED_ONLY, 8);
+	ASSERT_LE(0, fd);
+	n = read(fd, self->buf, ALL);
+	ASSERT_LT(0, n);
+	ASSERT_EQ(0, enter(&self->vm, &self->want, 25, 2));
+	ASSERT_LT(0, read(fd, self->buf, ALL));
+	wfd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+	ASSERT_EQ(0, stream_init(&s, 4096));
+	stream_run(&s, N, 1, 0);
+	EXPECT_EQ(-EINVAL, stream_write(wfd, s.buf, s.len));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER + 1));
+	ASSERT_EQ(0, tracing_set("events/kvm_hpt/enable", "0"));
+
+	EXPECT_EQ(1, traced("kvm_hpt_open:", "flags=0x1 start_index=8", line));
+	snprintf(want, sizeof(want), "ret=%zd\n", n);
+	EXPECT_EQ(1, traced("kvm_hpt_read:", want, line));
+	EXPECT_EQ(1, traced("kvm_hpt_pass_end:", "pass=1", line));
+	EXPECT_EQ(1, traced("kvm_hpt_harvest:", "group=3 changed=0x6", line));
+	EXPECT_EQ(1, traced("kvm_hpt_write:",
+			    "index=25 n_valid=2 n_invalid=0 err=0", line));
+	snprintf(want, sizeof(want), "index=%lu n_valid=1 n_invalid=0 err=%d",
+		 N, -EINVAL);
+	EXPECT_EQ(1, traced("kvm_hpt_write:", want, line));
+	EXPECT_EQ(1, traced("kvm_hpt_invalidate:", "stale=0", line));
+	EXPECT_EQ(1, traced("kvm_hpt_invalidate:", "stale=1", line));
+	stream_free(&s);
+}
+
+TEST_HARNESS_MAIN
