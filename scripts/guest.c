@@ -12,16 +12,22 @@
  * numbered from 1 without a gap, so that whoever reads the console of the one
  * machine and then of the other can tell that the guest lived on.  Memory that
  * is not what it was gives "GUEST FAIL" and lines that say BAD, for good.
+ *
+ * An 'r' typed on the console resizes the hash page table, up and down in turn.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,8 +38,16 @@
 #define KEPT_BYTES	(8 * MiB)
 /* Mapped, written and given back in each round. */
 #define CHURN_BYTES	(2 * MiB)
+/* Where these two are, for those who read a guest's memory from outside. */
+#define KEPT_AT		((void *)0x1000000000)
+#define CHURN_AT	((void *)0x1001000000)
 /* Only read: an HPTE for each page, all of them to the zero page. */
 #define ZERO_BYTES	(128 * MiB)
+
+/* How long to wait from one line to the next. */
+#define LINE_MS		500
+
+#define HPT_ORDER	"/debug/powerpc/hpt_order"
 
 struct progress {
 	atomic_ulong rounds;
@@ -50,9 +64,9 @@ static void fail(const char *what, size_t where)
 	fflush(stdout);
 }
 
-static void *map(size_t bytes)
+static void *map(void *where, size_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	void *p = mmap(where, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED) {
@@ -95,7 +109,7 @@ static void check(const unsigned long *mem, size_t bytes, unsigned long seed,
 
 static void churn(unsigned long seed)
 {
-	unsigned long *mem = map(CHURN_BYTES);
+	unsigned long *mem = map(CHURN_AT, CHURN_BYTES);
 	size_t half = CHURN_BYTES / 2;
 	unsigned long *upper = mem + half / sizeof(*mem);
 	pid_t pid;
@@ -122,7 +136,7 @@ static void churn(unsigned long seed)
 
 static void look_at_zeroes(void)
 {
-	const char *mem = map(ZERO_BYTES);
+	const char *mem = map(NULL, ZERO_BYTES);
 	size_t i;
 
 	for (i = 0; i < ZERO_BYTES; i += page)
@@ -136,7 +150,7 @@ static void look_at_zeroes(void)
 static void work(unsigned int worker)
 {
 	size_t pages = KEPT_BYTES / page, words = page / sizeof(long);
-	unsigned long *kept = map(KEPT_BYTES);
+	unsigned long *kept = map(KEPT_AT, KEPT_BYTES);
 	unsigned long *seeds = calloc(pages, sizeof(*seeds));
 	unsigned long round;
 	size_t i;
@@ -158,12 +172,51 @@ static void work(unsigned int worker)
 	}
 }
 
+static void resize_hpt(void)
+{
+	unsigned int order = 0;
+	FILE *f;
+
+	f = fopen(HPT_ORDER, "r");
+	if (f) {
+		if (fscanf(f, "%u", &order) != 1)
+			errno = EIO;
+		fclose(f);
+	}
+	if (order)
+		f = fopen(HPT_ORDER, "w");
+	if (!order || !f) {
+		printf("resize: " HPT_ORDER ": %s\n", strerror(errno));
+		return;
+	}
+	order += order % 2 ? 1 : -1;
+	fprintf(f, "%u", order);
+	printf("resize: to order %u: %s\n", order,
+	       fclose(f) ? strerror(errno) : "done");
+}
+
+/* A console that neither echoes nor waits for a whole line. */
+static void set_up_console(void)
+{
+	struct termios tty;
+
+	if (tcgetattr(STDIN_FILENO, &tty))
+		return;
+	tty.c_lflag &= ~(ECHO | ICANON);
+	tcsetattr(STDIN_FILENO, TCSANOW, &tty);
+}
+
 int main(void)
 {
-	const struct timespec pause = { .tv_nsec = 500 * 1000 * 1000 };
+	struct pollfd console = { .fd = STDIN_FILENO, .events = POLLIN };
 	struct timespec now;
 	unsigned int worker;
 	unsigned long line;
+	char typed;
+
+	mkdir("/debug", 0755);
+	mount("debugfs", "/debug", "debugfs", 0, NULL);
+	set_up_console();
 
 	page = sysconf(_SC_PAGESIZE);
 	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
@@ -182,7 +235,9 @@ int main(void)
 	/* The firmware left the console in the middle of a line. */
 	putchar('\n');
 	for (line = 1;; line++) {
-		nanosleep(&pause, NULL);
+		if (poll(&console, 1, LINE_MS) > 0 &&
+		    read(STDIN_FILENO, &typed, 1) == 1 && typed == 'r')
+			resize_hpt();
 		if (waitpid(-1, NULL, WNOHANG) > 0)
 			fail("a worker is gone", 0);
 		clock_gettime(CLOCK_MONOTONIC, &now);
