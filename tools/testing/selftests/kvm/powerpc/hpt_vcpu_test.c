@@ -625,4 +625,35 @@ TEST_F(vcpu, resize)
 	EXPECT_EQ(-ESTALE, table_read(&self->got, self->fd, 4096));
 }
 
+/*
+ * Where a 16M page belongs follows from its AVPN alone, so two with the same
+ * AVPN collide when they are moved, however large the new HPT is.  The resize
+ * fails, and the guest goes on with what it had.
+ */
+TEST_F(vcpu, resize_collision)
+{
+	struct hpte e = {
+		.v = HPTE_V_1TB | 0x1234UL << 24 | HPTE_V_BOLTED |
+		     HPTE_V_LARGE | HPTE_V_VALID,
+		.r = GPA_MMIO | HPTE_R_M | HPTE_R_RC | 2,
+	};
+	unsigned int order;
+
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 5000, e));
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 6000, e));
+	table_set(&self->want, 5000, e);
+	table_set(&self->want, 6000, e);
+	EXPECT_TOLD(2);
+
+	for (order = ORDER + 1; order <= ORDER + 2; order++)
+		EXPECT_EQ(-ENOSPC, vm_resize(&self->vm, order));
+	EXPECT_TOLD(0);
+	ASSERT_EQ((long)N, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+
+	ASSERT_EQ(H_SUCCESS, guest_remove(&self->guest, 6000));
+	EXPECT_EQ(0, vm_resize(&self->vm, ORDER + 1));
+	EXPECT_EQ(0, guest_load(&self->guest, 0x8000, false));
+}
+
 TEST_HARNESS_MAIN
