@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 
 VARIANT ?= release
-export KERNEL_SRC
+KERNEL ?= 6.12
+export KERNEL KERNEL_SRC
 
 .DEFAULT_GOAL := help
 
@@ -15,20 +16,26 @@ help:
 	@echo '  bench          measure what the HPT file costs, stock against ours'
 	@echo '  tree           make the kernel trees in build/VERSION/'
 	@echo '  kernel         build the kernel VARIANT'
+	@echo '  series         write the patch series to build/series/VERSION/'
 	@echo '  print-vmlinux  print the path of the kernel VARIANT that was built'
 	@echo '  lint           run checkpatch, sparse and the W=1 warnings on our code'
 	@echo '  clean          remove build/'
 	@echo
 	@echo 'Variables:'
 	@echo '  VARIANT        release (default), kasan, stock, stock-kasan or bare'
-	@echo '  KERNEL_SRC     the base: a tarball or an unpacked tree (default: the newest'
-	@echo '                 linux-source-6.12 tarball in /usr/src)'
+	@echo '  KERNEL         the base: 6.12 (default), 6.1, or what else Debian has as'
+	@echo '                 linux-source-KERNEL, which is fetched from sid: 7.2'
+	@echo '  KERNEL_SRC     another base: a tarball or an unpacked tree'
 
 deps:
 	@scripts/deps
 
 tree: deps
+	@scripts/base
 	@scripts/tree
+
+series: tree
+	@scripts/series
 
 kernel: tree
 	@scripts/kernel $(VARIANT)
@@ -60,4 +67,4 @@ lint: tree
 clean:
 	rm -rf build
 
-.PHONY: help deps tree kernel print-vmlinux demo check check-all bench lint clean
+.PHONY: help deps tree series kernel print-vmlinux demo check check-all bench lint clean
