@@ -12,7 +12,7 @@ help:
 	@echo '  check          run all tests on the release and the kasan kernel'
 	@echo '  check VARIANT=stock'
 	@echo '                 run them on the base as it comes: which tests fail there'
-	@echo '  check-all      both of these'
+	@echo '  check-all      everything, however long it takes; can be stopped and resumed'
 	@echo '  bench          measure what the HPT file costs, stock against ours'
 	@echo '  tree           make the kernel trees in build/VERSION/'
 	@echo '  kernel         build the kernel VARIANT'
@@ -22,7 +22,7 @@ help:
 	@echo '  clean          remove build/'
 	@echo
 	@echo 'Variables:'
-	@echo '  VARIANT        release (default), kasan, stock, stock-kasan or bare'
+	@echo '  VARIANT        release (default), kasan, stock, stock-kasan, bare, be or 4k'
 	@echo '  KERNEL         the base: 6.12 (default), 6.1, or what else Debian has as'
 	@echo '                 linux-source-KERNEL, which is fetched from sid: 7.2'
 	@echo '  KERNEL_SRC     another base: a tarball or an unpacked tree'
@@ -52,8 +52,7 @@ check: tree
 	@scripts/check $(if $(filter file,$(origin VARIANT)),,$(VARIANT))
 
 check-all: tree
-	@scripts/check
-	@scripts/check stock
+	@scripts/check-all
 
 bench: tree
 	@scripts/deps gnuplot-nox
