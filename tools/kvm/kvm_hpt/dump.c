@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kvm-hpt dump, the HPT at the end of a stream, and kvm-hpt decode, the stream
+ * record by record.
+ */
+#include "cmd.h"
+#include "table.h"
+
+static bool in_range(struct range range, u64 first, u64 last)
+{
+	return first <= range.last && last >= range.first;
+}
+
+/* Some filter looks into HPTEs, so what is invalid is not shown */
+static bool filters_hptes(const struct filter *filter)
+{
+	return filter->by_vsid || filter->bolted || filter->real.first ||
+	       ~filter->real.last;
+}
+
+static bool shown(const struct filter *filter, struct hpte hpte, u64 index)
+{
+	struct hpte_page page;
+	u64 last;
+
+	hpte_page(hpte, &page);
+	last = page.real + (page.shift ? BIT_ULL(page.shift) - 1 : 0);
+	return in_range(filter->index, index, index) &&
+	       (!filter->by_vsid || filter->vsid == page.vsid) &&
+	       (!filter->bolted || hpte_bolted(hpte)) &&
+	       in_range(filter->real, page.real, last);
+}
+
+static void show(struct options *opts, struct hpte hpte, u64 index,
+		 unsigned int order, const char *indent)
+{
+	if (opts->out.json) {
+		out_item(&opts->out, indent);
+		out_hpte_json(&opts->out, hpte, index, order);
+		return;
+	}
+	out_hpte(&opts->out, hpte, index, order);
+	if (opts->raw || opts->v3)
+		out_hpte_raw(&opts->out, hpte, opts->v3);
+	fputc('\n', opts->out.file);
+}
+
+static void begin(struct options *opts, unsigned int order, const char *list)
+{
+	FILE *f = opts->out.file;
+
+	if (!opts->out.json) {
+		fputs(HPTE_HEADING, f);
+		return;
+	}
+	fputs("{\"file\": ", f);
+	out_string(&opts->out, opts->args[0]);
+	fprintf(f, ", \"order\": %u, \"%s\": [", order, list);
+	opts->out.items = 0;
+}
+
+/**
+ * cmd_dump() - show the HPT at the end of a stream
+ * @opts: the command line
+ *
+ * Return: the exit code.
+ */
+int cmd_dump(struct options *opts)
+{
+	struct table_group *group;
+	struct table t;
+	unsigned int i;
+	u64 number, index;
+
+	if (table_load(&t, opts->args[0], &opts->stream))
+		return EXIT_FILE;
+	begin(opts, t.order, "hptes");
+	for (number = 0; (group = table_next(&t, &number)); number++)
+		for (i = 0; i < GROUP_HPTES; i++) {
+			index = (number << GROUP_SHIFT) + i;
+			if (group->used & 1 << i &&
+			    shown(&opts->filter, group->hpte[i], index))
+				show(opts, group->hpte[i], index, t.order,
+				     "  ");
+		}
+	if (opts->out.json)
+		fputs("\n]}\n", opts->out.file);
+	table_free(&t);
+	return out_done(&opts->out);
+}
+
+static bool record_shown(const struct options *opts, const struct stream *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->rec.n_valid; i++)
+		if (shown(&opts->filter, stream_hpte(s, i), s->rec.index + i))
+			return true;
+	/* Without HPTEs or invalid ones it is a fault, which is always shown */
+	if (filters_hptes(&opts->filter))
+		return false;
+	return !s->rec.n_valid && !s->rec.n_invalid ? true :
+	       s->rec.n_invalid &&
+	       in_range(opts->filter.index, s->rec.index + s->rec.n_valid,
+			s->next - 1);
+}
+
+static void record_head(struct options *opts, const struct stream *s)
+{
+	FILE *f = opts->out.file;
+
+	if (!opts->out.json) {
+		fprintf(f, "byte %llu, record %llu, pass %llu: index %llx, %u valid, %u invalid\n",
+			s->offset, s->records, s->pass, s->rec.index,
+			s->rec.n_valid, s->rec.n_invalid);
+		return;
+	}
+	out_item(&opts->out, "  ");
+	fprintf(f, "{\"byte\": %llu, \"record\": %llu, \"pass\": %llu, ",
+		s->offset, s->records, s->pass);
+	fprintf(f, "\"index\": %llu, \"valid\": %u, \"invalid\": %u, ",
+		s->rec.index, s->rec.n_valid, s->rec.n_invalid);
+	fputs("\"hptes\": [", f);
+}
+
+static void decode_record(struct options *opts, const struct stream *s)
+{
+	u64 items;
+	unsigned int i;
+
+	if (!record_shown(opts, s))
+		return;
+	record_head(opts, s);
+	items = opts->out.items;
+	opts->out.items = 0;
+	for (i = 0; i < s->rec.n_valid; i++)
+		if (shown(&opts->filter, stream_hpte(s, i), s->rec.index + i))
+			show(opts, stream_hpte(s, i), s->rec.index + i,
+			     s->order, "    ");
+	if (opts->out.json)
+		fputs("]}", opts->out.file);
+	opts->out.items = items;
+}
+
+static int decode_end(struct options *opts, const struct stream *s, bool broken)
+{
+	FILE *f = opts->out.file;
+	int err;
+
+	if (opts->out.json) {
+		fputs("\n]", f);
+		if (broken) {
+			fputs(", \"error\": ", f);
+			out_string(&opts->out, s->error);
+		}
+		fputs("}\n", f);
+	}
+	err = out_done(&opts->out);
+	if (!broken)
+		return err;
+	msg("%s: byte %llu: %s", s->src->name, s->offset, s->error);
+	return EXIT_FILE;
+}
+
+/**
+ * cmd_decode() - show a stream record by record
+ * @opts: the command line
+ *
+ * Return: the exit code.
+ */
+int cmd_decode(struct options *opts)
+{
+	enum stream_event event;
+	struct stream s;
+	int ret;
+
+	if (stream_open(&s, opts->args[0], &opts->stream))
+		return EXIT_FILE;
+	/* In QEMU's stream that says the order */
+	do {
+		event = stream_next(&s);
+	} while (event == STREAM_HPT || event == STREAM_RADIX);
+	begin(opts, s.order, "records");
+	while (event != STREAM_END && event != STREAM_BROKEN) {
+		if (event == STREAM_RECORD)
+			decode_record(opts, &s);
+		event = stream_next(&s);
+	}
+	ret = decode_end(opts, &s, event == STREAM_BROKEN);
+	stream_close(&s);
+	return ret;
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What an HPTE translates, and whether it is in the group that its address
+ * hashes to.
+ */
+#include "hpte.h"
+
+#define HASH_BITS		39
+
+/* Page sizes for the values of L and LP that POWER8 to POWER10 know */
+static void page_shifts(struct hpte hpte, unsigned int *base,
+			unsigned int *actual)
+{
+	unsigned int lp = (hpte.r >> 12) & 0xff;
+
+	*base = 0;
+	*actual = 0;
+	if (!(hpte.v & HPTE_V_LARGE)) {
+		*base = 12;
+		*actual = 12;
+	} else if (lp == 0x00) {
+		*base = 24;
+		*actual = 24;
+	} else if ((lp & 0xf) == 0x1) {
+		*base = 16;
+		*actual = 16;
+	} else if (lp == 0x03) {
+		*base = 34;
+		*actual = 34;
+	} else if ((lp & 0xf) == 0x7) {
+		*base = 12;
+		*actual = 16;
+	} else if (lp == 0x08) {
+		*base = 16;
+		*actual = 24;
+	} else if (lp == 0x38) {
+		*base = 12;
+		*actual = 24;
+	}
+}
+
+/**
+ * hpte_page() - decode what an HPTE translates
+ * @hpte: the HPTE
+ * @page: where to put that
+ */
+void hpte_page(struct hpte hpte, struct hpte_page *page)
+{
+	u64 avpn = (hpte.v & HPTE_V_AVPN) >> HPTE_V_AVPN_SHIFT;
+	unsigned int b = hpte.v >> HPTE_V_B_SHIFT;
+	unsigned int seg = b == 0 ? 28 : 40;
+
+	page_shifts(hpte, &page->base_shift, &page->shift);
+	page->segment_shift = b < 2 ? seg : 0;
+	page->vsid = avpn >> (seg - AVPN_LOW);
+	page->offset = (avpn & (BIT_ULL(seg - AVPN_LOW) - 1)) << AVPN_LOW;
+	page->unknown = 0;
+	if (page->base_shift && page->base_shift < AVPN_LOW)
+		page->unknown = AVPN_LOW - page->base_shift;
+	page->real = hpte.r & HPTE_R_RPN;
+	if (page->shift)
+		page->real &= ~(BIT_ULL(page->shift) - 1);
+}
+
+/* The primary hash, without the bits of the page number that are not known */
+static u64 known_hash(const struct hpte_page *page)
+{
+	u64 hash = page->vsid;
+
+	if (page->segment_shift == 40)
+		hash ^= page->vsid << 25;
+	hash ^= page->offset >> page->base_shift;
+	return hash & (BIT_ULL(HASH_BITS) - 1);
+}
+
+/**
+ * hpte_primary_group() - the group an HPTE would be in with the primary hash
+ * @hpte: the HPTE
+ * @index: its index
+ * @order: of the HPT
+ */
+u64 hpte_primary_group(struct hpte hpte, u64 index, unsigned int order)
+{
+	u64 group = index >> GROUP_SHIFT;
+
+	if (hpte_secondary(hpte))
+		group = ~group;
+	return group & (order_groups(order) - 1);
+}
+
+/**
+ * hpte_hash() - is an HPTE in the right group?
+ * @hpte: the HPTE, with segment and page sizes that are not reserved
+ * @index: its index
+ * @order: of the HPT
+ *
+ * The lowest bits of the page number are not in an HPTE of a base page of 4K
+ * or 64K: the group has them. Only what is above these can be verified.
+ */
+enum hash_verdict hpte_hash(struct hpte hpte, u64 index, unsigned int order)
+{
+	u64 group = hpte_primary_group(hpte, index, order);
+	u64 mask = order_groups(order) - 1;
+	struct hpte_page page;
+	u64 hash;
+
+	hpte_page(hpte, &page);
+	hash = known_hash(&page) & mask;
+	if (!((hash ^ group) >> page.unknown))
+		return HASH_RIGHT;
+	if (!((hash ^ (~group & mask)) >> page.unknown))
+		return HASH_OTHER;
+	return HASH_WRONG;
+}
+
+/**
+ * hpte_offset() - where in its segment an HPTE's page is
+ * @hpte: the HPTE, with segment and page sizes that are not reserved
+ * @index: its index
+ * @order: of the HPT
+ *
+ * What the HPTE does not have of that is taken from where it is in the HPT.
+ */
+u64 hpte_offset(struct hpte hpte, u64 index, unsigned int order)
+{
+	u64 group = hpte_primary_group(hpte, index, order);
+	struct hpte_page page;
+	u64 low;
+
+	hpte_page(hpte, &page);
+	low = (known_hash(&page) ^ group) & (BIT_ULL(page.unknown) - 1);
+	return page.offset | low << page.base_shift;
+}
+
+/**
+ * hpte_from_v3() - an HPTE in the form of v3.0, in the older one
+ * @v: dword 0
+ * @r: dword 1
+ */
+struct hpte hpte_from_v3(u64 v, u64 r)
+{
+	u64 b = (r & HPTE_R_3_0_B) >> HPTE_R_3_0_B_SHIFT;
+
+	return (struct hpte) {
+		.v = (v & HPTE_V_3_0) | b << HPTE_V_B_SHIFT,
+		.r = r & ~HPTE_R_3_0_B,
+	};
+}
+
+/**
+ * hpte_to_v3() - an HPTE as hardware from v3.0 on has it
+ * @hpte: the HPTE
+ */
+struct hpte hpte_to_v3(struct hpte hpte)
+{
+	u64 b = hpte.v >> HPTE_V_B_SHIFT;
+
+	return (struct hpte) {
+		.v = hpte.v & HPTE_V_3_0,
+		.r = (hpte.r & ~HPTE_R_3_0_B) | b << HPTE_R_3_0_B_SHIFT,
+	};
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef KVM_HPT_MSG_H
+#define KVM_HPT_MSG_H
+
+/* Exit codes, as in the man page */
+enum {
+	EXIT_GOOD,
+	EXIT_FOUND,	/* a fault, or a difference */
+	EXIT_USAGE,
+	EXIT_FILE,	/* can't be read, is no stream, or can't be written */
+	EXIT_NO_HPT,	/* watch: there is nothing to watch */
+};
+
+#define __printf(a, b)	__attribute__((format(printf, a, b)))
+
+#define ARRAY_SIZE(x)	(sizeof(x) / sizeof((x)[0]))
+
+void __printf(1, 2) msg(const char *format, ...);
+
+#endif

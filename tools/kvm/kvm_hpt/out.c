@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Printing of HPTEs.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "msg.h"
+#include "out.h"
+
+/**
+ * msg() - tell of trouble on stderr
+ * @format: as for printf(), without the end of the line
+ */
+void msg(const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fputs("kvm-hpt: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+}
+
+/**
+ * out_init() - print to a file
+ * @out: the output
+ * @file: the file; with colours if it is a terminal that has them and the
+ *	  user doesn't object, see https://no-color.org
+ */
+void out_init(struct out *out, FILE *file)
+{
+	const char *term = getenv("TERM");
+	const char *no_color = getenv("NO_COLOR");
+
+	*out = (struct out) { .file = file };
+	out->color = isatty(fileno(file)) && !(no_color && *no_color) &&
+		     term && strcmp(term, "dumb");
+}
+
+/**
+ * out_color_option() - do as the option --color says
+ * @out: the output
+ * @when: its argument
+ *
+ * Return: false if it is not a valid one.
+ */
+bool out_color_option(struct out *out, const char *when)
+{
+	if (!strcmp(when, "always"))
+		out->color = true;
+	else if (!strcmp(when, "never"))
+		out->color = false;
+	else if (strcmp(when, "auto"))
+		return false;
+	return true;
+}
+
+/**
+ * out_color() - what follows has this colour
+ * @out: the output
+ * @color: the colour
+ */
+void out_color(const struct out *out, enum color color)
+{
+	static const char * const codes[] = {
+		[PLAIN]		= "\033[0m",
+		[RED]		= "\033[31m",
+		[GREEN]		= "\033[32m",
+		[YELLOW]	= "\033[33m",
+		[BLUE]		= "\033[34m",
+	};
+
+	if (out->color)
+		fputs(codes[color], out->file);
+}
+
+/**
+ * out_done() - see that all was written
+ * @out: the output
+ *
+ * Return: an exit code, with a message printed if it is not EXIT_GOOD.
+ */
+int out_done(const struct out *out)
+{
+	if (!fflush(out->file) && !ferror(out->file))
+		return EXIT_GOOD;
+	msg("can't write the output: %s", strerror(errno));
+	return EXIT_FILE;
+}
+
+/**
+ * out_item() - begin an item of a list in JSON
+ * @out: the output
+ * @indent: what goes before it
+ */
+void out_item(struct out *out, const char *indent)
+{
+	fprintf(out->file, "%s\n%s", out->items++ ? "," : "", indent);
+}
+
+/**
+ * out_string() - print a string for JSON
+ * @out: the output
+ * @text: the string
+ */
+void out_string(const struct out *out, const char *text)
+{
+	const unsigned char *c;
+
+	fputc('"', out->file);
+	for (c = (const unsigned char *)text; *c; c++) {
+		/* A file's name may be no UTF-8: say what bytes it has */
+		if (*c < 0x20 || *c > 0x7e)
+			fprintf(out->file, "\\u%04x", *c);
+		else if (*c == '"' || *c == '\\')
+			fprintf(out->file, "\\%c", *c);
+		else
+			fputc(*c, out->file);
+	}
+	fputc('"', out->file);
+}
+
+/**
+ * size_name() - a page size as people write it
+ * @shift: log2 of it
+ */
+const char *size_name(unsigned int shift)
+{
+	switch (shift) {
+	case 12:
+		return "4K";
+	case 16:
+		return "64K";
+	case 24:
+		return "16M";
+	case 34:
+		return "16G";
+	default:
+		return "?";
+	}
+}
+
+/* What the kernel (Ks = 0) and the user (Kp = 1) of a Linux guest may do */
+static void protection(struct hpte hpte, const char **kernel, const char **user)
+{
+	static const char * const names[8][2] = {
+		{ "rw", "--" }, { "rw", "r-" }, { "rw", "rw" }, { "r-", "r-" },
+		{ "??", "??" }, { "??", "??" }, { "r-", "--" }, { "??", "??" },
+	};
+
+	*kernel = names[hpte_pp(hpte)][0];
+	*user = names[hpte_pp(hpte)][1];
+}
+
+static char segment_name(const struct hpte_page *page)
+{
+	switch (page->segment_shift) {
+	case 28:
+		return 'M';
+	case 40:
+		return 'T';
+	default:
+		return '?';
+	}
+}
+
+static bool placed(const struct hpte_page *page, unsigned int order)
+{
+	return order && page->segment_shift && page->base_shift;
+}
+
+static char flag(u64 word, u64 bit, char name)
+{
+	return word & bit ? name : '-';
+}
+
+/**
+ * out_hpte() - print an HPTE in a line, without its end
+ * @out: the output
+ * @hpte: the HPTE
+ * @index: its index
+ * @order: of the HPT, 0 if that is not known
+ */
+void out_hpte(const struct out *out, struct hpte hpte, u64 index,
+	      unsigned int order)
+{
+	const char *kernel, *user;
+	struct hpte_page page;
+	char size[16];
+
+	hpte_page(hpte, &page);
+	if (placed(&page, order))
+		page.offset = hpte_offset(hpte, index, order);
+	protection(hpte, &kernel, &user);
+	snprintf(size, sizeof(size), "%s%s%s", size_name(page.base_shift),
+		 page.shift == page.base_shift ? "" : "/",
+		 page.shift == page.base_shift ? "" : size_name(page.shift));
+
+	if (hpte_bolted(hpte))
+		out_color(out, BLUE);
+	else if (hpte_secondary(hpte))
+		out_color(out, YELLOW);
+	fprintf(out->file,
+		"%8llx %c %c %10llx %10llx %7s %12llx %s/%s %c %c%c%c%c %3u %c%c %c",
+		index, hpte_secondary(hpte) ? 'S' : 'P', segment_name(&page),
+		page.vsid, page.offset, size, page.real, kernel, user,
+		flag(~hpte.r, HPTE_R_N, 'x'), flag(hpte.r, HPTE_R_W, 'W'),
+		flag(hpte.r, HPTE_R_I, 'I'), flag(hpte.r, HPTE_R_M, 'M'),
+		flag(hpte.r, HPTE_R_G, 'G'), hpte_key(hpte),
+		flag(hpte.r, HPTE_R_R, 'R'), flag(hpte.r, HPTE_R_C, 'C'),
+		flag(hpte.v, HPTE_V_BOLTED, 'B'));
+	if (hpte_bolted(hpte) || hpte_secondary(hpte))
+		out_color(out, PLAIN);
+}
+
+/**
+ * out_hpte_raw() - print the doublewords of an HPTE
+ * @out: the output
+ * @hpte: the HPTE
+ * @v3: in the form of v3.0
+ */
+void out_hpte_raw(const struct out *out, struct hpte hpte, bool v3)
+{
+	if (v3)
+		hpte = hpte_to_v3(hpte);
+	fprintf(out->file, " %016llx %016llx", hpte.v, hpte.r);
+}
+
+static const char *truth(u64 bit)
+{
+	return bit ? "true" : "false";
+}
+
+/**
+ * out_hpte_json() - print an HPTE as an object
+ * @out: the output
+ * @hpte: the HPTE
+ * @index: its index
+ * @order: of the HPT, 0 if that is not known
+ */
+void out_hpte_json(const struct out *out, struct hpte hpte, u64 index,
+		   unsigned int order)
+{
+	struct hpte v3 = hpte_to_v3(hpte);
+	const char *kernel, *user;
+	struct hpte_page page;
+	FILE *f = out->file;
+
+	hpte_page(hpte, &page);
+	if (placed(&page, order))
+		page.offset = hpte_offset(hpte, index, order);
+	protection(hpte, &kernel, &user);
+	fprintf(f, "{\"index\": %llu, \"group\": %llu, \"slot\": %u, ", index,
+		index >> GROUP_SHIFT, (unsigned int)index & (GROUP_HPTES - 1));
+	fprintf(f, "\"dword0\": \"0x%016llx\", \"dword1\": \"0x%016llx\", ",
+		hpte.v, hpte.r);
+	fprintf(f, "\"v3_dword0\": \"0x%016llx\", \"v3_dword1\": \"0x%016llx\", ",
+		v3.v, v3.r);
+	fprintf(f, "\"valid\": %s, \"secondary\": %s, \"bolted\": %s, ",
+		truth(hpte.v & HPTE_V_VALID), truth(hpte_secondary(hpte)),
+		truth(hpte_bolted(hpte)));
+	fprintf(f, "\"segment_size\": %llu, \"vsid\": \"0x%llx\", ",
+		page.segment_shift ? BIT_ULL(page.segment_shift) : 0,
+		page.vsid);
+	fprintf(f, "\"avpn\": \"0x%llx\", \"offset\": \"0x%llx\", ",
+		(hpte.v & HPTE_V_AVPN) >> HPTE_V_AVPN_SHIFT, page.offset);
+	fprintf(f, "\"base_page_size\": %llu, \"page_size\": %llu, ",
+		page.base_shift ? BIT_ULL(page.base_shift) : 0,
+		page.shift ? BIT_ULL(page.shift) : 0);
+	fprintf(f, "\"real\": \"0x%llx\", \"pp\": %u, ", page.real,
+		hpte_pp(hpte));
+	fprintf(f, "\"kernel\": \"%s\", \"user\": \"%s\", \"execute\": %s, ",
+		kernel, user, truth(!(hpte.r & HPTE_R_N)));
+	fprintf(f, "\"wimg\": \"%c%c%c%c\", \"key\": %u, ",
+		flag(hpte.r, HPTE_R_W, 'W'), flag(hpte.r, HPTE_R_I, 'I'),
+		flag(hpte.r, HPTE_R_M, 'M'), flag(hpte.r, HPTE_R_G, 'G'),
+		hpte_key(hpte));
+	fprintf(f, "\"referenced\": %s, \"changed\": %s}",
+		truth(hpte.r & HPTE_R_R), truth(hpte.r & HPTE_R_C));
+}

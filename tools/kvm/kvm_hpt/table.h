@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * An HPT, of which only what holds HPTEs takes memory.
+ */
+#ifndef KVM_HPT_TABLE_H
+#define KVM_HPT_TABLE_H
+
+#include "stream.h"
+
+/**
+ * struct table_group - a group in use
+ * @used: a bit for each HPTE that is valid
+ * @hpte: the HPTEs
+ * @offset: where in the stream each was
+ */
+struct table_group {
+	u8 used;
+	struct hpte hpte[GROUP_HPTES];
+	u64 offset[GROUP_HPTES];
+};
+
+/**
+ * struct table - an HPT
+ * @order: log2 of its size in bytes, 0 if there is none
+ * @root: radix tree of the groups
+ */
+struct table {
+	unsigned int order;
+	void *root;
+};
+
+int table_apply(struct table *t, const struct stream *s);
+struct table_group *table_group(const struct table *t, u64 group);
+struct table_group *table_next(const struct table *t, u64 *group);
+void table_free(struct table *t);
+
+int table_load(struct table *t, const char *path,
+	       const struct stream_options *opts);
+
+#endif
