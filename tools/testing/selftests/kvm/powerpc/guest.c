@@ -11,17 +11,11 @@
 #include "guest.h"
 #include "guest_code.h"
 
-#define MSR_SF		0x8000000000000000UL
-#define MSR_ME		0x1000UL
-#define MSR_DR		0x10UL
-#define MSR_LE		0x1UL
-
 #define SLB_ESID_V	0x8000000UL
 #define SLB_VSID_L	0x100UL
 #define SLB_VSID_LP_64K	0x10UL
 #define SLB_VSID_SHIFT	12
 
-#define GUEST_VSID	0x123456UL
 #define SEGMENT_SHIFT	28
 
 static int fail(const char *what)
@@ -72,27 +66,31 @@ static int enable_hcall(struct guest *g, unsigned long number)
 	return 0;
 }
 
-int guest_init(struct guest *g, struct vm *vm, bool own_vrma)
+int guest_init_vcpu(struct guest *g, struct vm *vm, unsigned int id)
 {
 	struct kvm_enable_cap papr = { .cap = KVM_CAP_PPC_PAPR };
-	int size;
 
 	memset(g, 0, sizeof(*g));
 	g->vm = vm;
-
-	set_vectors(vm->mem);
-	memcpy(vm->mem + GUEST_CODE, guest_code, guest_code_end - guest_code);
-
-	g->fd = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
+	g->fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
 	if (g->fd < 0)
 		return fail("KVM_CREATE_VCPU");
 	if (ioctl(g->fd, KVM_ENABLE_CAP, &papr))
 		return fail("KVM_CAP_PPC_PAPR");
-	size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	g->run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
+	g->run_size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	g->run = mmap(NULL, g->run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      g->fd, 0);
 	if (g->run == MAP_FAILED)
 		return fail("mmap of a vcpu");
-	if (set_slb(g) || enable_hcall(g, H_CLEAR_REF) ||
+	return set_slb(g);
+}
+
+int guest_init(struct guest *g, struct vm *vm, bool own_vrma)
+{
+	set_vectors(vm->mem);
+	memcpy(vm->mem + GUEST_CODE, guest_code, guest_code_end - guest_code);
+
+	if (guest_init_vcpu(g, vm, 0) || enable_hcall(g, H_CLEAR_REF) ||
 	    enable_hcall(g, H_CLEAR_MOD))
 		return -EIO;
 	return own_vrma ? vm_write_vrma(vm, 0, HPTE_R_RC) : 0;
@@ -102,8 +100,10 @@ void guest_free(struct guest *g)
 {
 	if (g->spinning)
 		guest_spin_stop(g);
-	if (g->fd > 0)
+	if (g->fd > 0) {
+		munmap(g->run, g->run_size);
 		close(g->fd);
+	}
 }
 
 static int set_regs(struct guest *g, const char *code, const unsigned long *in,
@@ -111,7 +111,7 @@ static int set_regs(struct guest *g, const char *code, const unsigned long *in,
 {
 	struct kvm_regs regs = {
 		.pc = GUEST_CODE + (code - guest_code),
-		.msr = MSR_SF | MSR_ME | MSR_LE | (translate ? MSR_DR : 0),
+		.msr = translate ? GUEST_MSR_DR : GUEST_MSR,
 	};
 	unsigned int i;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A guest with one vcpu that does one thing at a time: a hypercall, a load, a
- * store, or nothing for as long as it is left alone.  It runs little-endian
+ * A guest whose vcpus do one thing at a time: a hypercall, a load, a store, or
+ * nothing for as long as they are left alone.  It runs little-endian
  * and in real mode, so through the VRMA; loads and stores can be made with
  * address translation for data, through an SLB entry and an HPTE.
  */
@@ -23,6 +23,7 @@
 #define H_BULK_REMOVE		0x124
 
 #define H_EXACT			0x0000008000000000UL
+#define H_READ_4		0x0000002000000000UL
 #define H_BULK_REQUEST		0x4000000000000000UL
 #define H_BULK_DONE		0x8000000000000000UL
 #define H_BULK_END		0xc000000000000000UL
@@ -33,10 +34,16 @@
 
 /* Effective addresses that a guest can use with translation on */
 #define GUEST_EA		0x100000000000UL
+#define GUEST_VSID		0x123456UL
+
+/* SF, ME and LE; with address translation for data */
+#define GUEST_MSR		0x8000000000001001UL
+#define GUEST_MSR_DR		(GUEST_MSR | 0x10UL)
 
 struct guest {
 	struct vm *vm;
 	struct kvm_run *run;
+	size_t run_size;
 	int fd;
 	unsigned long ret[9];		/* what a hypercall gave besides r3 */
 	pthread_t spinner;
@@ -49,6 +56,8 @@ struct guest {
  * that restores a guest.  Otherwise KVM maps all of slot 0 at the first entry.
  */
 int guest_init(struct guest *g, struct vm *vm, bool own_vrma);
+/* Another vcpu of a guest that has been made so */
+int guest_init_vcpu(struct guest *g, struct vm *vm, unsigned int id);
 void guest_free(struct guest *g);
 
 /* PAPR's result, or -1000 - errno if the vcpu did not get that far */

@@ -51,6 +51,8 @@ static int vm_add_memory(struct vm *vm, size_t size)
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED)
 		return fail("mmap of guest memory");
+	vm->map = map;
+	vm->map_size = total;
 	addr = ((unsigned long)map + PAGE_16M - 1) & ~(PAGE_16M - 1);
 	vm->mem = (char *)addr;
 	vm->mem_size = size;
@@ -101,6 +103,8 @@ void vm_free(struct vm *vm)
 		close(vm->kvm);
 	if (vm->kmsg >= 0)
 		close(vm->kmsg);
+	if (vm->map)
+		munmap(vm->map, vm->map_size);
 }
 
 int vm_alloc_hpt(struct vm *vm, unsigned int order)

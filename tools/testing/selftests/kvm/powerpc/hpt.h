@@ -68,6 +68,8 @@ struct vm {
 	bool radix;		/* it can be switched to radix and back */
 	char *mem;		/* guest real address 0, 16M aligned */
 	size_t mem_size;
+	char *map;		/* that is in here */
+	size_t map_size;
 };
 
 /* order == 0: no HPT; mem_size == 0: no guest memory */

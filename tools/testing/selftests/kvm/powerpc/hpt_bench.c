@@ -64,7 +64,6 @@
 /* Guest real address of the page that is mapped */
 #define GUEST_PAGE	(16 * PAGE_64K)
 
-#define GUEST_MSR	(1UL << 63 | 1UL << 12 | 1UL)	/* SF, ME, LE */
 
 struct bench {
 	struct vm vm;
