@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SELFTEST_KVM_POWERPC_HPT_RANDOM_GUEST_H
+#define SELFTEST_KVM_POWERPC_HPT_RANDOM_GUEST_H
+
+/* In the first page, clear of GUEST_CODE and GUEST_FLAG: code, struct shared */
+#define RANDOM_CODE	0xa000
+#define RANDOM_SHARED	0xb000
+
+/* Guest real pages of 64K that are mapped and touched: the first one of them */
+#define RANDOM_PAGE	16
+
+/* Offsets in struct shared */
+#define SHARED_STOP	0
+#define SHARED_PAGES	8
+#define SHARED_GROUPS	16
+#define SHARED_VSID	24
+#define SHARED_V	32
+#define SHARED_R	40
+#define SHARED_OTHER_V	48
+#define SHARED_OTHER_R	56
+
+#ifndef __ASSEMBLER__
+extern const char random_guest[], random_guest_end[], random_guest_fault[];
+#endif
+
+#endif
