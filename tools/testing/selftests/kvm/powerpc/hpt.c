@@ -171,12 +171,12 @@ int vm_htab_fd(struct vm *vm, unsigned long flags, unsigned long start_index)
 	return fd < 0 ? -errno : fd;
 }
 
-/* What the kernel says of a slow machine, an emulated one for example */
-static bool is_about_time(const char *text)
+/* What the kernel says of a machine that is slow or has just been booted */
+static bool is_about_machine(const char *text)
 {
 	static const char * const about[] = {
 		"hrtimer: interrupt took", "clocksource: ", "workqueue: ",
-		"sched: ", "perf: interrupt took",
+		"sched: ", "perf: interrupt took", "random: ",
 	};
 	unsigned int i;
 
@@ -201,7 +201,7 @@ int vm_kernel_log(struct vm *vm)
 		line[n] = 0;
 		text = strchr(line, ';');
 		text = text ? text + 1 : line;
-		if (is_about_time(text))
+		if (is_about_machine(text))
 			continue;
 		if (lines++ < 3)
 			fprintf(stderr, "# kernel log: %s", text);
