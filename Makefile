@@ -2,7 +2,7 @@
 
 VARIANT ?= release
 KERNEL ?= 6.12
-export KERNEL KERNEL_SRC
+export KERNEL KERNEL_SRC DURATION SEED
 
 .DEFAULT_GOAL := help
 
@@ -13,6 +13,7 @@ help:
 	@echo '  check VARIANT=stock'
 	@echo '                 run them on the base as it comes: which tests fail there'
 	@echo '  check-all      everything, however long it takes; can be stopped and resumed'
+	@echo '  soak           run the random tests, from where they ended, for DURATION'
 	@echo '  bench          measure what the HPT file costs, stock against ours'
 	@echo '  tree           make the kernel trees in build/VERSION/'
 	@echo '  kernel         build the kernel VARIANT'
@@ -26,6 +27,8 @@ help:
 	@echo '  KERNEL         the base: 6.12 (default), 6.1, or what else Debian has as'
 	@echo '                 linux-source-KERNEL, which is fetched from sid: 7.2'
 	@echo '  KERNEL_SRC     another base: a tarball or an unpacked tree'
+	@echo '  DURATION       how long to soak: 90, 30m, 8h (default: 1h)'
+	@echo '  SEED           the first seed to soak with'
 
 deps:
 	@scripts/deps
@@ -54,6 +57,9 @@ check: tree
 check-all: tree
 	@scripts/check-all
 
+soak: tree
+	@scripts/soak $(VARIANT)
+
 bench: tree
 	@scripts/deps gnuplot-nox
 	@scripts/kernel stock
@@ -66,4 +72,4 @@ lint: tree
 clean:
 	rm -rf build
 
-.PHONY: help deps tree series kernel print-vmlinux demo check check-all bench lint clean
+.PHONY: help deps tree series kernel print-vmlinux demo check check-all soak bench lint clean
