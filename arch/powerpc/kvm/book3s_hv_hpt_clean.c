@@ -116,19 +116,23 @@ int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 	bool v3 = cpu_has_feature(CPU_FTR_ARCH_300);
 	bool bolted_only = reader->bolted_only;
 	unsigned long nr_hptes = kvmppc_hpt_npte(info);
-	unsigned long index = reader->cursor;
+	unsigned long index = reader->cursor, group;
 	/* What the compiler knows to be private stays in registers */
 	struct hpt_encoder e = *enc;
 	unsigned int count;
 	int groups, n;
 
 	for (groups = 0; groups < budget && index < nr_hptes; groups++) {
-		if (!kvmppc_hpt_group_used(info, index >> HPT_GROUP_SHIFT))
+		group = index >> HPT_GROUP_SHIFT;
+		if (!kvmppc_hpt_group_used(info, group))
 			break;
 		count = HPTES_IN_GROUP - HPT_SLOT(index);
 		n = read_clean(info, index, &count, hpt_encode_room(&e, index),
 			       bolted_only, v3, hpt_encode_tail(&e, index));
 		if (n < 0)
+			break;
+		/* Those that were removed may have marks to be taken off */
+		if (n < count && kvmppc_hpt_group_visit(info, group))
 			break;
 		if (n)
 			hpt_encode_run(&e, index, n, count - n);

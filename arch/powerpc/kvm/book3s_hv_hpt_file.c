@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The HPT file: KVM_PPC_GET_HTAB_FD makes one, for reading or for writing.
+ * The HPT file: KVM_PPC_GET_HTAB_FD makes one, for reading or for writing. And
+ * what a VM needs for it.
  */
 
 #include <linux/anon_inodes.h>
@@ -12,10 +13,10 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "book3s_hv_hpt.h"
-
-#define CREATE_TRACE_POINTS
 #include "trace_hv_hpt.h"
 
 /**
@@ -150,4 +151,24 @@ put_desc:
 free:
 	free_fd(fd);
 	return err;
+}
+
+/**
+ * kvmppc_hpt_init_vm() - a VM without HPT and readers
+ * @kvm: the VM
+ */
+void kvmppc_hpt_init_vm(struct kvm *kvm)
+{
+	INIT_LIST_HEAD(&kvm->arch.hpt_readers);
+	init_waitqueue_head(&kvm->arch.hpt_wait);
+	INIT_DELAYED_WORK(&kvm->arch.hpt_poll, kvm_hpt_poll_work);
+}
+
+/**
+ * kvmppc_hpt_destroy_vm() - no file of the VM is open any more
+ * @kvm: the VM
+ */
+void kvmppc_hpt_destroy_vm(struct kvm *kvm)
+{
+	cancel_delayed_work_sync(&kvm->arch.hpt_poll);
 }

@@ -20,6 +20,8 @@
 
 #include "book3s_hv_hpt.h"
 #include "book3s_hv_hpt_set.h"
+
+#define CREATE_TRACE_POINTS
 #include "trace_hv_hpt.h"
 
 static unsigned long chunk_groups(struct kvm_hpt_groups *groups,
@@ -319,26 +321,6 @@ void kvm_hpt_await_marks(struct kvm *kvm)
 		return;
 	synchronize_srcu_expedited(&kvm->srcu);
 	kvm->arch.hpt_all_mark = true;
-}
-
-/**
- * kvmppc_hpt_init_vm() - a VM without HPT and readers
- * @kvm: the VM
- */
-void kvmppc_hpt_init_vm(struct kvm *kvm)
-{
-	INIT_LIST_HEAD(&kvm->arch.hpt_readers);
-	init_waitqueue_head(&kvm->arch.hpt_wait);
-	INIT_DELAYED_WORK(&kvm->arch.hpt_poll, kvm_hpt_poll_work);
-}
-
-/**
- * kvmppc_hpt_destroy_vm() - no file of the VM is open any more
- * @kvm: the VM
- */
-void kvmppc_hpt_destroy_vm(struct kvm *kvm)
-{
-	cancel_delayed_work_sync(&kvm->arch.hpt_poll);
 }
 
 /**
