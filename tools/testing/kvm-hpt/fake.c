@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VM behind the HPT file.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <linux/file.h>
+#include <linux/slab.h>
+
+#include <asm/kvm_ppc.h>
+
+#include "fake.h"
+
+#define NR_SLOTS	3
+#define NR_PAGES	(FAKE_RAM_SIZE >> PAGE_SHIFT)
+
+unsigned long cpu_features = CPU_FTR_ARCH_206;
+
+static struct kvm_memory_slot slots[NR_SLOTS] = {
+	{ FAKE_RAM >> PAGE_SHIFT, FAKE_RAM_SIZE >> PAGE_SHIFT, 0, 1ul << 40 },
+	{ FAKE_HUGE >> PAGE_SHIFT, FAKE_HUGE_SIZE >> PAGE_SHIFT, 0, 2ul << 40 },
+	{ FAKE_ODD >> PAGE_SHIFT, FAKE_ODD_SIZE >> PAGE_SHIFT, 0, 3ul << 40 },
+};
+
+/* The small pages of each slot that the host does not have at the moment */
+static bool away[NR_SLOTS][NR_PAGES];
+
+/*
+ * Hardware does not set R or C in an HPTE after a tlbie for it. Both take one
+ * of these locks.
+ */
+static pthread_mutex_t tlb[64] = { [0 ... 63] = PTHREAD_MUTEX_INITIALIZER };
+
+static pthread_mutex_t *tlb_lock(unsigned long index)
+{
+	return &tlb[index % ARRAY_SIZE(tlb)];
+}
+
+struct kvm_memory_slot *gfn_to_memslot(struct kvm *kvm, gfn_t gfn)
+{
+	int i;
+
+	for (i = 0; i < NR_SLOTS; i++)
+		if (gfn >= slots[i].base_gfn &&
+		    gfn - slots[i].base_gfn < slots[i].npages)
+			return &slots[i];
+	return NULL;
+}
+
+pte_t *__find_linux_pte(pgd_t *pgdir, unsigned long ea, bool *is_thp,
+			unsigned int *hshift)
+{
+	static pte_t present;
+	int slot = (ea >> 40) - 1;
+	unsigned long page = (ea & ((1ul << 40) - 1)) >> PAGE_SHIFT;
+
+	*hshift = slot == 1 ? FAKE_HUGE_SHIFT : 0;
+	return away[slot][page] ? NULL : &present;
+}
+
+void fake_host_page(gpa_t gpa, bool there)
+{
+	struct kvm_memory_slot *slot = gfn_to_memslot(NULL, gpa >> PAGE_SHIFT);
+
+	if (slot)
+		away[slot - slots][(gpa >> PAGE_SHIFT) - slot->base_gfn] =
+			!there;
+}
+
+void kvmppc_setup_partition_table(struct kvm *kvm)
+{
+	BUG_ON(!cpu_has_feature(CPU_FTR_ARCH_300));
+	kvm->arch.lpcr |= 1;
+}
+
+void kvmppc_update_lpcr(struct kvm *kvm, unsigned long lpcr,
+			unsigned long mask)
+{
+	BUG_ON(cpu_has_feature(CPU_FTR_ARCH_300));
+	kvm->arch.lpcr = (kvm->arch.lpcr & ~mask) | lpcr;
+}
+
+/* The HPT */
+
+static __be64 *hpte_of(struct kvm *kvm, unsigned long index)
+{
+	return (__be64 *)(kvm->arch.hpt.virt + (index << 4));
+}
+
+static u64 get(const __be64 *dword)
+{
+	return be64_to_cpu(READ_ONCE(*dword));
+}
+
+static void put(__be64 *dword, u64 value)
+{
+	WRITE_ONCE(*dword, cpu_to_be64(value));
+}
+
+/* Return dword 0 as it was, in the old format as what is there in dword 1 */
+static u64 lock(struct kvm *kvm, unsigned long index, u64 *r)
+{
+	__be64 *hpte = hpte_of(kvm, index);
+	u64 v;
+
+	preempt_disable();
+	while (!try_lock_hpte(hpte, HPTE_V_HVLOCK))
+		cpu_relax();
+	v = get(&hpte[0]) & ~HPTE_V_HVLOCK;
+	*r = get(&hpte[1]);
+	if (cpu_has_feature(CPU_FTR_ARCH_300)) {
+		v = hpte_new_to_old_v(v, *r);
+		*r = hpte_new_to_old_r(*r);
+	}
+	return v;
+}
+
+static void unlock(struct kvm *kvm, unsigned long index, u64 v)
+{
+	if (cpu_has_feature(CPU_FTR_ARCH_300))
+		v = hpte_old_to_new_v(v);
+	unlock_hpte(hpte_of(kvm, index), v);
+	preempt_enable();
+}
+
+/* Make a locked HPTE invalid to hardware, return dword 1 as it is after that */
+static u64 tlbie(struct kvm *kvm, unsigned long index)
+{
+	__be64 *hpte = hpte_of(kvm, index);
+	u64 r;
+
+	pthread_mutex_lock(tlb_lock(index));
+	put(&hpte[0], get(&hpte[0]) & ~HPTE_V_VALID);
+	r = get(&hpte[1]);
+	pthread_mutex_unlock(tlb_lock(index));
+	return r;
+}
+
+static void take_rc(struct kvm *kvm, unsigned long index, u64 r, u64 which)
+{
+	struct revmap_entry *rev = &kvm->arch.hpt.rev[index];
+	u64 new = r & ~rev->guest_rpte & which;
+
+	if (new) {
+		rev->guest_rpte |= new;
+		kvmppc_hpt_mark(kvm, rev, index);
+	}
+}
+
+long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
+		       unsigned long pteh, unsigned long ptel, pgd_t *pgdir,
+		       bool realmode, unsigned long *pte_idx_ret)
+{
+	unsigned long size = kvmppc_actual_pgsz(pteh, ptel);
+	unsigned long index = pte_index, end = index + 1;
+	struct kvm_memory_slot *slot;
+	u64 v, r, real = ptel;
+	unsigned int shift;
+	pte_t *pte = NULL;
+	gfn_t gfn;
+
+	BUG_ON(preempt_count != 1);
+	if (pteh >> 63 || !size || index >= kvmppc_hpt_npte(&kvm->arch.hpt))
+		return H_PARAMETER;
+	gfn = (ptel & HPTE_R_RPN & ~(size - 1)) >> PAGE_SHIFT;
+	slot = gfn_to_memslot(kvm, gfn);
+	if (slot) {
+		if (!slot_is_aligned(slot, size))
+			return H_PARAMETER;
+		pte = __find_linux_pte(pgdir, gfn_to_hva_memslot(slot, gfn),
+				       NULL, &shift);
+		if (pte && BIT(shift ?: PAGE_SHIFT) < size)
+			return H_PARAMETER;
+		if (pte && (ptel & HPTE_R_W))
+			return H_PARAMETER;
+	}
+
+	if (!(flags & H_EXACT)) {
+		index &= ~7ul;
+		end = index + 8;
+	}
+	for (;; index++) {
+		if (index == end)
+			return H_PTEG_FULL;
+		v = lock(kvm, index, &r);
+		if (!(v & (HPTE_V_VALID | HPTE_V_ABSENT)))
+			break;
+		unlock(kvm, index, v);
+	}
+	kvmppc_hpt_enter(kvm, &kvm->arch.hpt.rev[index], index,
+			 ptel & ~HPTE_GR_RESERVED);
+	pteh &= ~(HPTE_V_VALID | HPTE_V_ABSENT | HPTE_V_HVLOCK);
+	pteh |= pte ? HPTE_V_VALID : HPTE_V_ABSENT;
+	real &= ~(HPTE_R_R | HPTE_R_C);
+	if (cpu_has_feature(CPU_FTR_ARCH_300))
+		real = hpte_old_to_new_r(pteh, real);
+	put(hpte_of(kvm, index) + 1, real);
+	unlock(kvm, index, pteh);
+	*pte_idx_ret = index;
+	return H_SUCCESS;
+}
+
+long kvmppc_do_h_remove(struct kvm *kvm, unsigned long flags,
+			unsigned long pte_index, unsigned long avpn,
+			unsigned long *hpret)
+{
+	struct revmap_entry *rev = &kvm->arch.hpt.rev[pte_index];
+	u64 v, r;
+
+	BUG_ON(preempt_count != 1);
+	v = lock(kvm, pte_index, &r);
+	if (!(v & (HPTE_V_VALID | HPTE_V_ABSENT))) {
+		unlock(kvm, pte_index, v);
+		return H_NOT_FOUND;
+	}
+	if (v & HPTE_V_VALID)
+		rev->guest_rpte |= tlbie(kvm, pte_index) &
+				   (HPTE_R_R | HPTE_R_C);
+	hpret[0] = (v & ~HPTE_V_ABSENT) | HPTE_V_VALID;
+	hpret[1] = rev->guest_rpte & ~HPTE_GR_RESERVED;
+	kvmppc_hpt_mark(kvm, rev, pte_index);
+	unlock(kvm, pte_index, 0);
+	return H_SUCCESS;
+}
+
+/* Lock an HPTE; if there is none return 0, and it is not locked */
+static u64 lock_valid(struct kvm *kvm, unsigned long index, u64 *r)
+{
+	u64 v = lock(kvm, index, r);
+
+	if (!(v & (HPTE_V_VALID | HPTE_V_ABSENT))) {
+		unlock(kvm, index, v);
+		return 0;
+	}
+	return v;
+}
+
+#define PROTECTION	(HPTE_R_PP0 | HPTE_R_PP | HPTE_R_N | HPTE_R_KEY)
+
+/*
+ * R and C of the real HPTE stay, and get into the guest's view when they are
+ * looked for.
+ */
+long fake_h_protect(struct kvm *kvm, unsigned long index, unsigned long flags)
+{
+	struct revmap_entry *rev = &kvm->arch.hpt.rev[index];
+	__be64 *hpte = hpte_of(kvm, index);
+	u64 r, v = lock_valid(kvm, index, &r);
+
+	if (!v)
+		return H_NOT_FOUND;
+	flags &= PROTECTION;
+	rev->guest_rpte = (rev->guest_rpte & ~PROTECTION) | flags;
+	if (v & HPTE_V_VALID) {
+		r = tlbie(kvm, index);
+		put(&hpte[1], (r & ~PROTECTION) | flags);
+	}
+	kvmppc_hpt_mark(kvm, rev, index);
+	unlock(kvm, index, v);
+	return H_SUCCESS;
+}
+
+static long clear(struct kvm *kvm, unsigned long index, u64 bit)
+{
+	struct revmap_entry *rev = &kvm->arch.hpt.rev[index];
+	__be64 *hpte = hpte_of(kvm, index);
+	u64 r, v = lock_valid(kvm, index, &r);
+
+	if (!v)
+		return H_NOT_FOUND;
+	if (rev->guest_rpte & bit) {
+		rev->guest_rpte &= ~bit;
+		kvmppc_hpt_mark(kvm, rev, index);
+	}
+	if (v & HPTE_V_VALID) {
+		r = tlbie(kvm, index);
+		put(&hpte[1], r & ~bit);
+		/* What is not asked for is kept, as the kernel does it */
+		take_rc(kvm, index, r, (HPTE_R_R | HPTE_R_C) & ~bit);
+	}
+	unlock(kvm, index, v);
+	return H_SUCCESS;
+}
+
+long fake_h_clear_ref(struct kvm *kvm, unsigned long index)
+{
+	return clear(kvm, index, HPTE_R_R);
+}
+
+long fake_h_clear_mod(struct kvm *kvm, unsigned long index)
+{
+	return clear(kvm, index, HPTE_R_C);
+}
+
+u64 fake_hw_access(struct kvm *kvm, unsigned long index, bool write)
+{
+	__be64 *hpte = hpte_of(kvm, index);
+	u64 v, r, set = HPTE_R_R;
+
+	pthread_mutex_lock(tlb_lock(index));
+	v = get(&hpte[0]);
+	r = get(&hpte[1]);
+	if (write && hpte_is_writable(r))
+		set |= HPTE_R_C;
+	if (!(v & HPTE_V_VALID))
+		set = 0;
+	if (set & ~r)
+		__atomic_fetch_or(&hpte[1], cpu_to_be64(set), __ATOMIC_RELAXED);
+	pthread_mutex_unlock(tlb_lock(index));
+	return set;
+}
+
+void fake_map(struct kvm *kvm, unsigned long index)
+{
+	u64 r, v = lock_valid(kvm, index, &r);
+
+	if (v)
+		unlock(kvm, index, (v & ~HPTE_V_ABSENT) | HPTE_V_VALID);
+}
+
+void fake_unmap(struct kvm *kvm, unsigned long index)
+{
+	__be64 *hpte = hpte_of(kvm, index);
+	u64 r, v = lock_valid(kvm, index, &r);
+
+	if (!v)
+		return;
+	if (v & HPTE_V_VALID) {
+		r = tlbie(kvm, index);
+		take_rc(kvm, index, r, HPTE_R_R | HPTE_R_C);
+		put(&hpte[1], r & ~(HPTE_R_R | HPTE_R_C));
+	}
+	unlock(kvm, index, (v & ~HPTE_V_VALID) | HPTE_V_ABSENT);
+}
+
+static void gather(struct kvm *kvm, unsigned long index, u64 bit)
+{
+	__be64 *hpte = hpte_of(kvm, index);
+	u64 r, v = lock_valid(kvm, index, &r);
+
+	if (!v)
+		return;
+	if (v & HPTE_V_VALID) {
+		r = tlbie(kvm, index);
+		put(&hpte[1], r & ~bit);
+		take_rc(kvm, index, r, bit);
+	}
+	unlock(kvm, index, v);
+}
+
+void fake_age(struct kvm *kvm, unsigned long index)
+{
+	gather(kvm, index, HPTE_R_R);
+}
+
+void fake_clean(struct kvm *kvm, unsigned long index)
+{
+	gather(kvm, index, HPTE_R_C);
+}
+
+bool fake_mapped(struct kvm *kvm, unsigned long index)
+{
+	return get(hpte_of(kvm, index)) & HPTE_V_VALID;
+}
+
+long fake_h_enter(struct kvm *kvm, unsigned long index, u64 v, u64 r)
+{
+	unsigned long entered;
+	long ret;
+
+	preempt_disable();
+	ret = kvmppc_do_h_enter(kvm, H_EXACT, index, v, r, NULL, true,
+				&entered);
+	preempt_enable();
+	return ret;
+}
+
+long fake_h_remove(struct kvm *kvm, unsigned long index)
+{
+	unsigned long old[2];
+	long ret;
+
+	preempt_disable();
+	ret = kvmppc_do_h_remove(kvm, 0, index, 0, old);
+	preempt_enable();
+	return ret;
+}
+
+/* The file */
+
+int fake_open(struct kvm *kvm, u64 flags, u64 start_index)
+{
+	struct kvm_get_htab_fd args = {
+		.flags = flags,
+		.start_index = start_index,
+	};
+
+	return kvm_vm_ioctl_get_htab_fd(kvm, &args);
+}
+
+static struct iov_iter iter(void *buf, size_t size, size_t accessible)
+{
+	return (struct iov_iter) {
+		.buf = buf,
+		.count = size,
+		.limit = min(size, accessible),
+	};
+}
+
+ssize_t fake_read(int fd, void *buf, size_t size, size_t accessible)
+{
+	struct kiocb iocb = { .ki_filp = shim_file(fd) };
+	struct iov_iter to = iter(buf, size, accessible);
+	ssize_t ret = iocb.ki_filp->f_op->read_iter(&iocb, &to);
+
+	/* Who comes after it goes on where this one has ended */
+	BUG_ON(to.pos != max(ret, (ssize_t)0));
+	return ret;
+}
+
+ssize_t fake_write(int fd, void *buf, size_t size, size_t accessible)
+{
+	struct kiocb iocb = { .ki_filp = shim_file(fd) };
+	struct iov_iter from = iter(buf, size, accessible);
+
+	return iocb.ki_filp->f_op->write_iter(&iocb, &from);
+}
+
+/* The VM */
+
+static void *map(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	BUG_ON(p == MAP_FAILED);
+	return p;
+}
+
+static size_t rev_bytes(struct kvm_hpt_info *info)
+{
+	return kvmppc_hpt_npte(info) * sizeof(struct revmap_entry);
+}
+
+static void free_hpt(struct kvm_hpt_info *info)
+{
+	if (!info->virt)
+		return;
+	kvmppc_hpt_free_groups(info);
+	munmap(info->rev, rev_bytes(info));
+	munmap((void *)info->virt, 1ul << info->order);
+	*info = (struct kvm_hpt_info) { };
+}
+
+static int alloc_hpt(struct kvm_hpt_info *info, u32 order)
+{
+	*info = (struct kvm_hpt_info) { .order = order };
+	info->virt = (unsigned long)map(1ul << order);
+	info->rev = map(rev_bytes(info));
+	if (kvmppc_hpt_alloc_groups(info)) {
+		free_hpt(info);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+struct kvm *fake_vm(void)
+{
+	struct kvm *kvm = calloc(1, sizeof(*kvm) + sizeof(*kvm->mm));
+
+	memset(away, 0, sizeof(away));
+	kvm->mm = (void *)(kvm + 1);
+	pthread_rwlock_init(&kvm->srcu.lock, NULL);
+	spin_lock_init(&kvm->mmu_lock);
+	mutex_init(&kvm->arch.mmu_setup_lock);
+	kvmppc_hpt_init_vm(kvm);
+	kvm_get_kvm(kvm);
+	return kvm;
+}
+
+void fake_vm_free(struct kvm *kvm)
+{
+	BUG_ON(atomic_read(&kvm->refs) != 1 || kvm->arch.hpt_nr_readers ||
+	       !list_empty(&kvm->arch.hpt_readers));
+	free_hpt(&kvm->arch.hpt);
+	pthread_rwlock_destroy(&kvm->srcu.lock);
+	mutex_destroy(&kvm->arch.mmu_setup_lock);
+	free(kvm);
+}
+
+int fake_allocate_hpt(struct kvm *kvm, u32 order)
+{
+	int err = 0;
+
+	mutex_lock(&kvm->arch.mmu_setup_lock);
+	kvm->arch.mmu_ready = 0;
+	if (kvm->arch.hpt.virt && kvm->arch.hpt.order == order) {
+		kvmppc_hpt_zero(kvm);
+	} else {
+		if (kvm->arch.hpt.virt)
+			kvmppc_hpt_retire(kvm);
+		free_hpt(&kvm->arch.hpt);
+		err = alloc_hpt(&kvm->arch.hpt, order);
+	}
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	return err;
+}
+
+int fake_resize_hpt(struct kvm *kvm, u32 order)
+{
+	struct kvm_hpt_info new, *old = &kvm->arch.hpt;
+	unsigned long index, group;
+	int err;
+	u64 v;
+
+	err = alloc_hpt(&new, order);
+	if (err)
+		return err;
+	mutex_lock(&kvm->arch.mmu_setup_lock);
+	/* As if each hash value were the same */
+	for (group = 0; group < min(old->groups->nr, new.groups->nr); group++) {
+		if (!test_bit(group % HPT_CHUNK_GROUPS,
+			      old->groups->chunk[group / HPT_CHUNK_GROUPS].used))
+			continue;
+		for (index = group * 8; index < group * 8 + 8; index++) {
+			v = get(hpte_of(kvm, index));
+			if (!(v & (HPTE_V_VALID | HPTE_V_ABSENT)))
+				continue;
+			fake_unmap(kvm, index);
+			((__be64 *)new.virt)[2 * index] =
+				hpte_of(kvm, index)[0];
+			((__be64 *)new.virt)[2 * index + 1] =
+				hpte_of(kvm, index)[1];
+			kvmppc_hpt_rehashed(&new, index,
+					    old->rev[index].guest_rpte);
+		}
+	}
+	kvmppc_hpt_retire(kvm);
+	free_hpt(old);
+	*old = new;
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	return 0;
+}
+
+void fake_switch_to_radix(struct kvm *kvm)
+{
+	mutex_lock(&kvm->arch.mmu_setup_lock);
+	kvm->arch.mmu_ready = 0;
+	if (kvm->arch.hpt.virt)
+		kvmppc_hpt_retire(kvm);
+	free_hpt(&kvm->arch.hpt);
+	kvm->arch.radix = 1;
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+}
+
+void fake_switch_to_hash(struct kvm *kvm)
+{
+	mutex_lock(&kvm->arch.mmu_setup_lock);
+	kvm->arch.radix = 0;
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+}

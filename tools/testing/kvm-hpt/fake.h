@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A VM with an HPT, for the HPT file to work on: the hypercalls as PAPR has
+ * them, hardware that sets R and C, and a host that takes pages away.
+ *
+ * Whoever marks in the kernel marks here. The functions that take an index
+ * may be called by several threads at once.
+ */
+#ifndef KVM_HPT_FAKE_H
+#define KVM_HPT_FAKE_H
+
+#include <linux/kvm_host.h>
+#include <asm/kvm_book3s_64.h>
+#include <asm/kvm_book3s_hpt.h>
+#include <asm/hvcall.h>
+
+/*
+ * Guest memory: one slot of small pages and one of huge ones, and one that is
+ * aligned to neither. All else is emulated devices.
+ */
+#define FAKE_RAM		0x0ul
+#define FAKE_RAM_SIZE		(64ul << 20)
+#define FAKE_HUGE		0x10000000ul
+#define FAKE_HUGE_SIZE		(64ul << 20)
+#define FAKE_HUGE_SHIFT		24
+#define FAKE_ODD		0x20010000ul
+#define FAKE_ODD_SIZE		(64ul << 20)
+#define FAKE_MMIO		0x40000000ul
+
+struct kvm *fake_vm(void);
+void fake_vm_free(struct kvm *kvm);
+
+/* KVM_PPC_ALLOCATE_HTAB, KVM_PPC_RESIZE_HPT_COMMIT, a switch to radix */
+int fake_allocate_hpt(struct kvm *kvm, u32 order);
+int fake_resize_hpt(struct kvm *kvm, u32 order);
+void fake_switch_to_radix(struct kvm *kvm);
+void fake_switch_to_hash(struct kvm *kvm);
+
+/* The guest's */
+long fake_h_protect(struct kvm *kvm, unsigned long index, unsigned long flags);
+long fake_h_clear_ref(struct kvm *kvm, unsigned long index);
+long fake_h_clear_mod(struct kvm *kvm, unsigned long index);
+
+/* Hardware sets R, and C if @write. Which of them were not set before? */
+u64 fake_hw_access(struct kvm *kvm, unsigned long index, bool write);
+
+/* The host's: page fault, page taken away, R and C gathered */
+void fake_map(struct kvm *kvm, unsigned long index);
+void fake_unmap(struct kvm *kvm, unsigned long index);
+void fake_age(struct kvm *kvm, unsigned long index);
+void fake_clean(struct kvm *kvm, unsigned long index);
+
+/* A page is there for HPTEs that are entered from now on, or not */
+void fake_host_page(gpa_t gpa, bool there);
+
+/* User space's side of the file */
+int fake_open(struct kvm *kvm, u64 flags, u64 start_index);
+ssize_t fake_read(int fd, void *buf, size_t size, size_t accessible);
+ssize_t fake_write(int fd, void *buf, size_t size, size_t accessible);
+
+/* Enter an HPTE, remove one, as a vcpu does */
+long fake_h_enter(struct kvm *kvm, unsigned long index, u64 v, u64 r);
+long fake_h_remove(struct kvm *kvm, unsigned long index);
+
+/* Is there memory behind the HPTE at the moment? */
+bool fake_mapped(struct kvm *kvm, unsigned long index);
+
+#endif

@@ -1,0 +1,1 @@
+/tmp/ht/o/include/asm/hvcall.h

@@ -1,0 +1,1 @@
+/tmp/ht/o/include/asm/kvm_book3s_hpt.h

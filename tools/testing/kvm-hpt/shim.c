@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel's API in user space, as far as it is not inline.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/anon_inodes.h>
+#include <linux/err.h>
+#include <linux/file.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+#include <linux/xarray.h>
+
+__thread int preempt_count;
+
+void cond_resched(void)
+{
+	BUG_ON(preempt_count);
+}
+
+/* Memory */
+
+unsigned int shim_fail_alloc_at;
+unsigned int shim_fail_allocs;
+
+static unsigned int nr_allocs;
+static long live_allocs;
+
+unsigned int shim_allocs(void)
+{
+	return __atomic_exchange_n(&nr_allocs, 0, __ATOMIC_RELAXED);
+}
+
+long shim_live_allocs(void)
+{
+	return __atomic_load_n(&live_allocs, __ATOMIC_RELAXED);
+}
+
+static bool alloc_fails(void)
+{
+	unsigned int n = __atomic_add_fetch(&nr_allocs, 1, __ATOMIC_RELAXED);
+
+	return shim_fail_alloc_at && n >= shim_fail_alloc_at &&
+	       n - shim_fail_alloc_at < shim_fail_allocs;
+}
+
+void *kmalloc(size_t size, gfp_t gfp)
+{
+	void *p;
+
+	if (gfp & __GFP_DIRECT_RECLAIM)
+		cond_resched();
+	if (alloc_fails())
+		return NULL;
+	p = gfp & __GFP_ZERO ? calloc(1, size) : malloc(size);
+	BUG_ON(!p);
+	__atomic_fetch_add(&live_allocs, 1, __ATOMIC_RELAXED);
+	return p;
+}
+
+void kfree(void *p)
+{
+	if (p)
+		__atomic_fetch_sub(&live_allocs, 1, __ATOMIC_RELAXED);
+	free(p);
+}
+
+/* Below the XArray there is a cache of nodes, which it wants constructed */
+
+struct kmem_cache *radix_tree_node_cachep;
+
+void *kmem_cache_alloc_lru(struct kmem_cache *cache, struct list_lru *lru,
+			   int gfp)
+{
+	struct xa_node *node = kmalloc(sizeof(*node), gfp | __GFP_ZERO);
+
+	if (node)
+		INIT_LIST_HEAD(&node->private_list);
+	return node;
+}
+
+void kmem_cache_free(struct kmem_cache *cache, void *p)
+{
+	kfree(p);
+}
+
+void radix_tree_node_rcu_free(struct rcu_head *head)
+{
+	kfree(container_of(head, struct xa_node, rcu_head));
+}
+
+/* Locks */
+
+void (*shim_interleave)(void);
+unsigned int shim_kill_at;
+
+bool shim_killed(void)
+{
+	return shim_kill_at && !--shim_kill_at;
+}
+
+static void interleave(void)
+{
+	if (shim_interleave)
+		shim_interleave();
+}
+
+void mutex_init(struct mutex *mutex)
+{
+	*mutex = (struct mutex) { };
+	pthread_mutex_init(&mutex->lock, NULL);
+}
+
+void mutex_destroy(struct mutex *mutex)
+{
+	BUG_ON(mutex->held);
+	pthread_mutex_destroy(&mutex->lock);
+}
+
+bool mutex_is_mine(struct mutex *mutex)
+{
+	return __atomic_load_n(&mutex->held, __ATOMIC_RELAXED) &&
+	       __atomic_load_n(&mutex->owner, __ATOMIC_RELAXED) ==
+			pthread_self();
+}
+
+void mutex_lock(struct mutex *mutex)
+{
+	BUG_ON(preempt_count || mutex_is_mine(mutex));
+	interleave();
+	pthread_mutex_lock(&mutex->lock);
+	__atomic_store_n(&mutex->owner, pthread_self(), __ATOMIC_RELAXED);
+	__atomic_store_n(&mutex->held, true, __ATOMIC_RELAXED);
+}
+
+int mutex_lock_killable(struct mutex *mutex)
+{
+	if (shim_killed())
+		return -EINTR;
+	mutex_lock(mutex);
+	return 0;
+}
+
+void mutex_unlock(struct mutex *mutex)
+{
+	BUG_ON(!mutex_is_mine(mutex));
+	__atomic_store_n(&mutex->held, false, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&mutex->lock);
+}
+
+/* User memory */
+
+/* How many of these bytes can be copied */
+static size_t accessible(const struct iov_iter *it, size_t bytes)
+{
+	BUG_ON(preempt_count || it->pos > it->limit);
+	interleave();
+	return min(bytes, min(it->count, it->limit - it->pos));
+}
+
+static void advance(struct iov_iter *it, size_t bytes)
+{
+	it->pos += bytes;
+	it->count -= bytes;
+}
+
+void iov_iter_revert(struct iov_iter *it, size_t bytes)
+{
+	BUG_ON(bytes > it->pos);
+	it->pos -= bytes;
+	it->count += bytes;
+}
+
+size_t copy_to_iter(const void *from, size_t bytes, struct iov_iter *to)
+{
+	size_t n = accessible(to, bytes);
+
+	memcpy(to->buf + to->pos, from, n);
+	advance(to, n);
+	return n;
+}
+
+size_t copy_from_iter(void *to, size_t bytes, struct iov_iter *from)
+{
+	size_t n = accessible(from, bytes);
+
+	memcpy(to, from->buf + from->pos, n);
+	advance(from, n);
+	return n;
+}
+
+/* Files */
+
+#define NR_FILES	64
+
+unsigned int shim_fail_file_at;
+
+static struct file *files[NR_FILES];
+
+static bool file_fails(void)
+{
+	return shim_fail_file_at && !--shim_fail_file_at;
+}
+
+struct file *anon_inode_getfile(const char *name,
+				const struct file_operations *fops,
+				void *priv, int flags)
+{
+	struct file *file;
+
+	if (file_fails())
+		return ERR_PTR(-ENFILE);
+	file = kzalloc(sizeof(*file), GFP_KERNEL);
+	if (!file)
+		return ERR_PTR(-ENOMEM);
+	file->f_op = fops;
+	file->private_data = priv;
+	file->flags = flags;
+	return file;
+}
+
+#define RESERVED	((struct file *)-1)
+
+int get_unused_fd_flags(unsigned int flags)
+{
+	struct file *none;
+	int fd;
+
+	if (file_fails())
+		return -EMFILE;
+	for (fd = 0; fd < NR_FILES; fd++) {
+		none = NULL;
+		if (__atomic_compare_exchange_n(&files[fd], &none, RESERVED,
+						false, __ATOMIC_ACQ_REL,
+						__ATOMIC_RELAXED))
+			return fd;
+	}
+	return -EMFILE;
+}
+
+void put_unused_fd(int fd)
+{
+	BUG_ON(files[fd] != RESERVED);
+	__atomic_store_n(&files[fd], NULL, __ATOMIC_RELEASE);
+}
+
+void fd_install(int fd, struct file *file)
+{
+	BUG_ON(files[fd] != RESERVED);
+	__atomic_store_n(&files[fd], file, __ATOMIC_RELEASE);
+}
+
+struct file *shim_file(int fd)
+{
+	return __atomic_load_n(&files[fd], __ATOMIC_ACQUIRE);
+}
+
+void shim_close(int fd)
+{
+	struct file *file = shim_file(fd);
+
+	__atomic_store_n(&files[fd], NULL, __ATOMIC_RELEASE);
+	file->f_op->release(&file->inode, file);
+	kfree(file);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Out of the kernel's headers comes what has to do with an HPTE's bits (see
+ * the Makefile for the list). The lock of an HPTE is in assembler there.
+ */
+#ifndef SHIM_KVM_BOOK3S_64_H
+#define SHIM_KVM_BOOK3S_64_H
+
+#include <linux/bitmap.h>
+#include <linux/kvm_host.h>
+
+#define VM_WARN(condition, ...)	BUG_ON(condition)
+#define spin_is_locked(lock)	(pthread_mutex_trylock(lock) == EBUSY)
+
+#include <gen/asm-const.h>
+#include <gen/reg.h>
+#include <gen/mmu-hash.h>
+#include <gen/kvm_book3s_64.h>
+
+static inline long try_lock_hpte(__be64 *hpte, unsigned long bits)
+{
+	__be64 old = READ_ONCE(hpte[0]);
+	__be64 new = old | cpu_to_be64(HPTE_V_HVLOCK);
+
+	return !(old & cpu_to_be64(bits)) &&
+	       __atomic_compare_exchange_n(&hpte[0], &old, new, false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static inline void unlock_hpte(__be64 *hpte, unsigned long hpte_v)
+{
+	__atomic_store_n(&hpte[0], cpu_to_be64(hpte_v & ~HPTE_V_HVLOCK),
+			 __ATOMIC_RELEASE);
+}
+
+#endif

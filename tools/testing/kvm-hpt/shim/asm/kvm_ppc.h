@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the HPT file calls of KVM; fake.c stands in for it */
+#ifndef SHIM_KVM_PPC_H
+#define SHIM_KVM_PPC_H
+
+#include <linux/kvm_host.h>
+
+long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
+		       unsigned long pteh, unsigned long ptel, pgd_t *pgdir,
+		       bool realmode, unsigned long *pte_idx_ret);
+long kvmppc_do_h_remove(struct kvm *kvm, unsigned long flags,
+			unsigned long pte_index, unsigned long avpn,
+			unsigned long *hpret);
+void kvmppc_setup_partition_table(struct kvm *kvm);
+void kvmppc_update_lpcr(struct kvm *kvm, unsigned long lpcr,
+			unsigned long mask);
+
+#endif

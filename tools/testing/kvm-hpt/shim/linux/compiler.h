@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * With ThreadSanitizer, what the kernel marks as a deliberate race is not
+ * seen by it: reads by READ_ONCE() and what is within data_race(), as KCSAN
+ * takes them. All else is.
+ */
+#ifndef SHIM_COMPILER_H
+#define SHIM_COMPILER_H
+
+#include_next <linux/compiler.h>
+
+#ifdef __SANITIZE_THREAD__
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+#else
+#define AnnotateIgnoreReadsBegin(file, line)	do { } while (0)
+#define AnnotateIgnoreReadsEnd(file, line)	do { } while (0)
+#endif
+
+#define data_race(expr)						\
+({								\
+	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);		\
+	__auto_type __value = (expr);				\
+	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);		\
+	__value;						\
+})
+
+#undef READ_ONCE
+#define READ_ONCE(x) data_race(*(const volatile typeof(x) *)&(x))
+
+#undef WRITE_ONCE
+#define WRITE_ONCE(x, value) \
+	__atomic_store_n(&(x), (typeof(x))(value), __ATOMIC_RELAXED)
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the HPT file knows of a VM, and the fake VM behind it */
+#ifndef SHIM_KVM_HOST_H
+#define SHIM_KVM_HOST_H
+
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/errno.h>
+#include <linux/fs.h>
+#include <linux/kernel.h>
+#include <linux/kvm.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/types.h>
+
+#include <asm/barrier.h>
+#include <asm/page.h>
+#include <asm/byteorder.h>
+#include <asm/cpu_has_feature.h>
+
+#define KVM_MEMSLOT_INVALID	(1u << 16)
+
+struct kvm_hpt_groups;
+
+struct revmap_entry {
+	unsigned long guest_rpte;
+	unsigned int forw, back;
+};
+
+struct kvm_hpt_info {
+	unsigned long virt;
+	struct revmap_entry *rev;
+	u32 order;
+	int cma;
+	struct kvm_hpt_groups *groups;
+};
+
+struct kvm_arch {
+	struct kvm_hpt_info hpt;
+	int radix;
+	int mmu_ready;
+	atomic_t vcpus_running;
+	unsigned int hpt_nr_readers;
+	struct mutex mmu_setup_lock;
+	struct list_head hpt_readers;
+	unsigned long vrma_slb_v;
+	unsigned long lpcr;
+	/* The stock implementation's, for hpt_time */
+	atomic_t hpte_mod_interest;
+};
+
+struct mm_struct {
+	pgd_t *pgd;
+};
+
+struct kvm_memory_slot {
+	gfn_t base_gfn;
+	unsigned long npages;
+	unsigned int flags;
+	unsigned long userspace_addr;
+};
+
+struct kvm {
+	struct kvm_arch arch;
+	struct srcu_struct srcu;
+	spinlock_t mmu_lock;
+	unsigned long mmu_invalidate_seq;
+	struct mm_struct *mm;
+	atomic_t refs;
+};
+
+static inline bool mmu_invalidate_retry(struct kvm *kvm, unsigned long seq)
+{
+	return kvm->mmu_invalidate_seq != seq;
+}
+
+static inline void kvm_get_kvm(struct kvm *kvm)
+{
+	atomic_inc(&kvm->refs);
+}
+
+static inline void kvm_put_kvm(struct kvm *kvm)
+{
+	atomic_dec(&kvm->refs);
+}
+
+struct kvm_memory_slot *gfn_to_memslot(struct kvm *kvm, gfn_t gfn);
+
+static inline hva_t gfn_to_hva_memslot(const struct kvm_memory_slot *slot,
+				       gfn_t gfn)
+{
+	return slot->userspace_addr + (gfn - slot->base_gfn) * PAGE_SIZE;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Mutexes. Before one is taken, and while user memory is copied, others may
+ * run: shim_interleave is called there, so that a test can do what they would
+ * do.
+ */
+#ifndef SHIM_MUTEX_H
+#define SHIM_MUTEX_H
+
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/types.h>
+#include <pthread.h>
+
+struct mutex {
+	pthread_mutex_t lock;
+	pthread_t owner;
+	bool held;
+};
+
+extern void (*shim_interleave)(void);
+
+/* After how many checks for a signal the reader is killed; never if 0 */
+extern unsigned int shim_kill_at;
+bool shim_killed(void);
+
+void mutex_init(struct mutex *mutex);
+void mutex_destroy(struct mutex *mutex);
+void mutex_lock(struct mutex *mutex);
+int mutex_lock_killable(struct mutex *mutex);
+void mutex_unlock(struct mutex *mutex);
+bool mutex_is_mine(struct mutex *mutex);
+
+#endif

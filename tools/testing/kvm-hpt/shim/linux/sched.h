@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef SHIM_SCHED_H
+#define SHIM_SCHED_H
+
+/* cond_resched() may not be called with a spin lock or an HPTE lock held */
+void cond_resched(void);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef SHIM_SRCU_H
+#define SHIM_SRCU_H
+
+#include <linux/kernel.h>
+#include <pthread.h>
+
+/* A read section keeps the grace period waiting, in the simplest of ways */
+struct srcu_struct {
+	pthread_rwlock_t lock;
+};
+
+static inline int srcu_read_lock(struct srcu_struct *srcu)
+{
+	pthread_rwlock_rdlock(&srcu->lock);
+	return 0;
+}
+
+static inline void srcu_read_unlock(struct srcu_struct *srcu, int idx)
+{
+	pthread_rwlock_unlock(&srcu->lock);
+}
+
+static inline void synchronize_srcu_expedited(struct srcu_struct *srcu)
+{
+	pthread_rwlock_wrlock(&srcu->lock);
+	pthread_rwlock_unlock(&srcu->lock);
+}
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* User memory, of which a part may not be accessible */
+#ifndef SHIM_UIO_H
+#define SHIM_UIO_H
+
+#include <linux/kernel.h>
+#include <linux/types.h>
+
+/**
+ * struct iov_iter - a copy from or to user space
+ * @buf: the memory
+ * @pos: where the copy is
+ * @count: bytes that are left to do
+ * @limit: bytes from @buf on that are accessible
+ */
+struct iov_iter {
+	char *buf;
+	size_t pos;
+	size_t count;
+	size_t limit;
+};
+
+static inline size_t iov_iter_count(const struct iov_iter *it)
+{
+	return it->count;
+}
+
+void iov_iter_revert(struct iov_iter *it, size_t bytes);
+size_t copy_to_iter(const void *from, size_t bytes, struct iov_iter *to);
+size_t copy_from_iter(void *to, size_t bytes, struct iov_iter *from);
+
+#endif

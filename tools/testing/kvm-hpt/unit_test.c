@@ -1,0 +1,1112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The parts of the HPT file one by one, at their boundaries, and what can fail
+ * failing at each place where it can.
+ */
+
+#include "fake.h"
+
+#include <linux/bitmap.h>
+#include <linux/file.h>
+#include <linux/slab.h>
+
+#include "book3s_hv_hpt.h"
+#include "book3s_hv_hpt_records.h"
+#include "book3s_hv_hpt_set.h"
+
+/* Both the kernel and the test harness have one */
+#undef is_signed_type
+#include "kselftest_harness.h"
+
+#define HDR	sizeof(struct kvm_get_htab_header)
+#define ORDER	18
+#define NR	(1ul << (ORDER - 4))
+
+/* An HPTE of a small page that hardware has nothing to set in */
+#define V	(0x123480ul | HPTE_V_VALID)
+#define R(page)	(((u64)(page) << PAGE_SHIFT) | HPTE_R_M | HPTE_R_R | HPTE_R_C)
+
+/* The encoder */
+
+FIXTURE(encoder) {
+	struct hpt_encoder enc;
+	char *buf;
+};
+
+FIXTURE_SETUP(encoder)
+{
+	self->buf = malloc(2 * HPT_RECORD_MAX);
+}
+
+FIXTURE_TEARDOWN(encoder)
+{
+	free(self->buf);
+}
+
+static struct kvm_get_htab_header *header(void *buf, size_t pos)
+{
+	return buf + pos;
+}
+
+static bool is(const struct kvm_get_htab_header *hdr, u32 index,
+	       unsigned int n_valid, unsigned int n_invalid)
+{
+	return hdr->index == index && hdr->n_valid == n_valid &&
+	       hdr->n_invalid == n_invalid;
+}
+
+TEST_F(encoder, needs_room_for_header_and_hpte)
+{
+	size_t size;
+
+	for (size = 0; size < HPT_RECORD_MIN; size++) {
+		hpt_encoder_init(&self->enc, self->buf, size);
+		ASSERT_FALSE(hpt_encode_valid(&self->enc, 0, V, 0));
+		ASSERT_EQ(0, self->enc.used);
+		ASSERT_EQ(size >= HDR ? 5 : 0,
+			  hpt_encode_invalid(&self->enc, 0, 5));
+		ASSERT_EQ(size >= HDR ? HDR : 0, self->enc.used);
+	}
+	hpt_encoder_init(&self->enc, self->buf, size);
+	ASSERT_TRUE(hpt_encode_valid(&self->enc, 7, V, 1));
+	EXPECT_FALSE(hpt_encode_valid(&self->enc, 8, V, 1));
+	EXPECT_EQ(size, self->enc.used);
+	EXPECT_TRUE(is(header(self->buf, 0), 7, 1, 0));
+	/* The header is there, so what is invalid needs no more room */
+	EXPECT_EQ(9, hpt_encode_invalid(&self->enc, 8, 9));
+	EXPECT_EQ(0, hpt_encode_invalid(&self->enc, 18, 1));
+	EXPECT_TRUE(is(header(self->buf, 0), 7, 1, 9));
+}
+
+TEST_F(encoder, hptes_are_big_endian)
+{
+	static const unsigned char v[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+
+	hpt_encoder_init(&self->enc, self->buf, HPT_RECORD_MIN);
+	ASSERT_TRUE(hpt_encode_valid(&self->enc, 0, 0x102030405060708,
+				     0x1112131415161718));
+	EXPECT_EQ(0, memcmp(v, self->buf + HDR, sizeof(v)));
+	EXPECT_EQ(0x11, self->buf[HDR + 8]);
+	EXPECT_EQ(0x18, self->buf[HDR + 15]);
+}
+
+/* Fill one of a size that lacks @lack bytes of what three HPTEs need */
+static unsigned int fit(struct hpt_encoder *enc, char *buf, size_t lack)
+{
+	unsigned int n = 0;
+
+	hpt_encoder_init(enc, buf, HDR + 3 * HPT_STREAM_HPTE - lack);
+	while (hpt_encode_valid(enc, n, V, 0))
+		n++;
+	return n;
+}
+
+TEST_F(encoder, exact_fit_is_used)
+{
+	size_t lack;
+
+	EXPECT_EQ(3, fit(&self->enc, self->buf, 0));
+	EXPECT_EQ(self->enc.size, self->enc.used);
+	for (lack = 1; lack <= HPT_STREAM_HPTE; lack++)
+		ASSERT_EQ(2, fit(&self->enc, self->buf, lack));
+}
+
+TEST_F(encoder, runs_end_at_65535)
+{
+	size_t second = HPT_RECORD_MAX;
+	u64 i;
+
+	hpt_encoder_init(&self->enc, self->buf, 2 * HPT_RECORD_MAX);
+	for (i = 0; i < HPT_RECORD_HPTES; i++)
+		ASSERT_TRUE(hpt_encode_valid(&self->enc, i, V, i));
+	EXPECT_EQ(second, self->enc.used);
+	ASSERT_TRUE(hpt_encode_valid(&self->enc, i, V, i));
+	EXPECT_TRUE(is(header(self->buf, 0), 0, 65535, 0));
+	EXPECT_TRUE(is(header(self->buf, second), 65535, 1, 0));
+	EXPECT_EQ(second + HPT_RECORD_MIN, self->enc.used);
+}
+
+TEST_F(encoder, invalid_runs_end_at_65535)
+{
+	hpt_encoder_init(&self->enc, self->buf, 3 * HDR + 1);
+	EXPECT_EQ(65535, hpt_encode_invalid(&self->enc, 10, 65535));
+	EXPECT_EQ(HDR, self->enc.used);
+	EXPECT_EQ(1, hpt_encode_invalid(&self->enc, 65545, 1));
+	EXPECT_EQ(2 * HDR, self->enc.used);
+	/* 65534 fit the second record, 65535 a third one, no more */
+	EXPECT_EQ(65534 + 65535,
+		  hpt_encode_invalid(&self->enc, 65546, 200000));
+	EXPECT_TRUE(is(header(self->buf, 0), 10, 0, 65535));
+	EXPECT_TRUE(is(header(self->buf, HDR), 65545, 0, 65535));
+	EXPECT_TRUE(is(header(self->buf, 2 * HDR), 131080, 0, 65535));
+}
+
+TEST_F(encoder, valid_after_invalid_is_a_new_record)
+{
+	hpt_encoder_init(&self->enc, self->buf, 1000);
+	ASSERT_TRUE(hpt_encode_valid(&self->enc, 0, V, 0));
+	ASSERT_EQ(2, hpt_encode_invalid(&self->enc, 1, 2));
+	ASSERT_TRUE(hpt_encode_valid(&self->enc, 3, V, 0));
+	EXPECT_TRUE(is(header(self->buf, 0), 0, 1, 2));
+	EXPECT_TRUE(is(header(self->buf, HPT_RECORD_MIN), 3, 1, 0));
+}
+
+TEST_F(encoder, gap_is_a_new_record)
+{
+	hpt_encoder_init(&self->enc, self->buf, 1000);
+	ASSERT_TRUE(hpt_encode_valid(&self->enc, 0, V, 0));
+	ASSERT_TRUE(hpt_encode_valid(&self->enc, 2, V, 0));
+	ASSERT_EQ(1, hpt_encode_invalid(&self->enc, 4, 1));
+	ASSERT_EQ(1, hpt_encode_invalid(&self->enc, 6, 1));
+	EXPECT_TRUE(is(header(self->buf, 0), 0, 1, 0));
+	EXPECT_TRUE(is(header(self->buf, HPT_RECORD_MIN), 2, 1, 0));
+	EXPECT_TRUE(is(header(self->buf, 2 * HPT_RECORD_MIN), 4, 0, 1));
+	EXPECT_TRUE(is(header(self->buf, 2 * HPT_RECORD_MIN + HDR), 6, 0, 1));
+}
+
+/* Whatever is reserved is the same as if it was appended one by one */
+TEST_F(encoder, reserved_is_as_one_by_one)
+{
+	struct hpt_encoder one;
+	char other[512];
+	unsigned int before, count, i;
+	size_t size;
+	__be64 *out;
+	bool fits;
+
+	for (size = 0; size <= HDR + 12 * HPT_STREAM_HPTE; size++) {
+		for (before = 0; before <= 3; before++) {
+			for (count = 1; count <= 8; count++) {
+				hpt_encoder_init(&self->enc, self->buf, size);
+				hpt_encoder_init(&one, other, size);
+				fits = true;
+				for (i = 0; i < before; i++) {
+					hpt_encode_valid(&self->enc, i, V, i);
+					fits &= hpt_encode_valid(&one, i, V, i);
+				}
+				for (i = before; i < before + count; i++)
+					fits &= hpt_encode_valid(&one, i, V, i);
+				out = hpt_encode_reserve(&self->enc, before,
+							 count);
+				ASSERT_EQ(fits, !!out);
+				if (!out)
+					continue;
+				for (i = 0; i < count; i++) {
+					out[2 * i] = cpu_to_be64(V);
+					out[2 * i + 1] = cpu_to_be64(before + i);
+				}
+				hpt_encode_reserved(&self->enc, before, count);
+				ASSERT_EQ(one.used, self->enc.used);
+				ASSERT_EQ(one.room, self->enc.room);
+				ASSERT_EQ(one.next, self->enc.next);
+				ASSERT_EQ(0, memcmp(other, self->buf, one.used));
+			}
+		}
+	}
+}
+
+/* The decoder */
+
+TEST(decode_needs_whole_header_and_hptes)
+{
+	struct kvm_get_htab_header *hdr;
+	struct hpt_record rec;
+	size_t len, whole = HDR + 2 * HPT_STREAM_HPTE;
+
+	for (len = 0; len <= whole; len++) {
+		/* Of that size, so that ASan sees what is read beyond */
+		hdr = calloc(1, len);
+		if (len >= HDR)
+			*hdr = (struct kvm_get_htab_header) { 5, 2, 3 };
+		ASSERT_EQ(len < whole ? -ENODATA : 0,
+			  hpt_decode(hdr, len, NR, &rec));
+		if (len == whole) {
+			EXPECT_EQ(5, rec.index);
+			EXPECT_EQ(2, rec.n_valid);
+			EXPECT_EQ(3, rec.n_invalid);
+			EXPECT_EQ(whole, rec.bytes);
+			EXPECT_EQ((char *)hdr + HDR, (char *)rec.hpte);
+		}
+		free(hdr);
+	}
+}
+
+TEST(decode_checks_the_range)
+{
+	static const struct {
+		u64 nr;
+		struct kvm_get_htab_header hdr;
+		int err;
+	} cases[] = {
+		{ 100, { 0, 0, 0 }, 0 },
+		{ 100, { 99, 0, 0 }, 0 },
+		{ 100, { 99, 0, 1 }, 0 },
+		{ 100, { 99, 0, 2 }, -EINVAL },
+		{ 100, { 99, 1, 1 }, -EINVAL },
+		{ 100, { 100, 0, 0 }, -EINVAL },
+		{ 100, { 100, 0, 1 }, -EINVAL },
+		{ 100, { ~0u, 0, 1 }, -EINVAL },
+		{ 100, { 0, 0, 100 }, 0 },
+		{ 100, { 0, 0, 101 }, -EINVAL },
+		{ 65535, { 0, 0, 65535 }, 0 },
+		{ 65534, { 0, 0, 65535 }, -EINVAL },
+		/* What is not there yet may be wrong for good already */
+		{ 100, { 0, 101, 0 }, -EINVAL },
+		{ 100, { 0, 100, 0 }, -ENODATA },
+		{ 131070, { 0, 65535, 65535 }, -ENODATA },
+		{ 131069, { 0, 65535, 65535 }, -EINVAL },
+		{ 1ull << 32, { ~0u, 0, 1 }, 0 },
+		{ 1ull << 32, { ~0u, 0, 2 }, -EINVAL },
+		{ 1ull << 42, { ~0u, 0, 65535 }, 0 },
+	};
+	struct { struct kvm_get_htab_header hdr; char hptes[16]; } buf = { };
+	struct hpt_record rec;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		buf.hdr = cases[i].hdr;
+		EXPECT_EQ(cases[i].err,
+			  hpt_decode(&buf, sizeof(buf), cases[i].nr, &rec)) {
+			TH_LOG("case %u", i);
+		}
+	}
+}
+
+TEST(whole_records_of_every_length)
+{
+	static const struct { int valid, invalid; } shape[] = {
+		{ 3, 0 }, { 0, 5 }, { 1, 1 }, { 2, 65535 }, { 0, 1 },
+	};
+	size_t ends[ARRAY_SIZE(shape) + 1] = { };
+	struct hpt_encoder enc;
+	unsigned int i, j;
+	char buf[256], *copy;
+	size_t len;
+	u64 index = 0;
+
+	hpt_encoder_init(&enc, buf, sizeof(buf));
+	for (i = 0; i < ARRAY_SIZE(shape); i++) {
+		for (j = 0; j < shape[i].valid; j++)
+			ASSERT_TRUE(hpt_encode_valid(&enc, index++, V, 0));
+		ASSERT_EQ(shape[i].invalid,
+			  hpt_encode_invalid(&enc, index, shape[i].invalid));
+		index += shape[i].invalid + 1;
+		ends[i + 1] = enc.used;
+	}
+	for (len = 0, i = 0; len <= enc.used; len++) {
+		if (i + 1 < ARRAY_SIZE(ends) && len == ends[i + 1])
+			i++;
+		copy = malloc(len);
+		memcpy(copy, buf, len);
+		ASSERT_EQ(ends[i], hpt_whole_records(copy, len));
+		free(copy);
+	}
+}
+
+/* A reader's set */
+
+FIXTURE(set) {
+	struct xarray set;
+};
+
+FIXTURE_SETUP(set)
+{
+	hpt_set_init(&self->set);
+}
+
+FIXTURE_TEARDOWN(set)
+{
+	hpt_set_clear(&self->set);
+	EXPECT_EQ(0, shim_live_allocs());
+}
+
+TEST_F(set, each_hpte_of_each_group)
+{
+	unsigned long group;
+	int slot;
+
+	for (group = 0; group < 9; group++) {
+		for (slot = 0; slot < 8; slot++) {
+			ASSERT_EQ(0, hpt_set_add(&self->set, group, 1 << slot));
+			ASSERT_EQ(group, hpt_set_next(&self->set, 0));
+			ASSERT_EQ(group, hpt_set_next(&self->set, group));
+			ASSERT_EQ(HPT_SET_END,
+				  hpt_set_next(&self->set, group + 1));
+			ASSERT_EQ(0, hpt_set_take(&self->set, group ^ 1));
+			ASSERT_EQ(0, hpt_set_take(&self->set, group + 4));
+			ASSERT_EQ(1 << slot, hpt_set_take(&self->set, group));
+			ASSERT_EQ(0, hpt_set_take(&self->set, group));
+			ASSERT_EQ(HPT_SET_END, hpt_set_next(&self->set, 0));
+		}
+	}
+}
+
+/* Beside a bitmap, with groups close to each other and far apart */
+TEST_F(set, is_as_a_bitmap)
+{
+	static u8 bits[4096];
+	unsigned long group, next, i;
+	u8 hptes;
+
+	srand(1);
+	for (i = 0; i < 20000; i++) {
+		group = rand() % 64 + (rand() % 64 << 6);
+		if (rand() % 8)
+			group %= 128;
+		hptes = rand();
+		switch (rand() % 3) {
+		case 0:
+			ASSERT_EQ(0, hpt_set_add(&self->set, group, hptes));
+			bits[group] |= hptes;
+			break;
+		case 1:
+			ASSERT_EQ(bits[group], hpt_set_take(&self->set, group));
+			bits[group] = 0;
+			break;
+		case 2:
+			for (next = group; next < 4096 && !bits[next]; next++)
+				;
+			ASSERT_EQ(next < 4096 ? next : HPT_SET_END,
+				  hpt_set_next(&self->set, group));
+			break;
+		}
+	}
+}
+
+TEST_F(set, far_ends)
+{
+	static const unsigned long groups[] = {
+		0, 3, 4, 255, 256, (1ul << 39) - 1, 1ul << 39,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(groups); i++)
+		ASSERT_EQ(0, hpt_set_add(&self->set, groups[i], 0x80));
+	for (i = 0; i < ARRAY_SIZE(groups); i++) {
+		ASSERT_EQ(groups[i], hpt_set_next(&self->set, i ?
+						  groups[i - 1] + 1 : 0));
+		ASSERT_EQ(0x80, hpt_set_take(&self->set, groups[i]));
+	}
+	EXPECT_EQ(HPT_SET_END, hpt_set_next(&self->set, 0));
+}
+
+TEST_F(set, gives_memory_back_as_it_empties)
+{
+	unsigned long group;
+
+	for (group = 0; group < 4096; group++)
+		ASSERT_EQ(0, hpt_set_add(&self->set, group, 0xff));
+	EXPECT_LT(0, shim_live_allocs());
+	for (group = 0; group < 4096; group++)
+		ASSERT_EQ(0xff, hpt_set_take(&self->set, group));
+	EXPECT_EQ(0, shim_live_allocs());
+}
+
+TEST_F(set, out_of_memory_changes_nothing)
+{
+	unsigned int at, failures = 0;
+	int err = -ENOMEM;
+
+	ASSERT_EQ(0, hpt_set_add(&self->set, 1, 1));
+	for (at = 1; err; at++) {
+		ASSERT_GT(20, at);
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		shim_fail_allocs = -1u;
+		err = hpt_set_add(&self->set, 1000000, 2);
+		shim_fail_alloc_at = 0;
+		if (err) {
+			failures++;
+			ASSERT_EQ(-ENOMEM, err);
+			ASSERT_EQ(HPT_SET_END, hpt_set_next(&self->set, 2));
+		}
+	}
+	EXPECT_LT(0, failures);
+	EXPECT_EQ(1000000, hpt_set_next(&self->set, 2));
+	EXPECT_EQ(1, hpt_set_take(&self->set, 1));
+	EXPECT_EQ(2, hpt_set_take(&self->set, 1000000));
+}
+
+/* Taking a part of an entry out works when there is no memory at all */
+TEST_F(set, take_needs_no_memory)
+{
+	unsigned long group;
+
+	for (group = 0; group < 600; group++)
+		ASSERT_EQ(0, hpt_set_add(&self->set, group, 0x55));
+	shim_fail_alloc_at = 1;
+	shim_fail_allocs = -1u;
+	for (group = 0; group < 600; group++)
+		ASSERT_EQ(0x55, hpt_set_take(&self->set, group));
+	shim_fail_alloc_at = 0;
+	EXPECT_EQ(HPT_SET_END, hpt_set_next(&self->set, 0));
+}
+
+/* Group bitmaps, in a table of two chunks */
+
+#define BIG_ORDER	27
+#define BIG_GROUPS	(1ul << (BIG_ORDER - 7))
+
+FIXTURE(groups) {
+	struct kvm *kvm;
+	struct kvm_hpt_info *info;
+};
+
+FIXTURE_SETUP(groups)
+{
+	self->kvm = fake_vm();
+	self->info = &self->kvm->arch.hpt;
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, BIG_ORDER));
+}
+
+FIXTURE_TEARDOWN(groups)
+{
+	fake_vm_free(self->kvm);
+	EXPECT_EQ(0, shim_live_allocs());
+}
+
+static const unsigned long edges[] = {
+	0, 1, 62, 63, 64, 65, 127, 128, 255, 256, 257, 319, 320,
+	HPT_CHUNK_GROUPS - 321, HPT_CHUNK_GROUPS - 65, HPT_CHUNK_GROUPS - 64,
+	HPT_CHUNK_GROUPS - 1, HPT_CHUNK_GROUPS, HPT_CHUNK_GROUPS + 1,
+	HPT_CHUNK_GROUPS + 63, HPT_CHUNK_GROUPS + 64,
+	BIG_GROUPS - 257, BIG_GROUPS - 64, BIG_GROUPS - 2, BIG_GROUPS - 1,
+};
+
+TEST_F(groups, used_at_every_edge)
+{
+	unsigned int i, j;
+
+	EXPECT_EQ(BIG_GROUPS, self->info->groups->nr);
+	EXPECT_EQ(BIG_GROUPS, kvmppc_hpt_next_used(self->info, 0));
+	for (i = 0; i < ARRAY_SIZE(edges); i++) {
+		kvmppc_hpt_use(self->info, edges[i] * 8 + i % 8);
+		ASSERT_TRUE(kvmppc_hpt_group_used(self->info, edges[i]));
+		if (i + 1 < ARRAY_SIZE(edges))
+			ASSERT_FALSE(kvmppc_hpt_group_used(self->info,
+							   edges[i + 1]));
+	}
+	for (i = 0, j = 0; i < BIG_GROUPS; i++) {
+		while (j < ARRAY_SIZE(edges) && edges[j] < i)
+			j++;
+		if (i > 400 && i < HPT_CHUNK_GROUPS - 400)
+			i = HPT_CHUNK_GROUPS - 400;
+		if (i > HPT_CHUNK_GROUPS + 400 && i < BIG_GROUPS - 400)
+			i = BIG_GROUPS - 400;
+		ASSERT_EQ(j < ARRAY_SIZE(edges) ? edges[j] : BIG_GROUPS,
+			  kvmppc_hpt_next_used(self->info, i));
+	}
+	EXPECT_EQ(BIG_GROUPS, kvmppc_hpt_next_used(self->info, BIG_GROUPS));
+}
+
+/* From each edge, to each edge, with one bit or none in between */
+TEST_F(groups, visit_from_edge_to_edge)
+{
+	struct kvm_hpt_group_chunk *chunk = self->info->groups->chunk;
+	unsigned long from, to, bit, next, i, j, k;
+
+	for (k = 0; k < ARRAY_SIZE(edges); k++) {
+		bit = edges[k];
+		set_bit(bit % HPT_CHUNK_GROUPS,
+			chunk[bit / HPT_CHUNK_GROUPS].visit);
+		for (i = 0; i < ARRAY_SIZE(edges); i++) {
+			for (j = i; j < ARRAY_SIZE(edges); j++) {
+				from = edges[i];
+				to = edges[j];
+				next = kvmppc_hpt_next_visit(self->info, from,
+							     to);
+				if (bit >= from && bit < to) {
+					ASSERT_EQ(bit, next);
+				} else {
+					ASSERT_LE(to, next);
+				}
+			}
+			if (bit >= edges[i])
+				continue;
+			ASSERT_EQ(BIG_GROUPS,
+				  kvmppc_hpt_next_visit(self->info, edges[i],
+							BIG_GROUPS));
+		}
+		clear_bit(bit % HPT_CHUNK_GROUPS,
+			  chunk[bit / HPT_CHUNK_GROUPS].visit);
+	}
+}
+
+TEST_F(groups, zero_clears_what_was_used)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(edges); i++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, edges[i] * 8 + i % 8, V,
+					  R(i + 1)));
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, BIG_ORDER));
+	EXPECT_EQ(BIG_GROUPS, kvmppc_hpt_next_used(self->info, 0));
+	for (i = 0; i < ARRAY_SIZE(edges); i++) {
+		EXPECT_EQ(0, *kvmppc_hpte(self->info, edges[i] * 8 + i % 8));
+		EXPECT_EQ(0, self->info->rev[edges[i] * 8 + i % 8].guest_rpte);
+	}
+}
+
+TEST_F(groups, out_of_memory)
+{
+	unsigned int at;
+	int err = -ENOMEM;
+
+	for (at = 1; err; at++) {
+		ASSERT_GT(20, at);
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		shim_fail_allocs = 1;
+		err = fake_allocate_hpt(self->kvm, BIG_ORDER + 1 + at % 2);
+		shim_fail_alloc_at = 0;
+		if (err) {
+			ASSERT_EQ(-ENOMEM, err);
+			ASSERT_EQ(NULL, self->info->groups);
+			ASSERT_EQ(0, shim_live_allocs());
+		}
+	}
+	/* One for all, and two for each chunk: at least 4 */
+	EXPECT_LE(2 + 4, at);
+}
+
+/* Both formats of an HPTE, for all that follow */
+
+FIXTURE(file) {
+	struct kvm *kvm;
+	int fd;
+	char *buf;
+	u64 v[NR], r[NR];
+};
+
+FIXTURE_VARIANT(file) {
+	unsigned long features;
+};
+
+FIXTURE_VARIANT_ADD(file, power8) { CPU_FTR_ARCH_206 };
+FIXTURE_VARIANT_ADD(file, power9) { CPU_FTR_ARCH_206 | CPU_FTR_ARCH_300 };
+
+#define BUF	(1 << 20)
+
+FIXTURE_SETUP(file)
+{
+	cpu_features = variant->features;
+	self->kvm = fake_vm();
+	self->buf = malloc(BUF);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+	self->fd = fake_open(self->kvm, 0, 0);
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(file)
+{
+	if (self->fd >= 0)
+		shim_close(self->fd);
+	fake_vm_free(self->kvm);
+	free(self->buf);
+	EXPECT_EQ(0, shim_live_allocs());
+}
+
+/* Put what was read into a replica; false if it is no whole records */
+static bool apply(u64 *v, u64 *r, void *buf, size_t len)
+{
+	struct hpt_record rec;
+	unsigned int i;
+	size_t pos;
+
+	for (pos = 0; pos < len; pos += rec.bytes) {
+		if (hpt_decode(buf + pos, len - pos, NR, &rec) ||
+		    !(rec.n_valid + rec.n_invalid))
+			return false;
+		for (i = 0; i < rec.n_valid + rec.n_invalid; i++) {
+			v[rec.index + i] = i < rec.n_valid ?
+				be64_to_cpu(rec.hpte[i][0]) : 0;
+			r[rec.index + i] = i < rec.n_valid ?
+				be64_to_cpu(rec.hpte[i][1]) : 0;
+		}
+	}
+	return true;
+}
+
+/* Read to the end, with buffers of this size */
+static bool drain(int fd, u64 *v, u64 *r, void *buf, size_t size)
+{
+	ssize_t len;
+
+	do {
+		len = fake_read(fd, buf, size, size);
+		if (len < 0 || !apply(v, r, buf, len))
+			return false;
+	} while (len);
+	return true;
+}
+
+static bool differ(const u64 *v, const u64 *r, unsigned long index, u64 is_v,
+		   u64 is_r)
+{
+	return v[index] != is_v || (is_v && r[index] != is_r);
+}
+
+TEST_F(file, bad_arguments)
+{
+	EXPECT_EQ(-EINVAL, fake_open(self->kvm, 4, 0));
+	EXPECT_EQ(-EINVAL, fake_open(self->kvm, ~0ul, 0));
+	EXPECT_EQ(-EINVAL, fake_open(self->kvm, 0, NR));
+	EXPECT_EQ(-EINVAL, fake_open(self->kvm, 0, ~0ull));
+}
+
+TEST_F(file, start_index_at_the_end)
+{
+	int fd = fake_open(self->kvm, 0, NR - 1);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(HDR, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_TRUE(is(header(self->buf, 0), NR - 1, 0, 1));
+	EXPECT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
+	shim_close(fd);
+}
+
+TEST_F(file, open_fails_at_each_place)
+{
+	unsigned int at, kind, failures;
+	u64 flags;
+	int fd;
+
+	for (kind = 0; kind < 6; kind++) {
+		flags = kind % 2 ? KVM_GET_HTAB_WRITE : 0;
+		failures = 0;
+		for (at = 1; ; at++) {
+			ASSERT_GT(20, at);
+			shim_allocs();
+			shim_fail_allocs = 1;
+			shim_fail_alloc_at = kind / 2 == 0 ? at : 0;
+			shim_fail_file_at = kind / 2 == 1 ? at : 0;
+			shim_kill_at = kind / 2 == 2 ? at : 0;
+			fd = fake_open(self->kvm, flags, 0);
+			shim_fail_alloc_at = 0;
+			shim_fail_file_at = 0;
+			shim_kill_at = 0;
+			if (fd >= 0)
+				break;
+			failures++;
+			ASSERT_TRUE(fd == -ENOMEM || fd == -EMFILE ||
+				    fd == -ENFILE || fd == -EINTR);
+			ASSERT_EQ(1, self->kvm->arch.hpt_nr_readers);
+			ASSERT_EQ(2, atomic_read(&self->kvm->refs));
+		}
+		EXPECT_EQ(kind / 2 < 2 ? 2 : kind % 2 ? 0 : 1, failures);
+		shim_close(fd);
+		ASSERT_EQ(1, self->kvm->arch.hpt_nr_readers);
+		ASSERT_EQ(2, atomic_read(&self->kvm->refs));
+	}
+}
+
+TEST_F(file, every_small_buffer)
+{
+	size_t size;
+
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+	EXPECT_EQ(0, fake_read(self->fd, self->buf, 0, 0));
+	for (size = 1; size < HPT_RECORD_MIN; size++)
+		ASSERT_EQ(-EINVAL, fake_read(self->fd, self->buf, size, size));
+	ASSERT_EQ(HDR, fake_read(self->fd, self->buf, HPT_RECORD_MIN, BUF));
+	EXPECT_TRUE(is(header(self->buf, 0), 0, 0, 9));
+	ASSERT_EQ(HPT_RECORD_MIN,
+		  fake_read(self->fd, self->buf, HPT_RECORD_MIN, BUF));
+	EXPECT_TRUE(is(header(self->buf, 0), 9, 1, NR - 10));
+	EXPECT_EQ(0, fake_read(self->fd, self->buf, HPT_RECORD_MIN, BUF));
+}
+
+/* As many shapes of groups as there are: full, begun, holes, other ends */
+static void fill(struct kvm *kvm, unsigned long groups)
+{
+	unsigned long group, slot;
+
+	for (group = 0; group < groups; group++)
+		for (slot = 0; slot < 8; slot++)
+			if (group >> slot & 1)
+				fake_h_enter(kvm, group * 8 + slot, V,
+					     R(group + 1) + slot);
+}
+
+/* The first pass, with every size of buffer there is sense in */
+TEST_F(file, first_pass_of_each_shape)
+{
+	unsigned long index;
+	size_t size;
+	int fd;
+
+	fill(self->kvm, 256);
+	for (size = HPT_RECORD_MIN; size < 600; size++) {
+		fd = fake_open(self->kvm, 0, 0);
+		memset(self->v, 0xee, sizeof(self->v));
+		ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, size));
+		shim_close(fd);
+		for (index = 0; index < NR; index++) {
+			u64 there = index < 2048 && index / 8 >> index % 8 & 1;
+
+			ASSERT_FALSE(differ(self->v, self->r, index,
+					    there ? V : 0,
+					    R(index / 8 + 1) + index % 8)) {
+				TH_LOG("HPTE %lu, buffer %zu", index, size);
+			}
+		}
+	}
+}
+
+/* From each index on, in a group with holes */
+TEST_F(file, first_pass_from_each_index)
+{
+	unsigned long start, index;
+	int fd;
+
+	fill(self->kvm, 32);
+	for (start = 0; start < 300; start++) {
+		fd = fake_open(self->kvm, 0, start);
+		memset(self->v, 0xee, sizeof(self->v));
+		ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, 512));
+		shim_close(fd);
+		for (index = 0; index < NR; index++) {
+			u64 there = index < 256 && index / 8 >> index % 8 & 1;
+
+			ASSERT_EQ(index < start ? 0xeeeeeeeeeeeeeeee :
+				  there ? V : 0, self->v[index]);
+		}
+	}
+}
+
+TEST_F(file, bolted_only)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+	unsigned long index;
+
+	for (index = 0; index < 64; index++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, index % 3 ?
+					  V : V | HPTE_V_BOLTED, R(index)));
+	memset(self->v, 0xee, sizeof(self->v));
+	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, 512));
+	for (index = 0; index < NR; index++)
+		ASSERT_EQ(index < 64 && !(index % 3) ? V | HPTE_V_BOLTED : 0,
+			  self->v[index]);
+	shim_close(fd);
+}
+
+/* A table of more groups than are looked at in one go, more than one buffer */
+TEST_F(file, long_first_pass)
+{
+	static u64 big_v[1 << 17];
+	unsigned long index, nr = 1 << 17;
+	struct hpt_record rec;
+	ssize_t len;
+	size_t pos;
+	int fd;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	for (index = 0; index < nr; index += 8)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index + index / 8 % 7, V,
+					  R(index % 512)));
+	fd = fake_open(self->kvm, 0, 0);
+	for (;;) {
+		len = fake_read(fd, self->buf, BUF, BUF);
+		ASSERT_LE(0, len);
+		if (!len)
+			break;
+		for (pos = 0; pos < len; pos += rec.bytes) {
+			ASSERT_EQ(0, hpt_decode(self->buf + pos, len - pos, nr,
+						&rec));
+			for (index = 0; index < rec.n_valid; index++)
+				big_v[rec.index + index] =
+					be64_to_cpu(rec.hpte[index][0]);
+		}
+	}
+	for (index = 0; index < nr; index++)
+		ASSERT_EQ(index / 8 % 7 == index % 8 ? V : 0, big_v[index]);
+	/* A later pass with as many to look at, and nothing to report */
+	for (index = 0; index < nr; index += 8)
+		fake_h_protect(self->kvm, index + index / 8 % 7, HPTE_R_N);
+	len = 0;
+	do {
+		pos = fake_read(fd, self->buf, 4096, 4096);
+		len += pos / HPT_RECORD_MIN;
+	} while (pos);
+	EXPECT_EQ(nr / 8, len);
+	shim_close(fd);
+}
+
+/* User memory that ends after each byte of what is read: nothing is lost */
+TEST_F(file, fault_at_each_byte)
+{
+	unsigned long index;
+	ssize_t len, full;
+	size_t at;
+	int later, fd;
+
+	fill(self->kvm, 24);
+	for (later = 0; later < 2; later++) {
+		full = -1;
+		for (at = 0; full < 0 || at <= full; at++) {
+			fd = fake_open(self->kvm, 0, 0);
+			memset(self->v, 0xee, sizeof(self->v));
+			if (later) {
+				ASSERT_TRUE(drain(fd, self->v, self->r,
+						  self->buf, BUF));
+				for (index = 0; index < 192; index += 3)
+					fake_h_protect(self->kvm, index,
+						       at << 9 & HPTE_R_KEY_LO);
+				memset(self->v, 0xee, sizeof(self->v));
+			}
+			memset(self->buf, 0x55, 8192);
+			len = fake_read(fd, self->buf, 4096, at);
+			if (at >= 4096 || (len > 0 && len < at))
+				full = len;
+			if (len <= 0) {
+				ASSERT_EQ(-EFAULT, len);
+			} else {
+				ASSERT_TRUE(len <= at && apply(self->v, self->r,
+							       self->buf, len));
+			}
+			ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, 200));
+			for (index = 0; index < (later ? 192 : NR); index++) {
+				u64 there = index < 192 &&
+					    index / 8 >> index % 8 & 1;
+
+				if (later && (index % 3 || !there))
+					continue;
+				ASSERT_EQ(there ? V : 0, self->v[index]) {
+					TH_LOG("HPTE %lu, %s pass, fault at %zu",
+					       index, later ? "later" : "first",
+					       at);
+				}
+			}
+			shim_close(fd);
+			if (at > 4096)
+				break;
+		}
+	}
+}
+
+/* No memory at each allocation of a read with another reader beside it */
+TEST_F(file, out_of_memory_at_each_allocation)
+{
+	unsigned long index;
+	unsigned int at, n, failures = 0;
+	ssize_t len;
+	int fd[2];
+
+	for (at = 1; ; at++) {
+		ASSERT_GT(100, at);
+		fd[0] = fake_open(self->kvm, 0, 0);
+		fd[1] = fake_open(self->kvm, 0, 0);
+		ASSERT_TRUE(drain(fd[0], self->v, self->r, self->buf, 4096));
+		memset(self->v, 0xee, sizeof(self->v));
+		ASSERT_TRUE(drain(fd[1], self->v, self->r, self->buf, 4096));
+		for (index = 0; index < NR; index += 511)
+			ASSERT_EQ(0, at % 2 ?
+				  fake_h_enter(self->kvm, index, V, R(7)) :
+				  fake_h_remove(self->kvm, index));
+		/* One takes all of them, the other finds them in its set */
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		shim_fail_allocs = -1u;
+		do {
+			len = fake_read(fd[0], self->buf, BUF / 2, BUF);
+		} while (len > 0);
+		n = shim_allocs();
+		shim_fail_alloc_at = 0;
+		if (len < 0) {
+			ASSERT_EQ(-ENOMEM, len);
+			ASSERT_TRUE(drain(fd[0], self->v, self->r, self->buf,
+					  4096));
+			memset(self->v, 0xee, sizeof(self->v));
+		}
+		failures += n >= at;
+		ASSERT_TRUE(drain(fd[1], self->v, self->r, self->buf, 4096));
+		for (index = 0; index < NR; index++)
+			if (!(index % 511))
+				ASSERT_EQ(at % 2 ? V : 0, self->v[index]);
+		shim_close(fd[0]);
+		shim_close(fd[1]);
+		if (n < at)
+			break;
+	}
+	EXPECT_LT(5, failures);
+}
+
+TEST_F(file, killed_at_each_place)
+{
+	unsigned int at, failures = 0;
+	unsigned long index;
+	ssize_t len;
+	int fd;
+
+	fill(self->kvm, 255);
+	for (at = 1; ; at++) {
+		fd = fake_open(self->kvm, 0, 0);
+		memset(self->v, 0xee, sizeof(self->v));
+		shim_kill_at = at;
+		do {
+			len = fake_read(fd, self->buf, 1024, 1024);
+			if (len > 0)
+				ASSERT_TRUE(apply(self->v, self->r, self->buf,
+						  len));
+		} while (len > 0);
+		if (!shim_kill_at)
+			failures++;
+		shim_kill_at = 0;
+		if (len)
+			ASSERT_EQ(-EINTR, len);
+		ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, 1024));
+		for (index = 0; index < NR; index++)
+			ASSERT_EQ(index < 2040 && index / 8 >> index % 8 & 1 ?
+				  V : 0, self->v[index]);
+		shim_close(fd);
+		if (at > failures)
+			break;
+	}
+	EXPECT_LT(10, failures);
+}
+
+/* Writing */
+
+static size_t record(void *buf, u32 index, unsigned int valid,
+		     unsigned int invalid)
+{
+	struct kvm_get_htab_header *hdr = buf;
+	__be64 *hpte = (__be64 *)(hdr + 1);
+	unsigned int i;
+
+	*hdr = (struct kvm_get_htab_header) { index, valid, invalid };
+	for (i = 0; i < valid; i++) {
+		hpte[2 * i] = cpu_to_be64(V);
+		hpte[2 * i + 1] = cpu_to_be64(R(index + i));
+	}
+	return hpt_record_bytes(hdr);
+}
+
+/*
+ * Three records, cut off at each byte or not accessible from there on: those
+ * that are whole are applied and counted.
+ */
+TEST_F(file, write_cut_at_each_byte)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t ends[4] = { }, at;
+	unsigned int i, whole, fault;
+	unsigned long index;
+
+	for (i = 0; i < 3; i++)
+		ends[i + 1] = ends[i] + record(self->buf + ends[i], 100 * i, i,
+					       8 - i);
+	for (fault = 0; fault < 2; fault++) {
+		for (at = 1; at <= ends[3]; at++) {
+			ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+			for (whole = 0; whole < 3 && ends[whole + 1] <= at;)
+				whole++;
+			ASSERT_EQ(whole ? ends[whole] : fault ? -EFAULT :
+				  -EINVAL,
+				  fake_write(fd, self->buf, fault ? ends[3] : at,
+					     at));
+			ASSERT_TRUE(drain(self->fd, self->v, self->r,
+					  self->buf + 4096, 4096));
+			for (index = 0; index < NR; index++)
+				ASSERT_EQ(index / 100 < whole &&
+					  index % 100 < index / 100 ? V : 0,
+					  self->v[index]);
+		}
+	}
+	ASSERT_EQ(-EFAULT, fake_write(fd, self->buf, ends[3], 0));
+	ASSERT_EQ(0, fake_write(fd, self->buf, 0, 0));
+	shim_close(fd);
+}
+
+static bool there(struct kvm *kvm, unsigned long index)
+{
+	return *kvmppc_hpte(&kvm->arch.hpt, index);
+}
+
+/* The longest record, and ones beside it that do not fit with it */
+TEST_F(file, write_longest_records)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t len = 0, size = 3 * HPT_RECORD_MAX;
+	char *buf = malloc(size);
+	unsigned long index;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 22));
+	len += record(buf, 1, 1, 65535);
+	len += record(buf + len, 65537, 65535, 65535);
+	len += record(buf + len, 196608, 65535, 0);
+	ASSERT_GT(size, len);
+	ASSERT_EQ(len, fake_write(fd, buf, len, len));
+	for (index = 65530; index < 65540; index++)
+		ASSERT_EQ(index >= 65537, there(self->kvm, index));
+	ASSERT_TRUE(there(self->kvm, 131071));
+	ASSERT_FALSE(there(self->kvm, 131072));
+	ASSERT_TRUE(there(self->kvm, 262142));
+	ASSERT_FALSE(there(self->kvm, 262143));
+	/* One byte short of the longest */
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 22));
+	len = record(buf, 0, 65535, 0);
+	ASSERT_EQ(-EINVAL, fake_write(fd, buf, len - 1, len));
+	ASSERT_EQ(-EFAULT, fake_write(fd, buf, len, len - 1));
+	ASSERT_FALSE(there(self->kvm, 0));
+	ASSERT_EQ(len, fake_write(fd, buf, len, len));
+	ASSERT_TRUE(there(self->kvm, 65534));
+	/* Rows of the longest runs of invalid ones */
+	for (index = 0; index < 40; index++)
+		record(buf + index * HDR, index % 4 * 65535, 0, 65535);
+	ASSERT_EQ(40 * HDR, fake_write(fd, buf, 40 * HDR, BUF));
+	ASSERT_FALSE(there(self->kvm, 65534));
+	free(buf);
+	shim_close(fd);
+}
+
+/* A record that is refused at its n-th HPTE leaves what was there before it */
+TEST_F(file, refused_record_is_put_back)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	unsigned int bad, i;
+	__be64 *hpte;
+	size_t len;
+
+	for (bad = 0; bad < 12; bad++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		for (i = 0; i < 12; i += 2)
+			ASSERT_EQ(0, fake_h_enter(self->kvm, 20 + i, V |
+						  HPTE_V_BOLTED, R(300 + i)));
+		len = record(self->buf, 20, 12, 5);
+		hpte = (__be64 *)(self->buf + HDR) + 2 * bad;
+		/* Only H_ENTER knows that it refuses this one */
+		hpte[1] |= cpu_to_be64(HPTE_R_W);
+		ASSERT_EQ(-EIO, fake_write(fd, self->buf, len, len));
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+		for (i = 0; i < 12; i++)
+			ASSERT_FALSE(differ(self->v, self->r, 20 + i, i % 2 ?
+					    0 : V | HPTE_V_BOLTED, R(300 + i)));
+	}
+	shim_close(fd);
+}
+
+TEST_F(file, write_of_vrma_makes_mmu_ready)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	u64 vrma = HPTE_V_1TB_SEG | VRMA_VSID << 24 | HPTE_V_BOLTED |
+		   HPTE_V_LARGE | HPTE_V_VALID;
+	size_t len = record(self->buf, 20, 1, 0);
+	__be64 *hpte = (__be64 *)(self->buf + HDR);
+
+	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+	EXPECT_EQ(0, self->kvm->arch.mmu_ready);
+	hpte[0] = cpu_to_be64(vrma);
+	hpte[1] = cpu_to_be64(FAKE_HUGE | HPTE_R_M);
+	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+	EXPECT_EQ(1, self->kvm->arch.mmu_ready);
+	EXPECT_EQ(0x4001ffffff000100, self->kvm->arch.vrma_slb_v);
+	EXPECT_EQ(cpu_has_feature(CPU_FTR_ARCH_300) ? 1 : 0x10ul << 47,
+		  self->kvm->arch.lpcr);
+	atomic_set(&self->kvm->arch.vcpus_running, 1);
+	EXPECT_EQ(-EBUSY, fake_write(fd, self->buf, len, len));
+	EXPECT_EQ(1, self->kvm->arch.mmu_ready);
+	shim_close(fd);
+}
+
+TEST_HARNESS_MAIN
