@@ -470,10 +470,15 @@ static int alloc_hpt(struct kvm_hpt_info *info, u32 order)
 struct kvm *fake_vm(void)
 {
 	struct kvm *kvm = calloc(1, sizeof(*kvm) + sizeof(*kvm->mm));
+	pthread_rwlockattr_t attr;
 
 	memset(away, 0, sizeof(away));
 	kvm->mm = (void *)(kvm + 1);
-	pthread_rwlock_init(&kvm->srcu.lock, NULL);
+	/* A grace period ends at some time, however many readers come */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr,
+				PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&kvm->srcu.lock, &attr);
 	spin_lock_init(&kvm->mmu_lock);
 	mutex_init(&kvm->arch.mmu_setup_lock);
 	kvmppc_hpt_init_vm(kvm);
