@@ -14,6 +14,10 @@ help:
 	@echo '                 run them on the base as it comes: which tests fail there'
 	@echo '  check-all      everything, however long it takes; can be stopped and resumed'
 	@echo '  soak           run the random tests, from where they ended, for DURATION'
+	@echo '  fuzz           run the fuzzers of the user-space harness for DURATION'
+	@echo '                 seconds each (default: 600), from where they were'
+	@echo '  cov            show what of the code the user-space harness reaches'
+	@echo '  time           time the code in user space, stock against ours'
 	@echo '  bench          measure what the HPT file costs, stock against ours'
 	@echo '  tree           make the kernel trees in build/VERSION/'
 	@echo '  kernel         build the kernel VARIANT'
@@ -60,6 +64,22 @@ check-all: tree
 soak: tree
 	@scripts/soak $(VARIANT)
 
+# The user-space harness on its own
+HARNESS = $(MAKE) -C tools/testing/kvm-hpt OUTPUT=$(CURDIR)/build/kvm-hpt \
+	KSRC=$(CURDIR)/build/$$(scripts/tree version)/tree \
+	STOCK=$(CURDIR)/build/$$(scripts/tree version)/pristine
+
+fuzz: tree
+	@$(HARNESS) fuzz DURATION=$(or $(DURATION),600)
+
+cov: tree
+	@scripts/deps llvm
+	@$(HARNESS) cov
+
+time: tree
+	@scripts/deps valgrind
+	@$(HARNESS) time
+
 bench: tree
 	@scripts/deps gnuplot-nox
 	@scripts/kernel stock
@@ -72,4 +92,5 @@ lint: tree
 clean:
 	rm -rf build
 
-.PHONY: help deps tree series kernel print-vmlinux demo check check-all soak bench lint clean
+.PHONY: help deps tree series kernel print-vmlinux demo check check-all soak fuzz cov \
+	time bench lint clean

@@ -500,7 +500,8 @@ static size_t prepare(u16 where, size_t size)
 	shim_allocs();
 	switch (kind) {
 	case MISHAP_FAULT:
-		return n % (size + 1);
+		/* Where there is little to read it is near the beginning */
+		return n / 2 % (min(size, n % 2 ? 64ul : size) + 1);
 	case MISHAP_KILL:
 		shim_kill_at = 1 + n % 8;
 		break;

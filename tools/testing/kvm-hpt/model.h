@@ -34,7 +34,7 @@ enum model_mishap {
 	MISHAP_NO_MEMORY_LONG,	/* and so do all that follow */
 	MISHAP_INTERLEAVE,	/* the operations that follow happen within */
 	MISHAP_INTERLEAVE_LAST = MISHAP_INTERLEAVE + 3,
-	MISHAP_KINDS = 32,	/* the others are none */
+	MISHAP_KINDS = 16,	/* the others are none */
 };
 
 /*

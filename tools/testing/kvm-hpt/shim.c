@@ -3,6 +3,7 @@
  * The kernel's API in user space, as far as it is not inline.
  */
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,17 @@ void cond_resched(void)
 {
 	BUG_ON(preempt_count);
 }
+
+#ifdef SHIM_RACE
+void shim_race(void)
+{
+	static __thread unsigned int n;
+
+	n = n * 1103515245 + 12345;
+	if (n >> 26 == 1)
+		sched_yield();
+}
+#endif
 
 /* Memory */
 

@@ -20,7 +20,7 @@
 #define ORDER		18
 #define NR		(1u << (ORDER - 4))
 #define HOT		256	/* HPTEs that are busy, here and there */
-#define OPS		20000	/* of each thread in each round */
+#define OPS		10000	/* of each thread in each round */
 #define ROUNDS		6
 #define VCPUS		2
 #define READERS		2
@@ -41,9 +41,10 @@ static u32 random32(u64 *state)
 	return *state >> 32;
 }
 
+/* Every other time it is one of few, so that they meet */
 static unsigned long hot(u32 random)
 {
-	return (random % HOT) * 37 % NR;
+	return random & 1 << 20 ? random % 4 : (random % HOT) * 37 % NR;
 }
 
 static void *vcpu(void *arg)

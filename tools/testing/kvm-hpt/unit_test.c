@@ -5,6 +5,7 @@
  */
 
 #include "fake.h"
+#include "model.h"
 
 #include <linux/bitmap.h>
 #include <linux/file.h>
@@ -830,6 +831,117 @@ TEST_F(file, long_first_pass)
 	} while (pos);
 	EXPECT_EQ(nr / 8, len);
 	shim_close(fd);
+}
+
+/* As many to look at, with little or nothing to say of each */
+TEST_F(file, long_passes_of_few_records)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+	unsigned long index, nr = 1 << 17;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	shim_close(fd);
+	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+	for (index = 0; index < nr; index += 8)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V,
+					  R(1) & ~HPTE_R_R));
+	/* All are invalid to this one: three records, nothing later */
+	ASSERT_EQ(3 * HDR, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_TRUE(is(header(self->buf, 2 * HDR), 131070, 0, 2));
+	ASSERT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
+	/* A change at the end, found from the middle, and at the front then */
+	fake_h_enter(self->kvm, nr - 1, V | HPTE_V_BOLTED, R(1));
+	ASSERT_EQ(HPT_RECORD_MIN, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_TRUE(is(header(self->buf, 0), nr - 1, 1, 0));
+	shim_kill_at = 4;
+	EXPECT_EQ(-EINTR, fake_read(fd, self->buf, BUF, BUF));
+	fake_h_enter(self->kvm, 1, V | HPTE_V_BOLTED, R(1));
+	ASSERT_EQ(HPT_RECORD_MIN, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_TRUE(is(header(self->buf, 0), 1, 1, 0));
+	EXPECT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
+	shim_close(fd);
+}
+
+/*
+ * A table with a group for each state that an HPTE can be in, each slot it can
+ * be in and each number of plain ones beside it. Is it bit 0: referenced, 1:
+ * changed as the guest knows it, 2, 3: as hardware does, 4: read-only, 5:
+ * absent, 6: bolted, 7: marked.
+ */
+TEST_F(file, each_state_of_an_hpte)
+{
+	unsigned long state, slot, n, group = 0, index, nr = 1 << 17, i;
+	struct kvm_hpt_info *info = &self->kvm->arch.hpt;
+	u64 gr, v, r, is_v, is_r;
+	struct hpt_record rec;
+	static u64 seen[1 << 17][2];
+	ssize_t len, pos;
+	int bolted, fd;
+
+	for (bolted = 0; bolted < 2; bolted++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, bolted ? 21 : 22));
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+		for (group = 0; group < nr / 8; group++) {
+			state = group % 256;
+			slot = group / 256 % 8;
+			n = group / 2048 % 8;
+			for (i = 0; i < n; i++)
+				fake_h_enter(self->kvm, group * 8 + i,
+					     V | HPTE_V_BOLTED, R(1));
+			index = group * 8 + slot;
+			fake_h_remove(self->kvm, index);
+			gr = R(2) & ~(HPTE_R_R | HPTE_R_C);
+			gr |= (state & 1 ? HPTE_R_R : 0) |
+			      (state & 2 ? HPTE_R_C : 0) |
+			      (state & 16 ? PP_RXRX : PP_RWRW);
+			fake_h_enter(self->kvm, index,
+				     V | (state & 64 ? HPTE_V_BOLTED : 0), gr);
+			kvmppc_hpte(info, index)[1] |=
+				cpu_to_be64((state & 4 ? HPTE_R_R : 0) |
+					    (state & 8 ? HPTE_R_C : 0));
+			if (state & 32)
+				fake_unmap(self->kvm, index);
+			if (state & 128)
+				kvmppc_hpt_mark(self->kvm, &info->rev[index],
+						index);
+			else
+				info->rev[index].guest_rpte &=
+					~HPTE_GR_MODIFIED;
+			for (i = 0; i < 8; i++)
+				if (i != slot)
+					info->rev[group * 8 + i].guest_rpte &=
+						~HPTE_GR_MODIFIED;
+		}
+		fd = fake_open(self->kvm, bolted, 0);
+		memset(seen, 0xee, sizeof(seen));
+		while ((len = fake_read(fd, self->buf, BUF, BUF))) {
+			ASSERT_LT(0, len);
+			for (pos = 0; pos < len; pos += rec.bytes) {
+				ASSERT_EQ(0, hpt_decode(self->buf + pos,
+							len - pos, nr, &rec));
+				for (i = 0; i < rec.n_valid + rec.n_invalid;
+				     i++) {
+					u64 *at = seen[rec.index + i];
+
+					at[0] = i < rec.n_valid ?
+						be64_to_cpu(rec.hpte[i][0]) : 0;
+					at[1] = i < rec.n_valid ?
+						be64_to_cpu(rec.hpte[i][1]) : 0;
+				}
+			}
+		}
+		shim_close(fd);
+		for (index = 0; index < nr; index++) {
+			model_look(self->kvm, index, &v, &r);
+			is_v = bolted && !(v & HPTE_V_BOLTED) ? 0 : v;
+			is_r = is_v ? r : 0;
+			ASSERT_TRUE(seen[index][0] == is_v &&
+				    seen[index][1] == is_r) {
+				TH_LOG("HPTE %lu, state %lx", index,
+				       index / 8 % 256);
+			}
+		}
+	}
 }
 
 /* User memory that ends after each byte of what is read: nothing is lost */

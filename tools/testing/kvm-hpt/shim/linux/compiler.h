@@ -17,8 +17,19 @@ void AnnotateIgnoreReadsEnd(const char *file, int line);
 #define AnnotateIgnoreReadsEnd(file, line)	do { } while (0)
 #endif
 
+/*
+ * Where threads race on purpose let others run now and then, so that it comes
+ * to pass.
+ */
+#ifdef SHIM_RACE
+void shim_race(void);
+#else
+#define shim_race()	do { } while (0)
+#endif
+
 #define data_race(expr)						\
 ({								\
+	shim_race();						\
 	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);		\
 	__auto_type __value = (expr);				\
 	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);		\

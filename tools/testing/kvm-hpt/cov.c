@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests end in child processes by _exit(). Write down what they have reached.
+ */
+
+void __real__exit(int status) __attribute__((noreturn));
+void __wrap__exit(int status) __attribute__((noreturn));
+int __llvm_profile_write_file(void);
+
+void __wrap__exit(int status)
+{
+	__llvm_profile_write_file();
+	__real__exit(status);
+}
