@@ -3,8 +3,10 @@
  * Tests end in child processes by _exit(). Write down what they have reached.
  */
 
-void __real__exit(int status) __attribute__((noreturn));
-void __wrap__exit(int status) __attribute__((noreturn));
+#include <linux/compiler.h>
+
+void __real__exit(int status) __noreturn;
+void __wrap__exit(int status) __noreturn;
 int __llvm_profile_write_file(void);
 
 void __wrap__exit(int status)

@@ -417,7 +417,7 @@ ssize_t fake_read(int fd, void *buf, size_t size, size_t accessible)
 	ssize_t ret = iocb.ki_filp->f_op->read_iter(&iocb, &to);
 
 	/* Who comes after it goes on where this one has ended */
-	BUG_ON(to.pos != max(ret, (ssize_t)0));
+	BUG_ON(to.pos != (ret > 0 ? ret : 0));
 	return ret;
 }
 
@@ -470,14 +470,14 @@ static int alloc_hpt(struct kvm_hpt_info *info, u32 order)
 struct kvm *fake_vm(void)
 {
 	struct kvm *kvm = calloc(1, sizeof(*kvm) + sizeof(*kvm->mm));
+	const int writer_first = PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP;
 	pthread_rwlockattr_t attr;
 
 	memset(away, 0, sizeof(away));
 	kvm->mm = (void *)(kvm + 1);
 	/* A grace period ends at some time, however many readers come */
 	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr,
-				PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlockattr_setkind_np(&attr, writer_first);
 	pthread_rwlock_init(&kvm->srcu.lock, &attr);
 	spin_lock_init(&kvm->mmu_lock);
 	mutex_init(&kvm->arch.mmu_setup_lock);

@@ -76,7 +76,7 @@ static struct {
 /* One for each reader, since one may read while another one does */
 static unsigned char bufs[READERS][BUF_SIZE + CANARY];
 
-static void __attribute__((format(printf, 1, 2))) wrong(const char *format, ...)
+static void __printf(1, 2) wrong(const char *format, ...)
 {
 	va_list args;
 
@@ -952,7 +952,7 @@ static void check_write(const unsigned char *buf, size_t size, size_t there,
 
 static void op_write(const struct model_op *op)
 {
-	unsigned char stream[STREAM_SIZE] __attribute__((aligned(8)));
+	unsigned char stream[STREAM_SIZE] __aligned(8);
 	size_t size = make_stream(op->arg, stream), end;
 	struct kvm_arch *arch = &m.kvm->arch;
 	u32 was_writing = m.writing;

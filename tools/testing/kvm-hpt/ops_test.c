@@ -131,7 +131,7 @@ static void shrink(uint64_t seed)
 	fails(ops, nr, true);
 }
 
-static void usage(void)
+static void print_usage(void)
 {
 	fprintf(stderr,
 		"usage: ops_test [-s SEED] [-n SEEDS] [-l OPERATIONS]\n"
@@ -149,7 +149,7 @@ static int replay(char **files)
 	for (; *files; files++) {
 		file = fopen(*files, "r");
 		if (!file)
-			usage();
+			print_usage();
 		nr = fread(ops, sizeof(*ops), MAX_OPS, file);
 		fclose(file);
 		model_print(ops, nr);
@@ -173,12 +173,12 @@ int main(int argc, char **argv)
 		else if (opt == 'l')
 			nr_ops = strtoul(optarg, NULL, 0);
 		else
-			usage();
+			print_usage();
 	}
 	if (argv[optind])
 		return replay(argv + optind);
 	if (!nr_ops || nr_ops > MAX_OPS)
-		usage();
+		print_usage();
 
 	at = mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE,
 		  MAP_SHARED | MAP_ANONYMOUS, -1, 0);

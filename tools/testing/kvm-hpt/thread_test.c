@@ -132,7 +132,7 @@ static void *peek(void *arg)
 
 static ssize_t read_some(unsigned long which, size_t size)
 {
-	static char bufs[READERS][4096] __attribute__((aligned(8)));
+	static char bufs[READERS][4096] __aligned(8);
 	struct hpte *hpte = replica[which];
 	struct hpt_record rec;
 	ssize_t len, pos;

@@ -516,11 +516,9 @@ TEST_F(groups, visit_from_edge_to_edge)
 				to = edges[j];
 				next = kvmppc_hpt_next_visit(self->info, from,
 							     to);
-				if (bit >= from && bit < to) {
-					ASSERT_EQ(bit, next);
-				} else {
-					ASSERT_LE(to, next);
-				}
+				if (bit >= from && bit < to)
+					ASSERT_TRUE(bit == next);
+				ASSERT_TRUE(bit == next || to <= next);
 			}
 			if (bit >= edges[i])
 				continue;
@@ -608,14 +606,14 @@ FIXTURE_TEARDOWN(file)
 }
 
 /* Put what was read into a replica; false if it is no whole records */
-static bool apply(u64 *v, u64 *r, void *buf, size_t len)
+static bool apply_table(u64 *v, u64 *r, void *buf, size_t len, u64 nr)
 {
 	struct hpt_record rec;
 	unsigned int i;
 	size_t pos;
 
 	for (pos = 0; pos < len; pos += rec.bytes) {
-		if (hpt_decode(buf + pos, len - pos, NR, &rec) ||
+		if (hpt_decode(buf + pos, len - pos, nr, &rec) ||
 		    !(rec.n_valid + rec.n_invalid))
 			return false;
 		for (i = 0; i < rec.n_valid + rec.n_invalid; i++) {
@@ -628,17 +626,27 @@ static bool apply(u64 *v, u64 *r, void *buf, size_t len)
 	return true;
 }
 
+static bool apply(u64 *v, u64 *r, void *buf, size_t len)
+{
+	return apply_table(v, r, buf, len, NR);
+}
+
 /* Read to the end, with buffers of this size */
-static bool drain(int fd, u64 *v, u64 *r, void *buf, size_t size)
+static bool drain_table(int fd, u64 *v, u64 *r, void *buf, size_t size, u64 nr)
 {
 	ssize_t len;
 
 	do {
 		len = fake_read(fd, buf, size, size);
-		if (len < 0 || !apply(v, r, buf, len))
+		if (len < 0 || !apply_table(v, r, buf, len, nr))
 			return false;
 	} while (len);
 	return true;
+}
+
+static bool drain(int fd, u64 *v, u64 *r, void *buf, size_t size)
+{
+	return drain_table(fd, v, r, buf, size, NR);
 }
 
 static bool differ(const u64 *v, const u64 *r, unsigned long index, u64 is_v,
@@ -872,11 +880,9 @@ TEST_F(file, each_state_of_an_hpte)
 {
 	unsigned long state, slot, n, group = 0, index, nr = 1 << 17, i;
 	struct kvm_hpt_info *info = &self->kvm->arch.hpt;
-	u64 gr, v, r, is_v, is_r;
-	struct hpt_record rec;
-	static u64 seen[1 << 17][2];
-	ssize_t len, pos;
-	int bolted, fd;
+	static u64 seen_v[1 << 17], seen_r[1 << 17];
+	int bolted, pass, fd;
+	u64 gr, v, r;
 
 	for (bolted = 0; bolted < 2; bolted++) {
 		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, bolted ? 21 : 22));
@@ -913,35 +919,142 @@ TEST_F(file, each_state_of_an_hpte)
 						~HPTE_GR_MODIFIED;
 		}
 		fd = fake_open(self->kvm, bolted, 0);
-		memset(seen, 0xee, sizeof(seen));
-		while ((len = fake_read(fd, self->buf, BUF, BUF))) {
-			ASSERT_LT(0, len);
-			for (pos = 0; pos < len; pos += rec.bytes) {
-				ASSERT_EQ(0, hpt_decode(self->buf + pos,
-							len - pos, nr, &rec));
-				for (i = 0; i < rec.n_valid + rec.n_invalid;
-				     i++) {
-					u64 *at = seen[rec.index + i];
-
-					at[0] = i < rec.n_valid ?
-						be64_to_cpu(rec.hpte[i][0]) : 0;
-					at[1] = i < rec.n_valid ?
-						be64_to_cpu(rec.hpte[i][1]) : 0;
+		memset(seen_v, 0xee, sizeof(seen_v));
+		for (pass = 0; pass < 2; pass++) {
+			ASSERT_TRUE(drain_table(fd, seen_v, seen_r, self->buf,
+						BUF, nr));
+			for (index = 0; index < nr; index++) {
+				model_look(self->kvm, index, &v, &r);
+				if (bolted && !(v & HPTE_V_BOLTED))
+					v = 0;
+				ASSERT_FALSE(differ(seen_v, seen_r, index, v,
+						    r)) {
+					TH_LOG("HPTE %lu, state %lx, pass %d",
+					       index, index / 8 % 256, pass);
 				}
+				/* For the later pass */
+				if (!pass)
+					fake_hw_access(self->kvm, index,
+						       index & 8);
 			}
 		}
 		shim_close(fd);
-		for (index = 0; index < nr; index++) {
-			model_look(self->kvm, index, &v, &r);
-			is_v = bolted && !(v & HPTE_V_BOLTED) ? 0 : v;
-			is_r = is_v ? r : 0;
-			ASSERT_TRUE(seen[index][0] == is_v &&
-				    seen[index][1] == is_r) {
-				TH_LOG("HPTE %lu, state %lx", index,
-				       index / 8 % 256);
-			}
-		}
 	}
+}
+
+/*
+ * Things happen while a file is read: what is to be done, and before which
+ * lock or copy.
+ */
+static struct {
+	struct kvm *kvm;
+	int at;
+	void (*what)(struct kvm *kvm);
+} within;
+
+static void happen(void)
+{
+	if (within.at--)
+		return;
+	shim_interleave = NULL;
+	within.what(within.kvm);
+}
+
+static void let_happen(struct kvm *kvm, int at, void (*what)(struct kvm *kvm))
+{
+	within.kvm = kvm;
+	within.at = at;
+	within.what = what;
+	shim_interleave = happen;
+}
+
+static void reset(struct kvm *kvm)
+{
+	fake_allocate_hpt(kvm, kvm->arch.hpt.order);
+}
+
+static void reset_and_enter(struct kvm *kvm)
+{
+	unsigned long index;
+
+	reset(kvm);
+	for (index = 2400; index < 4000; index += 8)
+		fake_h_enter(kvm, index, V | HPTE_V_BOLTED, R(2));
+}
+
+/* With records in the buffer already, before the buffer is full */
+TEST_F(file, reset_between_two_looks)
+{
+	static u64 seen_v[1 << 17], seen_r[1 << 17];
+	unsigned long index, nr = 1 << 17;
+	ssize_t len;
+	int fd;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+	for (index = 0; index < nr; index += 8)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V,
+					  R(1) & ~HPTE_R_R));
+	ASSERT_TRUE(drain_table(fd, seen_v, seen_r, self->buf, BUF, nr));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 1, V | HPTE_V_BOLTED, R(1)));
+	/* The file's lock, a look, another one */
+	let_happen(self->kvm, 2, reset_and_enter);
+	len = fake_read(fd, self->buf, 2 * HPT_RECORD_MIN - 1, BUF);
+	ASSERT_EQ(NULL, shim_interleave);
+	ASSERT_EQ(HPT_RECORD_MIN, len);
+	ASSERT_TRUE(apply_table(seen_v, seen_r, self->buf, len, nr));
+	EXPECT_EQ(V | HPTE_V_BOLTED, seen_v[1]);
+	ASSERT_TRUE(drain_table(fd, seen_v, seen_r, self->buf, 2048, nr));
+	for (index = 0; index < nr; index++)
+		ASSERT_EQ(index >= 2400 && index < 4000 && !(index % 8) ?
+			  V | HPTE_V_BOLTED : 0, seen_v[index]);
+	shim_close(fd);
+}
+
+/* A copy that fails, and before that the HPT is reset: it begins again at 0 */
+TEST_F(file, reset_during_a_copy_that_fails)
+{
+	unsigned long index;
+	int later;
+
+	for (later = 0; later < 2; later++) {
+		fill(self->kvm, 24);
+		memset(self->v, 0xee, sizeof(self->v));
+		if (later) {
+			ASSERT_TRUE(drain(self->fd, self->v, self->r,
+					  self->buf, BUF));
+			fake_h_protect(self->kvm, 9 * 8, HPTE_R_N);
+			fake_h_protect(self->kvm, 11 * 8, HPTE_R_N);
+		}
+		/* The file's lock, a look, the copy */
+		let_happen(self->kvm, 2, reset);
+		ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, 100, 7));
+		ASSERT_EQ(NULL, shim_interleave);
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, 100));
+		for (index = 0; index < NR; index++)
+			ASSERT_EQ(0, self->v[index]);
+	}
+}
+
+/* A copy that fails, and no memory to note it: it begins again at 0 */
+TEST_F(file, no_memory_after_a_copy_that_fails)
+{
+	unsigned long index;
+
+	fill(self->kvm, 256);
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	for (index = 0; index < 2048; index += 40)
+		fake_h_protect(self->kvm, index, HPTE_R_N);
+	memset(self->v, 0xee, sizeof(self->v));
+	shim_allocs();
+	shim_fail_alloc_at = 1;
+	shim_fail_allocs = -1u;
+	ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, 2000, 7));
+	shim_fail_alloc_at = 0;
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, 2000));
+	for (index = 0; index < NR; index++)
+		ASSERT_EQ(index < 2048 && index / 8 >> index % 8 & 1 ? V : 0,
+			  self->v[index]);
 }
 
 /* User memory that ends after each byte of what is read: nothing is lost */

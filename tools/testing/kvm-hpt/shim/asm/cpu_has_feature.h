@@ -13,5 +13,4 @@ static inline bool cpu_has_feature(unsigned long feature)
 	return cpu_features & feature;
 }
 
-
 #endif

@@ -1,1 +1,0 @@
-/tmp/ht/o/include/asm/hvcall.h

@@ -1,1 +1,0 @@
-/tmp/ht/o/include/asm/kvm_book3s_hpt.h
