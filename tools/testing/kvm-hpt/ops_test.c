@@ -135,6 +135,7 @@ static void print_usage(void)
 {
 	fprintf(stderr,
 		"usage: ops_test [-s SEED] [-n SEEDS] [-l OPERATIONS]\n"
+		"       ops_test -w FILE [-s SEED] [-l OPERATIONS]\n"
 		"       ops_test FILE..    operations as in corpus/ops\n");
 	exit(2);
 }
@@ -158,20 +159,34 @@ static int replay(char **files)
 	return 0;
 }
 
+/* For a fuzzer to begin with */
+static int write_seed(uint64_t seed, const char *name)
+{
+	struct model_op ops[MAX_OPS];
+	FILE *file = fopen(name, "w");
+
+	model_random(seed, ops, nr_ops);
+	return !file || fwrite(ops, sizeof(*ops), nr_ops, file) != nr_ops ||
+	       fclose(file);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t seed = 1, nr_seeds = 1000, *at;
 	struct model_op ops[MAX_OPS];
+	const char *file = NULL;
 	int opt, status;
 	pid_t pid;
 
-	while ((opt = getopt(argc, argv, "s:n:l:")) != -1) {
+	while ((opt = getopt(argc, argv, "s:n:l:w:")) != -1) {
 		if (opt == 's')
 			seed = strtoull(optarg, NULL, 0);
 		else if (opt == 'n')
 			nr_seeds = strtoull(optarg, NULL, 0);
 		else if (opt == 'l')
 			nr_ops = strtoul(optarg, NULL, 0);
+		else if (opt == 'w')
+			file = optarg;
 		else
 			print_usage();
 	}
@@ -179,6 +194,8 @@ int main(int argc, char **argv)
 		return replay(argv + optind);
 	if (!nr_ops || nr_ops > MAX_OPS)
 		print_usage();
+	if (file)
+		return write_seed(seed, file);
 
 	at = mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE,
 		  MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -25,6 +25,8 @@
 #define VCPUS		2
 #define READERS		2
 
+#define PAGE_OF(dword, shift)	((u64)(dword) >> (shift) & 255)
+
 struct hpte {
 	u64 v, r;
 };
@@ -61,10 +63,13 @@ static void *vcpu(void *arg)
 		idx = srcu_read_lock(&kvm->srcu);
 		switch (what % 5) {
 		case 0:
+			/* Both dwords tell which HPTE it is */
 			fake_h_enter(kvm, index, HPTE_V_VALID |
-				     (what & HPTE_V_BOLTED), HPTE_R_M |
+				     (what & HPTE_V_BOLTED) |
+				     PAGE_OF(what, 16) << HPTE_V_AVPN_SHIFT,
+				     HPTE_R_M |
 				     (what & (HPTE_R_R | HPTE_R_C | 3)) |
-				     (u64)(what >> 16 & 255) << PAGE_SHIFT);
+				     PAGE_OF(what, 16) << PAGE_SHIFT);
 			break;
 		case 1:
 			fake_h_remove(kvm, index);
@@ -148,6 +153,9 @@ static ssize_t read_some(unsigned long which, size_t size)
 				continue;
 			hpte[rec.index + i].v = be64_to_cpu(rec.hpte[i][0]);
 			hpte[rec.index + i].r = be64_to_cpu(rec.hpte[i][1]);
+			BUG_ON(PAGE_OF(hpte[rec.index + i].v,
+				       HPTE_V_AVPN_SHIFT) !=
+			       PAGE_OF(hpte[rec.index + i].r, PAGE_SHIFT));
 		}
 	}
 	return len;

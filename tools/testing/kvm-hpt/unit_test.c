@@ -907,16 +907,14 @@ TEST_F(file, each_state_of_an_hpte)
 					    (state & 8 ? HPTE_R_C : 0));
 			if (state & 32)
 				fake_unmap(self->kvm, index);
+			/* As if nobody had read so far */
+			for (i = 0; i < 8; i++)
+				info->rev[group * 8 + i].guest_rpte &=
+					~HPTE_GR_MODIFIED;
+			clear_bit(group, info->groups->chunk[0].visit);
 			if (state & 128)
 				kvmppc_hpt_mark(self->kvm, &info->rev[index],
 						index);
-			else
-				info->rev[index].guest_rpte &=
-					~HPTE_GR_MODIFIED;
-			for (i = 0; i < 8; i++)
-				if (i != slot)
-					info->rev[group * 8 + i].guest_rpte &=
-						~HPTE_GR_MODIFIED;
 		}
 		fd = fake_open(self->kvm, bolted, 0);
 		memset(seen_v, 0xee, sizeof(seen_v));
@@ -1015,6 +1013,7 @@ TEST_F(file, reset_between_two_looks)
 TEST_F(file, reset_during_a_copy_that_fails)
 {
 	unsigned long index;
+	ssize_t len;
 	int later;
 
 	for (later = 0; later < 2; later++) {
@@ -1025,6 +1024,10 @@ TEST_F(file, reset_during_a_copy_that_fails)
 					  self->buf, BUF));
 			fake_h_protect(self->kvm, 9 * 8, HPTE_R_N);
 			fake_h_protect(self->kvm, 11 * 8, HPTE_R_N);
+		} else {
+			len = fake_read(self->fd, self->buf, 200, 200);
+			ASSERT_TRUE(len > 0 && apply(self->v, self->r,
+						     self->buf, len));
 		}
 		/* The file's lock, a look, the copy */
 		let_happen(self->kvm, 2, reset);
