@@ -3,7 +3,6 @@
  * The kernel's API in user space, as far as it is not inline.
  */
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +17,8 @@
 #include <linux/uio.h>
 #include <linux/xarray.h>
 
+#include <asm/barrier.h>
+
 __thread int preempt_count;
 
 void cond_resched(void)
@@ -29,10 +30,11 @@ void cond_resched(void)
 void shim_race(void)
 {
 	static __thread unsigned int n;
+	unsigned int i;
 
 	n = n * 1103515245 + 12345;
-	if (n >> 26 == 1)
-		sched_yield();
+	for (i = n >> 26 == 1 ? 100 : 0; i; i--)
+		cpu_relax();
 }
 #endif
 

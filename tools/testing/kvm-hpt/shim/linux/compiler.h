@@ -17,10 +17,7 @@ void AnnotateIgnoreReadsEnd(const char *file, int line);
 #define AnnotateIgnoreReadsEnd(file, line)	do { } while (0)
 #endif
 
-/*
- * Where threads race on purpose let others run now and then, so that it comes
- * to pass.
- */
+/* Where threads race on purpose take time now and then, so that they do */
 #ifdef SHIM_RACE
 void shim_race(void);
 #else
