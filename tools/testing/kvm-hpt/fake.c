@@ -490,6 +490,7 @@ void fake_vm_free(struct kvm *kvm)
 {
 	BUG_ON(atomic_read(&kvm->refs) != 1 || kvm->arch.hpt_nr_readers ||
 	       !list_empty(&kvm->arch.hpt_readers));
+	kvmppc_hpt_destroy_vm(kvm);
 	free_hpt(&kvm->arch.hpt);
 	pthread_rwlock_destroy(&kvm->srcu.lock);
 	mutex_destroy(&kvm->arch.mmu_setup_lock);

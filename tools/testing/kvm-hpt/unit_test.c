@@ -165,8 +165,8 @@ TEST_F(encoder, gap_is_a_new_record)
 	EXPECT_TRUE(is(header(self->buf, 2 * HPT_RECORD_MIN + HDR), 6, 0, 1));
 }
 
-/* Whatever is reserved is the same as if it was appended one by one */
-TEST_F(encoder, reserved_is_as_one_by_one)
+/* Whatever is put in place is the same as if it was appended one by one */
+TEST_F(encoder, run_is_as_one_by_one)
 {
 	struct hpt_encoder one;
 	char other[512];
@@ -187,16 +187,17 @@ TEST_F(encoder, reserved_is_as_one_by_one)
 				}
 				for (i = before; i < before + count; i++)
 					fits &= hpt_encode_valid(&one, i, V, i);
-				out = hpt_encode_reserve(&self->enc, before,
-							 count);
-				ASSERT_EQ(fits, !!out);
-				if (!out)
+				ASSERT_EQ(fits, hpt_encode_room(&self->enc,
+								before) >=
+						count);
+				if (!fits)
 					continue;
+				out = hpt_encode_tail(&self->enc, before);
 				for (i = 0; i < count; i++) {
 					out[2 * i] = cpu_to_be64(V);
 					out[2 * i + 1] = cpu_to_be64(before + i);
 				}
-				hpt_encode_reserved(&self->enc, before, count);
+				hpt_encode_run(&self->enc, before, count, 0);
 				ASSERT_EQ(one.used, self->enc.used);
 				ASSERT_EQ(one.room, self->enc.room);
 				ASSERT_EQ(one.next, self->enc.next);
@@ -282,8 +283,8 @@ TEST(whole_records_of_every_length)
 	struct hpt_encoder enc;
 	unsigned int i, j;
 	char buf[256], *copy;
+	u64 index = 0, valid, invalid;
 	size_t len;
-	u64 index = 0;
 
 	hpt_encoder_init(&enc, buf, sizeof(buf));
 	for (i = 0; i < ARRAY_SIZE(shape); i++) {
@@ -299,7 +300,8 @@ TEST(whole_records_of_every_length)
 			i++;
 		copy = malloc(len);
 		memcpy(copy, buf, len);
-		ASSERT_EQ(ends[i], hpt_whole_records(copy, len));
+		ASSERT_EQ(ends[i], hpt_whole_records(copy, len, &valid,
+							 &invalid));
 		free(copy);
 	}
 }

@@ -24,4 +24,14 @@ static inline void atomic_set(atomic_t *a, int value)
 	__atomic_store_n(&a->counter, value, __ATOMIC_RELAXED);
 }
 
+static inline void atomic64_inc(atomic64_t *a)
+{
+	__atomic_fetch_add(&a->counter, 1, __ATOMIC_RELAXED);
+}
+
+static inline void atomic64_add(s64 n, atomic64_t *a)
+{
+	__atomic_fetch_add(&a->counter, n, __ATOMIC_RELAXED);
+}
+
 #endif

@@ -5,6 +5,9 @@
 #include <linux/types.h>
 #include <linux/uio.h>
 
+struct poll_table_struct;
+struct seq_file;
+
 struct inode {
 	void *i_private;
 };
@@ -26,12 +29,20 @@ struct file_operations {
 	ssize_t (*write_iter)(struct kiocb *iocb, struct iov_iter *from);
 	void *splice_read;
 	void *splice_write;
+	void *llseek;
+	unsigned int (*poll)(struct file *file, struct poll_table_struct *wait);
+	long (*unlocked_ioctl)(struct file *file, unsigned int cmd,
+			       unsigned long arg);
+	void *compat_ioctl;
+	void (*show_fdinfo)(struct seq_file *m, struct file *file);
 	int (*release)(struct inode *inode, struct file *file);
 };
 
 #define file_inode(file)		(&(file)->inode)
 #define stream_open(inode, file)	((void)(inode))
 
+#define noop_llseek			NULL
+#define compat_ptr_ioctl		NULL
 #define copy_splice_read		NULL
 #define iter_file_splice_write		NULL
 

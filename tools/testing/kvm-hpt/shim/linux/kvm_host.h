@@ -17,6 +17,8 @@
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
 #include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include <asm/barrier.h>
 #include <asm/page.h>
@@ -48,10 +50,24 @@ struct kvm_arch {
 	unsigned int hpt_nr_readers;
 	struct mutex mmu_setup_lock;
 	struct list_head hpt_readers;
+	wait_queue_head_t hpt_wait;
+	struct delayed_work hpt_poll;
+	bool hpt_all_mark;
+	u64 lpid;
 	unsigned long vrma_slb_v;
 	unsigned long lpcr;
 	/* The stock implementation's, for hpt_time */
 	atomic_t hpte_mod_interest;
+};
+
+struct kvm_vm_stat {
+	atomic64_t hpt_passes;
+	atomic64_t hpt_read_valid;
+	atomic64_t hpt_read_invalid;
+	atomic64_t hpt_read_bytes;
+	atomic64_t hpt_changes;
+	atomic64_t hpt_write_bytes;
+	atomic64_t hpt_write_refused;
 };
 
 struct mm_struct {
@@ -72,6 +88,7 @@ struct kvm {
 	unsigned long mmu_invalidate_seq;
 	struct mm_struct *mm;
 	atomic_t refs;
+	struct kvm_vm_stat stat;
 };
 
 static inline bool mmu_invalidate_retry(struct kvm *kvm, unsigned long seq)

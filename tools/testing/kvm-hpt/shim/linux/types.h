@@ -5,6 +5,8 @@
 #include <sys/types.h>
 #include_next <linux/types.h>
 
+typedef struct { s64 counter; } atomic64_t;
+
 typedef u64 gfn_t;
 typedef u64 gpa_t;
 typedef u64 hva_t;

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef SHIM_WAIT_H
+#define SHIM_WAIT_H
+
+#include <linux/types.h>
+
+typedef unsigned int __poll_t;
+
+#define EPOLLIN		0x1
+#define EPOLLERR	0x8
+#define EPOLLRDNORM	0x40
+
+/* How often were those who wait woken? */
+typedef struct {
+	unsigned int woken;
+	bool sleepers;
+} wait_queue_head_t;
+
+#define init_waitqueue_head(wait)	(*(wait) = (wait_queue_head_t) { })
+#define wq_has_sleeper(wait)		((wait)->sleepers)
+#define wake_up_interruptible_poll(wait, mask) \
+	__atomic_fetch_add(&(wait)->woken, 1, __ATOMIC_RELAXED)
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Work that is done when a test says so */
+#ifndef SHIM_WORKQUEUE_H
+#define SHIM_WORKQUEUE_H
+
+#include <linux/types.h>
+
+#define HZ	100
+
+struct work_struct {
+	void (*function)(struct work_struct *work);
+};
+
+struct delayed_work {
+	struct work_struct work;
+	bool pending;
+};
+
+#define to_delayed_work(w)	container_of(w, struct delayed_work, work)
+
+#define INIT_DELAYED_WORK(w, f)			((w)->work.function = (f))
+#define schedule_delayed_work(w, delay)		((w)->pending = true)
+#define cancel_delayed_work_sync(w)		((w)->pending = false)
+
+#endif
