@@ -644,8 +644,7 @@ static void report(struct reader *reader, u64 index, u64 v, u64 r, bool strict,
 		      index, v, r, slot->v, slot->r);
 	reader->v[i] = v;
 	reader->r[i] = r;
-	/* A first pass may leave a mark where no HPTE is, for a later one */
-	reader->may[i] = meanwhile(i, begin) || (!v && !strict);
+	reader->may[i] = meanwhile(i, begin);
 }
 
 /* Take in what a read has returned */
