@@ -173,14 +173,6 @@ static inline bool kvmppc_hpt_group_used(struct kvm_hpt_info *info,
 			info->groups->chunk[group >> HPT_CHUNK_SHIFT].used);
 }
 
-/* Does the next pass have to look at a group? */
-static inline bool kvmppc_hpt_group_visit(struct kvm_hpt_info *info,
-					  unsigned long group)
-{
-	return test_bit(group & (HPT_CHUNK_GROUPS - 1),
-			info->groups->chunk[group >> HPT_CHUNK_SHIFT].visit);
-}
-
 /* Is there an HPTE, as the guest sees it, with this dword 0? */
 static inline bool hpte_valid(u64 v)
 {

@@ -116,15 +116,18 @@ int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 	bool v3 = cpu_has_feature(CPU_FTR_ARCH_300);
 	bool bolted_only = reader->bolted_only;
 	unsigned long nr_hptes = kvmppc_hpt_npte(info);
-	unsigned long index = reader->cursor, group;
+	unsigned long index = reader->cursor, bit;
+	struct kvm_hpt_groups *all = info->groups;
+	struct kvm_hpt_group_chunk *chunk;
 	/* What the compiler knows to be private stays in registers */
 	struct hpt_encoder e = *enc;
 	unsigned int count;
 	int groups, n;
 
 	for (groups = 0; groups < budget && index < nr_hptes; groups++) {
-		group = index >> HPT_GROUP_SHIFT;
-		if (!kvmppc_hpt_group_used(info, group))
+		chunk = &all->chunk[index >> (HPT_CHUNK_SHIFT + HPT_GROUP_SHIFT)];
+		bit = (index >> HPT_GROUP_SHIFT) & (HPT_CHUNK_GROUPS - 1);
+		if (!test_bit(bit, chunk->used))
 			break;
 		count = HPTES_IN_GROUP - HPT_SLOT(index);
 		n = read_clean(info, index, &count, hpt_encode_room(&e, index),
@@ -132,7 +135,7 @@ int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 		if (n < 0)
 			break;
 		/* Those that were removed may have marks to be taken off */
-		if (n < count && kvmppc_hpt_group_visit(info, group))
+		if (n < count && test_bit(bit, chunk->visit))
 			break;
 		if (n)
 			hpt_encode_run(&e, index, n, count - n);

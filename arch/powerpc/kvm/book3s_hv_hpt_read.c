@@ -127,10 +127,11 @@ static size_t deliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g,
 		      struct iov_iter *to)
 {
 	size_t copied = copy_to_iter(g->enc.buf, g->enc.used, to);
-	u64 valid = 0, invalid = 0;
-	size_t whole;
+	u64 valid = g->enc.valid, invalid = g->enc.invalid;
+	size_t whole = copied;
 
-	whole = hpt_whole_records(g->enc.buf, copied, &valid, &invalid);
+	if (copied < g->enc.used)
+		whole = hpt_whole_records(g->enc.buf, copied, &valid, &invalid);
 	fd->valid += valid;
 	fd->invalid += invalid;
 	fd->bytes += whole;

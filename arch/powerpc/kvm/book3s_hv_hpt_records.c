@@ -43,6 +43,7 @@ u64 hpt_encode_invalid(struct hpt_encoder *enc, u64 index, u64 count)
 		}
 		n = min_t(u64, left, HPT_RECORD_HPTES - enc->hdr->n_invalid);
 		enc->hdr->n_invalid += n;
+		enc->invalid += n;
 		enc->next += n;
 		enc->room = 0;
 		index += n;
@@ -119,8 +120,8 @@ int hpt_decode(void *buf, size_t len, u64 nr_hptes, struct hpt_record *rec)
  * hpt_whole_records() - how much of a buffer is whole records
  * @buf: records, as the encoder made them
  * @len: number of bytes, not more than it made
- * @valid: to this the number of their valid HPTEs is added
- * @invalid: and to this that of their invalid ones
+ * @valid: becomes the number of their valid HPTEs
+ * @invalid: becomes that of their invalid ones
  *
  * Return: bytes of the whole records within the first @len bytes.
  */
@@ -129,6 +130,8 @@ size_t hpt_whole_records(const void *buf, size_t len, u64 *valid, u64 *invalid)
 	const struct kvm_get_htab_header *hdr;
 	size_t pos = 0, bytes;
 
+	*valid = 0;
+	*invalid = 0;
 	while (len - pos >= sizeof(*hdr)) {
 		hdr = buf + pos;
 		bytes = hpt_record_bytes(hdr);

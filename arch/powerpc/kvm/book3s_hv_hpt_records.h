@@ -44,6 +44,8 @@ static inline size_t hpt_record_bytes(const struct kvm_get_htab_header *hdr)
  * @hdr: header of the last record, NULL if there is none
  * @next: index of the HPTE that would continue it
  * @room: number of valid HPTEs that can still be appended to it
+ * @valid: number of valid HPTEs in all records
+ * @invalid: number of invalid ones
  */
 struct hpt_encoder {
 	void *buf;
@@ -52,6 +54,8 @@ struct hpt_encoder {
 	struct kvm_get_htab_header *hdr;
 	u64 next;
 	unsigned int room;
+	u64 valid;
+	u64 invalid;
 };
 
 void hpt_encoder_init(struct hpt_encoder *enc, void *buf, size_t size);
@@ -119,9 +123,11 @@ static inline void hpt_encode_run(struct hpt_encoder *enc, u64 index,
 		hpt_encode_header(enc, index);
 	enc->used += n_valid * HPT_STREAM_HPTE;
 	enc->hdr->n_valid += n_valid;
+	enc->valid += n_valid;
 	enc->next += n_valid + n_invalid;
 	enc->room -= n_valid;
 	if (n_invalid) {
+		enc->invalid += n_invalid;
 		enc->hdr->n_invalid = n_invalid;
 		enc->room = 0;
 	}
@@ -144,6 +150,7 @@ static inline bool hpt_encode_more_invalid(struct hpt_encoder *enc, u64 index,
 	    enc->hdr->n_invalid + count > HPT_RECORD_HPTES)
 		return false;
 	enc->hdr->n_invalid += count;
+	enc->invalid += count;
 	enc->next += count;
 	enc->room = 0;
 	return true;

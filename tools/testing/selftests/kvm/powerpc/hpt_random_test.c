@@ -643,11 +643,10 @@ static void read_by_guest(struct world *w, struct table *t)
 }
 
 /*
- * What debugfs and a dump have is the same.  @stale: R and C of hardware that
- * are left over in HPTEs whose page is absent, which are not the guest's.
+ * What debugfs and a dump have is the same, but for R and C of hardware that
+ * are left over in HPTEs whose page is absent: they are not the guest's.
  */
-static void check_debugfs(struct world *w, struct table *dump,
-			  struct table *stale)
+static void check_debugfs(struct world *w, struct table *dump)
 {
 	unsigned long index, v, host_r, r, rc, n = 0, i;
 	struct hpte *e;
@@ -663,11 +662,7 @@ static void check_debugfs(struct world *w, struct table *dump,
 	}
 	while (fscanf(f, "%lx %lx %lx %lx\n", &index, &v, &host_r, &r) == 4) {
 		e = &dump->hpte[index];
-		rc = host_r & HPTE_R_RC;
-		if (!(v & HPTE_V_VALID)) {
-			stale->hpte[index].r = rc;
-			rc = 0;
-		}
+		rc = v & HPTE_V_VALID ? host_r & HPTE_R_RC : 0;
 		/* What both formats of an HPTE have in common */
 		if (!e->v || ((v ^ e->v) & 0x000fffffffffff9eUL) ||
 		    e->r != ((r & ~HPTE_R_SOFT) | rc))
@@ -705,10 +700,9 @@ static void drain(struct reader *r, struct table *dump)
 static void compare(struct world *w)
 {
 	unsigned long npte = NPTE(w->order), i;
-	struct table view, dump, stale;
+	struct table view, dump;
 
-	if (table_init(&view, npte) || table_init(&dump, npte) ||
-	    table_init(&stale, npte)) {
+	if (table_init(&view, npte) || table_init(&dump, npte)) {
 		wrong(w, "out of memory");
 		return;
 	}
@@ -716,20 +710,15 @@ static void compare(struct world *w)
 	for (i = 0; i < w->n_readers; i++)
 		drain(&w->reader[i], &dump);
 	table_dump(&dump, &w->vm, 0);
-	check_debugfs(w, &dump, &stale);
+	check_debugfs(w, &dump);
 
-	for (i = 0; i < npte; i++) {
-		/* H_READ merges in what is stale as well */
-		if (view.seen[i])
-			dump.hpte[i].r |= stale.hpte[i].r;
-		else
+	for (i = 0; i < npte; i++)
+		if (!view.seen[i])
 			view.hpte[i] = dump.hpte[i];
-	}
 	if (table_diff(&view, &dump))
 		wrong(w, "a dump differs from what the guest reads");
 	table_free(&view);
 	table_free(&dump);
-	table_free(&stale);
 }
 
 static void free_world(struct world *w)

@@ -247,9 +247,6 @@ static bool related(unsigned long a, unsigned long b)
 		return b == KVM_REG_PPC_LPCR;
 	case KVM_REG_PPC_TB_OFFSET:
 		return b == KVM_REG_PPC_DEC_EXPIRY;
-	/* Wrong, see the table */
-	case KVM_REG_PPC_TM_VSCR:
-		return b == KVM_REG_PPC_VSCR;
 	}
 	return false;
 }
