@@ -300,8 +300,8 @@ TEST(whole_records_of_every_length)
 			i++;
 		copy = malloc(len);
 		memcpy(copy, buf, len);
-		ASSERT_EQ(ends[i], hpt_whole_records(copy, len, &valid,
-							 &invalid));
+		ASSERT_EQ(ends[i],
+			  hpt_whole_records(copy, len, &valid, &invalid));
 		free(copy);
 	}
 }

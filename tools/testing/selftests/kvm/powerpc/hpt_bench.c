@@ -64,7 +64,6 @@
 /* Guest real address of the page that is mapped */
 #define GUEST_PAGE	(16 * PAGE_64K)
 
-
 struct bench {
 	struct vm vm;
 	unsigned int order;

@@ -84,7 +84,7 @@ static int progress(int fd, unsigned int flags, struct kvm_ppc_htab_progress *p)
 }
 
 /* A number out of /proc/self/fdinfo/FD, ~0 if it is not there */
-static unsigned long long fdinfo(int fd, const char *name)
+static unsigned long long shown(int fd, const char *name)
 {
 	unsigned long long value = ~0ull;
 	char path[64], line[128];
@@ -230,9 +230,9 @@ TEST_F(progress, first_pass)
 			EXPECT_LE(p.first_hptes, bound.first_hptes);
 			EXPECT_LE(p.first_bytes, bound.first_bytes);
 			EXPECT_EQ(bound.first_hptes,
-				  fdinfo(fd, "htab-first-left"));
+				  shown(fd, "htab-first-left"));
 			EXPECT_EQ(bound.first_bytes,
-				  fdinfo(fd, "htab-first-bytes"));
+				  shown(fd, "htab-first-bytes"));
 
 			valid = self->got.n_valid;
 			n = read(fd, self->buf, ALL);
@@ -270,7 +270,7 @@ TEST_F(progress, changes)
 	ASSERT_LT(0, table_drain(&self->got, other, ALL));
 	ASSERT_EQ(0, progress(fd, 0, &p));
 	EXPECT_EQ(0, p.changed_hptes);
-	EXPECT_EQ(0, fdinfo(fd, "htab-changed"));
+	EXPECT_EQ(0, shown(fd, "htab-changed"));
 
 	/* Marked, nobody has harvested them */
 	for (i = 3; i < N - 100; i += 1009)
@@ -279,8 +279,8 @@ TEST_F(progress, changes)
 	memset(&self->want.hpte[5], 0, 9 * sizeof(struct hpte));
 	ASSERT_EQ(0, progress(fd, 0, &p));
 	EXPECT_LT(N / 1009, p.changed_hptes);
-	EXPECT_EQ(p.changed_hptes, fdinfo(fd, "htab-changed"));
-	EXPECT_EQ(p.changed_bytes, fdinfo(fd, "htab-changed-bytes"));
+	EXPECT_EQ(p.changed_hptes, shown(fd, "htab-changed"));
+	EXPECT_EQ(p.changed_bytes, shown(fd, "htab-changed-bytes"));
 
 	/* Some still marked, some handed over by another reader */
 	ASSERT_LT(0, table_read(&self->got, other, 600));
@@ -338,7 +338,7 @@ TEST_F(progress, states)
 	ASSERT_LT(0, table_drain(&self->got, fd, ALL));
 	EXPECT_TRUE(fdinfo_says(fd, "htab-mode:\tread"));
 	EXPECT_TRUE(fdinfo_says(fd, "htab-state:\tcurrent"));
-	EXPECT_LT(1, fdinfo(fd, "htab-pass"));
+	EXPECT_LT(1, shown(fd, "htab-pass"));
 
 	/* Zeroed: begins again */
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
@@ -382,11 +382,11 @@ TEST_F(progress, totals)
 	stream_run(&s, N - 1, 1, 1);
 	EXPECT_EQ(n, write(wfd, s.buf, s.len));
 	EXPECT_TRUE(fdinfo_says(wfd, "htab-mode:\twrite"));
-	EXPECT_EQ(11, fdinfo(wfd, "htab-written-valid"));
-	EXPECT_EQ(5, fdinfo(wfd, "htab-written-invalid"));
-	EXPECT_EQ(n, fdinfo(wfd, "htab-written-bytes"));
-	EXPECT_EQ(1, fdinfo(wfd, "htab-refused"));
-	EXPECT_EQ(N - 1, fdinfo(wfd, "htab-refused-index"));
+	EXPECT_EQ(11, shown(wfd, "htab-written-valid"));
+	EXPECT_EQ(5, shown(wfd, "htab-written-invalid"));
+	EXPECT_EQ(n, shown(wfd, "htab-written-bytes"));
+	EXPECT_EQ(1, shown(wfd, "htab-refused"));
+	EXPECT_EQ(N - 1, shown(wfd, "htab-refused-index"));
 	EXPECT_EQ(n, stat_of(&self->vm, "hpt_write_bytes"));
 	EXPECT_EQ(1, stat_of(&self->vm, "hpt_write_refused"));
 	stream_free(&s);
@@ -405,14 +405,14 @@ TEST_F(progress, totals)
 	ASSERT_EQ(2, table_apply(&self->got, self->buf, n));
 	bytes += n;
 
-	EXPECT_EQ(bytes, fdinfo(fd, "htab-read-bytes"));
-	EXPECT_EQ(self->got.n_valid, fdinfo(fd, "htab-read-valid"));
-	EXPECT_EQ(self->got.n_invalid, fdinfo(fd, "htab-read-invalid"));
+	EXPECT_EQ(bytes, shown(fd, "htab-read-bytes"));
+	EXPECT_EQ(self->got.n_valid, shown(fd, "htab-read-valid"));
+	EXPECT_EQ(self->got.n_invalid, shown(fd, "htab-read-invalid"));
 	EXPECT_EQ(bytes, stat_of(&self->vm, "hpt_read_bytes"));
 	EXPECT_EQ(self->got.n_valid, stat_of(&self->vm, "hpt_read_valid"));
 	EXPECT_EQ(self->got.n_invalid, stat_of(&self->vm, "hpt_read_invalid"));
 	EXPECT_EQ(2, stat_of(&self->vm, "hpt_changes"));
-	EXPECT_EQ(fdinfo(fd, "htab-pass") - 1,
+	EXPECT_EQ(shown(fd, "htab-pass") - 1,
 		  stat_of(&self->vm, "hpt_passes"));
 }
 
@@ -564,7 +564,7 @@ static unsigned int traced(const char *event, const char *what, char line[512])
 		return 0;
 	while (fgets(buf, sizeof(buf), file)) {
 		if (strstr(buf, event) && strstr(buf, what)) {
-			strcpy(line, buf);
+			memcpy(line, buf, sizeof(buf));
 			n++;
 		}
 	}
