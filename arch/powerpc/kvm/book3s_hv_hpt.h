@@ -47,9 +47,9 @@
  * @HPT_READER_STALE: one that is gone; reads fail with ESTALE for good
  */
 enum kvm_hpt_reader_state {
-	HPT_READER_NONE		= KVM_PPC_HTAB_NONE,
-	HPT_READER_ATTACHED	= KVM_PPC_HTAB_CURRENT,
-	HPT_READER_STALE	= KVM_PPC_HTAB_STALE,
+	HPT_READER_NONE,
+	HPT_READER_ATTACHED,
+	HPT_READER_STALE,
 };
 
 /**

@@ -26,6 +26,12 @@
  */
 #define POLL_PERIOD	(HZ / 10)
 
+static const u32 abi_state[] = {
+	[HPT_READER_NONE]	= KVM_PPC_HTAB_NONE,
+	[HPT_READER_ATTACHED]	= KVM_PPC_HTAB_CURRENT,
+	[HPT_READER_STALE]	= KVM_PPC_HTAB_STALE,
+};
+
 /* The HPTEs of a group, a bit each, of which the reader has a change to tell */
 static u8 changes_of(struct kvm *kvm, struct kvm_hpt_reader *reader,
 		     unsigned long group)
@@ -151,7 +157,7 @@ static bool count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	bool done;
 
 	*p = (struct kvm_ppc_htab_progress) {
-		.state = reader->state,
+		.state = abi_state[reader->state],
 		.pass = reader->pass,
 		.position = reader->cursor,
 	};
@@ -240,9 +246,9 @@ long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 void kvm_hpt_show_reader(struct seq_file *m, struct file *file)
 {
 	static const char * const states[] = {
-		[HPT_READER_NONE]	= "none",
-		[HPT_READER_ATTACHED]	= "current",
-		[HPT_READER_STALE]	= "stale",
+		[KVM_PPC_HTAB_NONE]	= "none",
+		[KVM_PPC_HTAB_CURRENT]	= "current",
+		[KVM_PPC_HTAB_STALE]	= "stale",
 	};
 	struct kvm_hpt_fd *fd = file->private_data;
 	struct kvm_ppc_htab_progress p;
