@@ -16,7 +16,7 @@ import time
 
 import hptdiff
 from pseries import (HPTE_SHIFT, Failure, Machine, MiB, Stream, migrate_info,
-                     say, start_time, unbroken)
+                     say, show, start_time, unbroken)
 
 CHECKS = [
     "a guest with a hash MMU works on the source",
@@ -61,14 +61,20 @@ class Report:
             self.result(False, why)
 
 
-def show_progress(ram, stream):
-    hpt = "not yet"
-    if stream.hpt_passes:
-        done = stream.hpt_next / (1 << stream.hpt_shift - HPTE_SHIFT)
-        hpt = (f"pass {stream.hpt_passes} at {done:4.0%}, "
-               f"{stream.hpt_bytes / MiB:.2f} MiB sent")
-    say(f"  RAM: {ram['remaining'] / MiB:3.0f} of {ram['total'] / MiB:.0f} MiB"
-        f" left, {ram['transferred'] / MiB:5.1f} MiB sent   HPT: {hpt}")
+BAR = 10
+
+
+def show_progress(source, ram, stream):
+    """How far a migration is; of the HPT what the source's kernel tells."""
+    hpt = f"HPT pass {stream.hpt_passes}" if stream.hpt_passes else "HPT not yet"
+    told = source.hpt_reader()
+    if told.get("state") == "current":
+        at = BAR * int(told["position"]) // int(told["hptes"])
+        hpt = (f"HPT pass {told['pass']} [{'#' * at:-<{BAR}}] "
+               f"{told['changed']} changed")
+        if told["pass"] == "1":
+            hpt += f", {told['first-left']} left"
+    show(f"RAM {ram['remaining'] / MiB:3.0f} MiB left, {hpt}")
 
 
 def start_migration(source, name, bandwidth):
@@ -97,7 +103,7 @@ def cancel_halfway(source):
         if status not in ("setup", "active"):
             raise Failure(f"the migration to be cancelled: {status}")
         if status == "active":
-            show_progress(ram, stream)
+            show_progress(source, ram, stream)
             sent = 1 - ram["remaining"] / ram["total"]
             if sent > 0.5:
                 break
@@ -125,7 +131,7 @@ def migrate(source):
             break
         if not ending and (stream.hpt_passes > PASSES or
                            time.monotonic() > deadline):
-            show_progress(ram, stream)
+            show_progress(source, ram, stream)
             say("  the guest may be stopped now")
             source.call("migrate-set-parameters",
                             **{"downtime-limit": 10000})
@@ -134,15 +140,17 @@ def migrate(source):
         if status not in ("setup", "active", "device"):
             raise Failure(f"the migration: {status} "
                           f"{info.get('error-desc', '')}")
-        if status == "active" and time.monotonic() > shown + 1:
-            show_progress(ram, stream)
+        if status == "active" and time.monotonic() > shown + 0.5:
+            show_progress(source, ram, stream)
             shown = time.monotonic()
         time.sleep(0.1)
     while destination.status() == "inmigrate":
         time.sleep(0.1)
     if destination.status() != "paused":
         raise Failure(f"the destination: {destination.status()}")
-    show_progress(ram, stream)
+    show_progress(source, ram, stream)
+    with open("/results/order", "w", encoding="ascii") as f:
+        print(stream.hpt_shift, file=f)
     return destination, stream, info, live
 
 

@@ -30,6 +30,11 @@ def say(text):
     print(f"# {time.monotonic() - start_time:6.1f} s  {text}", flush=True)
 
 
+def show(text):
+    """The same for what is soon outdated: scripts/demo writes it over."""
+    print(f"#~ {time.monotonic() - start_time:5.1f} s  {text}", flush=True)
+
+
 def make_socket(address):
     """For a path, or a host and a port."""
     if isinstance(address, str):
@@ -273,6 +278,25 @@ class Machine:
             if time.monotonic() > deadline:
                 raise Failure(f"no sign of life from the guest ({self.name})")
             time.sleep(0.2)
+
+    def hpt_reader(self):
+        """What the kernel tells of the file that a migration reads the HPT
+        from: the lines htab-NAME of fdinfo, or none of them.
+        """
+        for link in glob.glob(f"/proc/{self.process.pid}/fd/*"):
+            try:
+                if "kvm-htab" not in os.readlink(link):
+                    continue
+                with open(link.replace("/fd/", "/fdinfo/"),
+                          encoding="ascii") as f:
+                    told = dict(re.findall(r"^htab-(\S+):\s*(\S+)$",
+                                           f.read(), re.M))
+            except OSError:
+                # It has just been closed.
+                continue
+            if told.get("mode") == "read":
+                return told
+        return {}
 
     def dump_hpt(self, when):
         """Keep the guest's view of the HPT as it is now, and give it."""
