@@ -1,0 +1,748 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How a VMM migrates an HPT.  What stands between the comments [name and
+ * name] is shown in Documentation/virt/kvm/ppc-hpt-vmm.rst, and tested here: a
+ * guest works on its HPT while it is migrated to another VM.
+ *
+ * stock.expected says what fails on the stock kernel.  What else was broken to
+ * see each test fail is said there too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "guest.h"
+
+/* [frames */
+/* The stream has no end of its own, so it goes to the destination in frames */
+enum {
+	HTAB_BEGIN,	/* value: order of the HPT, which is empty */
+	HTAB_RECORDS,	/* value: so many bytes of records follow */
+	HTAB_END,	/* value: 0 */
+};
+
+struct htab_frame {
+	uint32_t type;
+	uint32_t value;
+};
+
+/* What a read() returns at most; a record is never longer than that */
+#define HTAB_CHUNK	(64 << 10)
+
+/* frames] */
+
+static int send_all(int out, const void *buf, size_t len)
+{
+	ssize_t n;
+
+	while (len) {
+		n = write(out, buf, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		buf += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static int recv_all(int in, void *buf, size_t len)
+{
+	ssize_t n;
+
+	while (len) {
+		n = read(in, buf, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			return -EPIPE;
+		buf += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static int send_frame(int out, uint32_t type, uint32_t value)
+{
+	struct htab_frame frame = { .type = type, .value = value };
+
+	return send_all(out, &frame, sizeof(frame));
+}
+
+/* [source */
+struct htab_source {
+	int vm;			/* of KVM_CREATE_VM */
+	unsigned int order;	/* of the HPT that the guest has */
+	int out;		/* to the destination */
+	int htab;		/* the reader, -1 at first */
+	char buf[HTAB_CHUNK];
+};
+
+/* source] */
+
+/* [begin */
+static void htab_close(struct htab_source *s)
+{
+	if (s->htab >= 0)
+		close(s->htab);
+	s->htab = -1;
+}
+
+static int htab_begin(struct htab_source *s)
+{
+	struct kvm_get_htab_fd args = { .flags = 0 };
+
+	htab_close(s);
+	s->htab = ioctl(s->vm, KVM_PPC_GET_HTAB_FD, &args);
+	if (s->htab < 0)
+		return -errno;
+	/* If the HPT is replaced from here on, reads fail with ESTALE */
+	return send_frame(s->out, HTAB_BEGIN, s->order);
+}
+
+/* begin] */
+
+/* [send */
+/* Send what one read gives: 1, or 0 if there was nothing, or an error */
+static int htab_send(struct htab_source *s)
+{
+	ssize_t len = read(s->htab, s->buf, sizeof(s->buf));
+	int err;
+
+	if (len < 0 && errno == ESTALE) {
+		/* The guest has another HPT: all over again */
+		err = htab_begin(s);
+		return err ? err : 1;
+	}
+	if (len <= 0)
+		return len ? -errno : 0;
+
+	err = send_frame(s->out, HTAB_RECORDS, len);
+	if (!err)
+		err = send_all(s->out, s->buf, len);
+	/* What was read is lost if it did not go out: the reader is no good */
+	if (err)
+		htab_close(s);
+	return err ? err : 1;
+}
+
+/* send] */
+
+/* [precopy */
+static int htab_progress(struct htab_source *s, struct kvm_ppc_htab_progress *p)
+{
+	memset(p, 0, sizeof(*p));
+	p->argsz = sizeof(*p);
+	return ioctl(s->htab, KVM_PPC_HTAB_PROGRESS, p) ? -errno : 0;
+}
+
+/*
+ * While the guest runs: until no more than @max_left bytes are left, or
+ * @max_passes are over if the guest is too busy for that.
+ */
+static int htab_precopy(struct htab_source *s, uint64_t max_left,
+			uint64_t max_passes)
+{
+	struct kvm_ppc_htab_progress p;
+	int ret;
+
+	do {
+		ret = htab_send(s);
+		if (ret < 0)
+			return ret;
+		/* RAM has its turn here */
+		ret = htab_progress(s, &p);
+		if (ret)
+			return ret;
+	} while (p.first_bytes + p.changed_bytes > max_left &&
+		 p.pass <= max_passes);
+	return 0;
+}
+
+/* precopy] */
+
+/* [drain */
+/* With all vcpus stopped: what is left, to the end */
+static int htab_drain(struct htab_source *s)
+{
+	int ret;
+
+	do {
+		ret = htab_send(s);
+	} while (ret > 0);
+	if (!ret)
+		ret = send_frame(s->out, HTAB_END, 0);
+	htab_close(s);
+	return ret;
+}
+
+/* drain] */
+
+/* [lookup */
+/* The HPTE at @index as the guest has it, in the CPU's byte order; 0: none */
+static int htab_lookup(int vm, uint64_t index, uint64_t hpte[2])
+{
+	struct kvm_get_htab_fd args = { .start_index = index };
+	struct {
+		struct kvm_get_htab_header header;
+		uint64_t hpte[8][2];
+	} buf;
+	ssize_t len;
+	int fd;
+
+	fd = ioctl(vm, KVM_PPC_GET_HTAB_FD, &args);
+	if (fd < 0)
+		return -errno;
+	len = read(fd, &buf, sizeof(buf));
+	if (len < 0)
+		len = -errno;
+	close(fd);
+	if (len < 0)
+		return len;
+
+	hpte[0] = 0;
+	hpte[1] = 0;
+	/* A first pass begins with that HPTE; no byte at all: there is no HPT */
+	if (len && buf.header.n_valid) {
+		hpte[0] = be64toh(buf.hpte[0][0]);
+		hpte[1] = be64toh(buf.hpte[0][1]);
+	}
+	return 0;
+}
+
+/* lookup] */
+
+/* [sink */
+struct htab_sink {
+	int vm;
+	int in;			/* from the source */
+	int htab;		/* the writer */
+	bool one_by_one;	/* KVM_CAP_PPC_HTAB_FD is 1 */
+	size_t len;		/* bytes in buf, the first begins a record */
+	char buf[HTAB_CHUNK];
+};
+
+static int htab_open_sink(struct htab_sink *d)
+{
+	struct kvm_get_htab_fd args = { .flags = KVM_GET_HTAB_WRITE };
+
+	d->one_by_one = ioctl(d->vm, KVM_CHECK_EXTENSION,
+			      KVM_CAP_PPC_HTAB_FD) < 2;
+	d->len = 0;
+	d->htab = ioctl(d->vm, KVM_PPC_GET_HTAB_FD, &args);
+	return d->htab < 0 ? -errno : 0;
+}
+
+/* sink] */
+
+/* [apply */
+/* The bytes of the record at @buf, 0 if it is not all there */
+static size_t htab_record(const char *buf, size_t len)
+{
+	struct kvm_get_htab_header header;
+	size_t size;
+
+	if (len < sizeof(header))
+		return 0;
+	memcpy(&header, buf, sizeof(header));
+	size = sizeof(header) + header.n_valid * 2 * sizeof(uint64_t);
+	return size <= len ? size : 0;
+}
+
+/* Write whole records, and keep what there is of the last one */
+static int htab_apply(struct htab_sink *d)
+{
+	size_t done = 0, whole, size;
+	ssize_t n;
+
+	for (;;) {
+		whole = 0;
+		do {
+			size = htab_record(d->buf + done + whole,
+					   d->len - done - whole);
+			whole += size;
+		} while (size && !d->one_by_one);
+		if (!whole)
+			break;
+		/* Less is written if a later record is bad; then that fails */
+		n = write(d->htab, d->buf + done, whole);
+		if (n < 0)
+			return -errno;
+		done += n;
+	}
+	d->len -= done;
+	memmove(d->buf, d->buf + done, d->len);
+	/* A record that will never fit? */
+	return d->len < sizeof(d->buf) ? 0 : -EMSGSIZE;
+}
+
+/* apply] */
+
+/* [receive */
+static int htab_records(struct htab_sink *d, size_t left)
+{
+	size_t n;
+	int err;
+
+	while (left) {
+		n = sizeof(d->buf) - d->len;
+		if (n > left)
+			n = left;
+		err = recv_all(d->in, d->buf + d->len, n);
+		if (err)
+			return err;
+		d->len += n;
+		left -= n;
+		err = htab_apply(d);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* All of the source's frames. Guest memory is there, and no vcpu runs. */
+static int htab_receive(struct htab_sink *d)
+{
+	struct htab_frame frame;
+	uint32_t order;
+	int err;
+
+	for (;;) {
+		err = recv_all(d->in, &frame, sizeof(frame));
+		if (err)
+			return err;
+		switch (frame.type) {
+		case HTAB_BEGIN:
+			/* Another HPT, or the same one without HPTEs */
+			order = frame.value;
+			if (ioctl(d->vm, KVM_PPC_ALLOCATE_HTAB, &order))
+				return -errno;
+			d->len = 0;
+			break;
+		case HTAB_RECORDS:
+			err = htab_records(d, frame.value);
+			if (err)
+				return err;
+			break;
+		case HTAB_END:
+			return d->len ? -EPROTO : 0;
+		default:
+			return -EPROTO;
+		}
+	}
+}
+
+/* receive] */
+
+#define ORDER	MIN_ORDER
+#define N	NPTE(ORDER)
+#define MEM	PAGE_16M
+
+/* Pages that the guest maps and unmaps at GUEST_EA, and one it leaves alone */
+#define FIRST_PAGE	16UL
+#define PAGES		64UL
+#define KEPT_PAGE	8UL
+
+/* HPTEs that are there from the beginning */
+#define FILL	3000UL
+
+/* Things that the guest has done at least when it is stopped */
+#define THINGS	1000UL
+
+struct migration {
+	struct vm vm[2];		/* source and destination */
+	struct guest guest;
+	struct htab_source source;
+	struct htab_sink sink;
+	int pipe[2];
+	pthread_t worker, receiver;
+	unsigned int seed;
+	unsigned long things;
+	bool stop, wrong;
+	int received;
+};
+
+FIXTURE(vmm)
+{
+	struct migration m;
+};
+
+FIXTURE_SETUP(vmm)
+{
+	unsigned long i;
+
+	signal(SIGPIPE, SIG_IGN);
+	ASSERT_EQ(0, pipe(self->m.pipe));
+	ASSERT_EQ(0, vm_init(&self->m.vm[0], ORDER, MEM));
+	ASSERT_EQ(0, vm_init(&self->m.vm[1], 0, MEM));
+	ASSERT_EQ(0, guest_init(&self->m.guest, &self->m.vm[0], true));
+	ASSERT_EQ(0, vm_write_hpte(&self->m.vm[0], guest_index(N, KEPT_PAGE),
+				   guest_hpte(KEPT_PAGE, KEPT_PAGE * PAGE_64K,
+					      HPTE_R_RC)));
+	for (i = 0; i < FILL; i += 100)
+		ASSERT_EQ(0, vm_write_run(&self->m.vm[0], i, 50 + i % 50, 0));
+	self->m.seed = 1;
+	self->m.source.vm = self->m.vm[0].fd;
+	self->m.source.order = ORDER;
+	self->m.source.out = self->m.pipe[1];
+	self->m.source.htab = -1;
+	self->m.sink.vm = self->m.vm[1].fd;
+	self->m.sink.in = self->m.pipe[0];
+	ASSERT_EQ(0, htab_open_sink(&self->m.sink));
+}
+
+FIXTURE_TEARDOWN(vmm)
+{
+	guest_free(&self->m.guest);
+	close(self->m.sink.htab);
+	EXPECT_EQ(0, vm_kernel_log(&self->m.vm[0]));
+	vm_free(&self->m.vm[0]);
+	vm_free(&self->m.vm[1]);
+}
+
+/* Whatever the page's HPTE is, something is done with it */
+static long one_thing(struct migration *m)
+{
+	unsigned long page = FIRST_PAGE + rand_r(&m->seed) % PAGES;
+	unsigned long index = guest_index(N, page);
+	unsigned long addr = GUEST_EA + page * PAGE_64K;
+	struct guest *g = &m->guest;
+
+	switch (rand_r(&m->seed) % 4) {
+	case 0:
+		return guest_remove(g, index);
+	case 1:
+		return guest_protect(g, index, 2);
+	case 2:
+		if (guest_clear_ref(g, index) == H_SUCCESS)
+			return guest_load(g, addr, true);
+		return H_SUCCESS;
+	default:
+		return guest_enter(g, index,
+				   guest_hpte(page, page * PAGE_64K, 0));
+	}
+}
+
+static void *work(void *arg)
+{
+	struct migration *m = arg;
+	long ret;
+
+	while (!__atomic_load_n(&m->stop, __ATOMIC_RELAXED)) {
+		ret = one_thing(m);
+		m->wrong |= ret && ret != H_NOT_FOUND && ret != H_PTEG_FULL;
+		__atomic_add_fetch(&m->things, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void guest_starts(struct migration *m)
+{
+	m->stop = false;
+	pthread_create(&m->worker, NULL, work, m);
+}
+
+/* Has it done what it should? */
+static bool guest_stops(struct migration *m)
+{
+	while (__atomic_load_n(&m->things, __ATOMIC_RELAXED) < THINGS)
+		usleep(1000);
+	__atomic_store_n(&m->stop, true, __ATOMIC_RELAXED);
+	pthread_join(m->worker, NULL);
+	return !m->wrong;
+}
+
+static void *receive(void *arg)
+{
+	struct migration *m = arg;
+
+	m->received = htab_receive(&m->sink);
+	/* The source's next write fails */
+	close(m->sink.in);
+	return NULL;
+}
+
+static void receiver_starts(struct migration *m)
+{
+	pthread_create(&m->receiver, NULL, receive, m);
+}
+
+/* The destination's result, when there is no more to come */
+static int receiver_ends(struct migration *m)
+{
+	close(m->source.out);
+	pthread_join(m->receiver, NULL);
+	return m->received;
+}
+
+/* The number of HPTEs that differ, ~0 if the tables cannot be read */
+static unsigned long difference(struct migration *m, unsigned long npte)
+{
+	struct table a, b;
+	unsigned long n = ~0UL;
+
+	if (!table_init(&a, npte) && !table_init(&b, npte) &&
+	    table_dump(&a, &m->vm[0], 0) == (long)npte &&
+	    table_dump(&b, &m->vm[1], 0) == (long)npte && a.n_valid > 1)
+		n = table_diff(&a, &b);
+	table_free(&a);
+	table_free(&b);
+	return n;
+}
+
+/* A guest that works all the time arrives, and goes on */
+TEST_F(vmm, busy_guest)
+{
+	struct guest there;
+
+	receiver_starts(&self->m);
+	guest_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(&self->m.source));
+	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 20));
+	ASSERT_TRUE(guest_stops(&self->m));
+	ASSERT_EQ(0, htab_drain(&self->m.source));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+
+	memcpy(self->m.vm[1].mem, self->m.vm[0].mem, MEM);
+	ASSERT_EQ(0, guest_init(&there, &self->m.vm[1], false));
+	EXPECT_EQ(0, guest_load(&there, GUEST_EA + KEPT_PAGE * PAGE_64K, true));
+	EXPECT_EQ(H_SUCCESS, guest_remove(&there, guest_index(N, KEPT_PAGE)));
+	guest_free(&there);
+}
+
+/* Precopy ends when so much is left as is allowed, with no guest all is sent */
+TEST_F(vmm, precopy_ends)
+{
+	struct kvm_ppc_htab_progress p;
+
+	receiver_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(&self->m.source));
+	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 1000));
+	ASSERT_EQ(0, htab_progress(&self->m.source, &p));
+	EXPECT_EQ(0, p.first_bytes + p.changed_bytes);
+	EXPECT_EQ(0, htab_send(&self->m.source));
+
+	/* Two changes, next to each other */
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 5000, 2, 0));
+	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 1000));
+	EXPECT_EQ(0, htab_send(&self->m.source));
+	ASSERT_EQ(0, htab_drain(&self->m.source));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+/* The guest resizes its HPT: ESTALE, and all over again */
+TEST_F(vmm, resized)
+{
+	receiver_starts(&self->m);
+	guest_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(&self->m.source));
+	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 3));
+	ASSERT_TRUE(guest_stops(&self->m));
+
+	ASSERT_EQ(0, vm_resize(&self->m.vm[0], ORDER + 1));
+	self->m.source.order = ORDER + 1;
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], N + 5, 3, 0));
+	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 3));
+	ASSERT_EQ(0, htab_drain(&self->m.source));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, 2 * N));
+}
+
+/* The guest is reset: the reader tells of that by itself */
+TEST_F(vmm, reset)
+{
+	receiver_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(&self->m.source));
+	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 1000));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->m.vm[0], ORDER));
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 7000, 20, 0));
+	ASSERT_EQ(0, htab_drain(&self->m.source));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+/* The destination goes away: the guest does not, and another one gets it */
+TEST_F(vmm, destination_gone)
+{
+	close(self->m.sink.in);
+	ASSERT_EQ(-EPIPE, htab_begin(&self->m.source));
+	htab_close(&self->m.source);
+	close(self->m.source.out);
+
+	ASSERT_EQ(0, pipe(self->m.pipe));
+	self->m.source.out = self->m.pipe[1];
+	self->m.sink.in = self->m.pipe[0];
+	ASSERT_EQ(0, htab_begin(&self->m.source));
+	ASSERT_EQ(1, htab_send(&self->m.source));
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 5000, 1, 0));
+	close(self->m.sink.in);
+	ASSERT_EQ(-EPIPE, htab_send(&self->m.source));
+	EXPECT_EQ(-1, self->m.source.htab);
+	close(self->m.source.out);
+
+	ASSERT_EQ(0, pipe(self->m.pipe));
+	self->m.source.out = self->m.pipe[1];
+	self->m.sink.in = self->m.pipe[0];
+	receiver_starts(&self->m);
+	guest_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(&self->m.source));
+	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 3));
+	ASSERT_TRUE(guest_stops(&self->m));
+	ASSERT_EQ(0, htab_drain(&self->m.source));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+/* Records in frames that have nothing to do with where they begin and end */
+TEST_F(vmm, frames_of_any_size)
+{
+	unsigned char buf[HTAB_CHUNK];
+	unsigned int size = 1;
+	ssize_t len, at;
+	int fd;
+
+	receiver_starts(&self->m);
+	fd = vm_htab_fd(&self->m.vm[0], 0, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, send_frame(self->m.source.out, HTAB_BEGIN, ORDER));
+	while ((len = read(fd, buf, sizeof(buf))) > 0) {
+		for (at = 0; at < len; at += size) {
+			size = 1 + size % 61;
+			if (size > len - at)
+				size = len - at;
+			ASSERT_EQ(0, send_frame(self->m.source.out, HTAB_RECORDS,
+						size));
+			ASSERT_EQ(0, send_all(self->m.source.out, buf + at,
+					      size));
+		}
+	}
+	ASSERT_EQ(0, len);
+	ASSERT_EQ(0, send_frame(self->m.source.out, HTAB_END, 0));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+/* What the destination makes of a stream that is cut or wrong */
+TEST_F(vmm, bad_streams)
+{
+	struct {
+		size_t len;
+		uint32_t index;
+		uint16_t n_valid;
+		uint16_t n_invalid;
+		uint64_t v;
+		bool end;
+		int result;
+	} bad[] = {
+		{ 24, 0, 1, 0, HPTE_V_VALID, true, 0 },
+		{ 24, 0, 1, 0, HPTE_V_VALID, false, -EPIPE },
+		{ 16, 0, 1, 0, HPTE_V_VALID, true, -EPROTO },
+		{ 5, 0, 1, 0, HPTE_V_VALID, true, -EPROTO },
+		{ 24, 0, 1, 0, 0, true, -EINVAL },
+		{ 24, N, 1, 0, HPTE_V_VALID, true, -EINVAL },
+		{ 8, N - 1, 0, 2, 0, true, -EINVAL },
+		{ HTAB_CHUNK, 0, 65535, 0, HPTE_V_VALID, true, -EMSGSIZE },
+	};
+	static unsigned char buf[HTAB_CHUNK];
+	struct kvm_get_htab_header header;
+	uint64_t v;
+	unsigned int i;
+
+	close(self->m.pipe[0]);
+	close(self->m.pipe[1]);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		ASSERT_EQ(0, pipe(self->m.pipe));
+		ASSERT_LE(4 * HTAB_CHUNK,
+			  fcntl(self->m.pipe[0], F_SETPIPE_SZ, 4 * HTAB_CHUNK));
+		self->m.source.out = self->m.pipe[1];
+		self->m.sink.in = self->m.pipe[0];
+		header.index = bad[i].index;
+		header.n_valid = bad[i].n_valid;
+		header.n_invalid = bad[i].n_invalid;
+		v = htobe64(bad[i].v);
+		memset(buf, 0, sizeof(buf));
+		memcpy(buf, &header, sizeof(header));
+		memcpy(buf + sizeof(header), &v, sizeof(v));
+
+		ASSERT_EQ(0, send_frame(self->m.source.out, HTAB_BEGIN, ORDER));
+		ASSERT_EQ(0, send_frame(self->m.source.out, HTAB_RECORDS,
+					bad[i].len));
+		ASSERT_EQ(0, send_all(self->m.source.out, buf, bad[i].len));
+		if (bad[i].end)
+			ASSERT_EQ(0, send_frame(self->m.source.out, HTAB_END, 0));
+		receiver_starts(&self->m);
+		EXPECT_EQ(bad[i].result, receiver_ends(&self->m)) {
+			TH_LOG("stream %u", i);
+		}
+	}
+}
+
+/* A bad record ends the stream, what was before it is there */
+TEST_F(vmm, refused_in_the_middle)
+{
+	struct stream s;
+	uint64_t hpte[2];
+
+	ASSERT_EQ(0, stream_init(&s, 1000));
+	stream_run(&s, 10, 1, 0);
+	stream_run(&s, N, 1, 0);
+	stream_run(&s, 20, 1, 0);
+	ASSERT_EQ(0, send_frame(self->m.source.out, HTAB_BEGIN, ORDER));
+	ASSERT_EQ(0, send_frame(self->m.source.out, HTAB_RECORDS, s.len));
+	ASSERT_EQ(0, send_all(self->m.source.out, s.buf, s.len));
+	receiver_starts(&self->m);
+	EXPECT_EQ(-EINVAL, receiver_ends(&self->m));
+	ASSERT_EQ(0, htab_lookup(self->m.vm[1].fd, 10, hpte));
+	EXPECT_EQ(hpte_at(10).v, hpte[0]);
+	EXPECT_EQ(hpte_at(10).r, hpte[1]);
+	ASSERT_EQ(0, htab_lookup(self->m.vm[1].fd, 20, hpte));
+	EXPECT_EQ(0, hpte[0]);
+}
+
+/* One HPTE, beside a migration that loses nothing by that */
+TEST_F(vmm, lookup)
+{
+	unsigned long index = guest_index(N, KEPT_PAGE);
+	struct hpte kept = guest_hpte(KEPT_PAGE, KEPT_PAGE * PAGE_64K,
+				      HPTE_R_RC);
+	uint64_t hpte[2];
+
+	receiver_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(&self->m.source));
+	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 1000));
+
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 5000, 3, 0));
+	ASSERT_EQ(0, vm_invalidate(&self->m.vm[0], 0, 1));
+	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, index, hpte));
+	EXPECT_EQ(kept.v, hpte[0]);
+	EXPECT_EQ(kept.r, hpte[1]);
+	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, 5002, hpte));
+	EXPECT_EQ(hpte_at(5002).v, hpte[0]);
+	EXPECT_EQ(hpte_at(5002).r, hpte[1]);
+	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, 5003, hpte));
+	EXPECT_EQ(0, hpte[0]);
+	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, 0, hpte));
+	EXPECT_EQ(0, hpte[0]);
+	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, N - 1, hpte));
+	EXPECT_EQ(0, hpte[0]);
+	EXPECT_EQ(-EINVAL, htab_lookup(self->m.vm[0].fd, N, hpte));
+
+	ASSERT_EQ(0, htab_drain(&self->m.source));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+TEST_HARNESS_MAIN
