@@ -354,8 +354,8 @@ static int htab_receive(struct htab_sink *d)
 #define PAGES		64UL
 #define KEPT_PAGE	8UL
 
-/* HPTEs that are there from the beginning */
-#define FILL	3000UL
+/* HPTEs from the beginning on, more than go into one read */
+#define FILL	8000UL
 
 /* Things that the guest has done at least when it is stopped */
 #define THINGS	1000UL
@@ -391,7 +391,7 @@ FIXTURE_SETUP(vmm)
 				   guest_hpte(KEPT_PAGE, KEPT_PAGE * PAGE_64K,
 					      HPTE_R_RC)));
 	for (i = 0; i < FILL; i += 100)
-		ASSERT_EQ(0, vm_write_run(&self->m.vm[0], i, 50 + i % 50, 0));
+		ASSERT_EQ(0, vm_write_run(&self->m.vm[0], i, 75, 0));
 	self->m.seed = 1;
 	self->m.source.vm = self->m.vm[0].fd;
 	self->m.source.order = ORDER;
@@ -534,10 +534,20 @@ TEST_F(vmm, precopy_ends)
 	EXPECT_EQ(0, p.first_bytes + p.changed_bytes);
 	EXPECT_EQ(0, htab_send(&self->m.source));
 
-	/* Two changes, next to each other */
-	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 5000, 2, 0));
+	/* More than go into one read */
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 9500, FILL * 3 / 4, 0));
 	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 1000));
 	EXPECT_EQ(0, htab_send(&self->m.source));
+	ASSERT_EQ(0, htab_drain(&self->m.source));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+/* A guest that stands still is saved, without precopy */
+TEST_F(vmm, saved)
+{
+	receiver_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(&self->m.source));
 	ASSERT_EQ(0, htab_drain(&self->m.source));
 	ASSERT_EQ(0, receiver_ends(&self->m));
 	EXPECT_EQ(0, difference(&self->m, N));
@@ -587,7 +597,7 @@ TEST_F(vmm, destination_gone)
 	self->m.sink.in = self->m.pipe[0];
 	ASSERT_EQ(0, htab_begin(&self->m.source));
 	ASSERT_EQ(1, htab_send(&self->m.source));
-	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 5000, 1, 0));
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 12000, 1, 0));
 	close(self->m.sink.in);
 	ASSERT_EQ(-EPIPE, htab_send(&self->m.source));
 	EXPECT_EQ(-1, self->m.source.htab);
@@ -724,15 +734,15 @@ TEST_F(vmm, lookup)
 	ASSERT_EQ(0, htab_begin(&self->m.source));
 	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 1000));
 
-	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 5000, 3, 0));
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 12000, 3, 0));
 	ASSERT_EQ(0, vm_invalidate(&self->m.vm[0], 0, 1));
 	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, index, hpte));
 	EXPECT_EQ(kept.v, hpte[0]);
 	EXPECT_EQ(kept.r, hpte[1]);
-	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, 5002, hpte));
-	EXPECT_EQ(hpte_at(5002).v, hpte[0]);
-	EXPECT_EQ(hpte_at(5002).r, hpte[1]);
-	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, 5003, hpte));
+	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, 12002, hpte));
+	EXPECT_EQ(hpte_at(12002).v, hpte[0]);
+	EXPECT_EQ(hpte_at(12002).r, hpte[1]);
+	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, 12003, hpte));
 	EXPECT_EQ(0, hpte[0]);
 	ASSERT_EQ(0, htab_lookup(self->m.vm[0].fd, 0, hpte));
 	EXPECT_EQ(0, hpte[0]);
