@@ -358,7 +358,10 @@ static int htab_receive(struct htab_sink *d)
 #define FILL	8000UL
 
 /* Things that the guest has done at least when it is stopped */
-#define THINGS	1000UL
+#define THINGS	300UL
+
+/* Seconds that a kernel with KASAN in an emulator may take for these */
+#define BUSY_TIMEOUT	300
 
 struct migration {
 	struct vm vm[2];		/* source and destination */
@@ -502,7 +505,7 @@ static unsigned long difference(struct migration *m, unsigned long npte)
 }
 
 /* A guest that works all the time arrives, and goes on */
-TEST_F(vmm, busy_guest)
+TEST_F_TIMEOUT(vmm, busy_guest, BUSY_TIMEOUT)
 {
 	struct guest there;
 
@@ -554,7 +557,7 @@ TEST_F(vmm, saved)
 }
 
 /* The guest resizes its HPT: ESTALE, and all over again */
-TEST_F(vmm, resized)
+TEST_F_TIMEOUT(vmm, resized, BUSY_TIMEOUT)
 {
 	receiver_starts(&self->m);
 	guest_starts(&self->m);
@@ -585,7 +588,7 @@ TEST_F(vmm, reset)
 }
 
 /* The destination goes away: the guest does not, and another one gets it */
-TEST_F(vmm, destination_gone)
+TEST_F_TIMEOUT(vmm, destination_gone, BUSY_TIMEOUT)
 {
 	close(self->m.sink.in);
 	ASSERT_EQ(-EPIPE, htab_begin(&self->m.source));
