@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * As much of everything as an attacker could think of: thousands of readers of
+ * one VM, a thousand VMs, a large HPT, user memory that does not come.  What it
+ * costs is given back, and others go on meanwhile.
+ *
+ * The environment can make it larger, on the kernel's command line too:
+ *
+ *	READERS	of one VM (default: 10000)
+ *	VMS	with a reader each (default: 1000; POWER8 has partition IDs for 1022)
+ *	ORDER	of the large HPT (default: 27); 34 needs a host of 26 GiB with
+ *		kvm_cma_resv_ratio=65
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <linux/userfaultfd.h>
+
+#include "kselftest_harness.h"
+#include "guest.h"
+
+#define N		NPTE(MIN_ORDER)
+#define TIMEOUT		(15 * 60)
+
+/* What the kernel may keep in its caches, of whatever size these things are */
+#define TOLERANCE	(32UL << 10)
+
+static unsigned long setting(const char *name, unsigned long otherwise)
+{
+	const char *value = getenv(name);
+
+	return value ? strtoul(value, NULL, 0) : otherwise;
+}
+
+/* KiB of /proc/meminfo */
+static long meminfo(const char *name)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	size_t len = strlen(name);
+	char line[128];
+	long kib = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			kib = strtol(line + len + 1, NULL, 0);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+/* Memory of the kernel that does not go away by itself */
+static long kernel_memory(void)
+{
+	return meminfo("SUnreclaim") + meminfo("VmallocUsed") +
+	       meminfo("Percpu") + meminfo("KernelStack");
+}
+
+FIXTURE(limits)
+{
+	struct vm vm;
+	long before;
+	struct rlimit files;
+	unsigned char *buf;
+};
+
+FIXTURE_SETUP(limits)
+{
+	struct rlimit files = { 1 << 17, 1 << 17 };
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
+	self->before = kernel_memory();
+	ASSERT_EQ(0, vm_init(&self->vm, MIN_ORDER, PAGE_16M));
+	self->buf = malloc(1 << 20);
+	ASSERT_NE(NULL, self->buf);
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	EXPECT_EQ(0, vm_kernel_log(&self->vm));
+	vm_free(&self->vm);
+}
+
+/* Everything but caches was given back since the test began; RCU takes time */
+static bool given_back(struct __test_metadata *_metadata, long before)
+{
+	long now;
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		now = kernel_memory();
+		if (now < before + (long)TOLERANCE)
+			break;
+		usleep(100000);
+	}
+	TH_LOG("the kernel has %ld KiB, had %ld KiB", now, before);
+	return i < 100;
+}
+
+static ssize_t drain(int fd, void *buf)
+{
+	ssize_t n, sum = 0;
+
+	do {
+		n = read(fd, buf, 1 << 20);
+		if (n > 0)
+			sum += n;
+	} while (n > 0);
+	return n < 0 ? -errno : sum;
+}
+
+/*
+ * Each reader of thousands is told of each change, also when one of them has
+ * harvested it.
+ */
+TEST_F_TIMEOUT(limits, readers_of_one_vm, TIMEOUT)
+{
+	unsigned int n = setting("READERS", 10000), i;
+	int *fd = calloc(n, sizeof(*fd));
+	long peak;
+
+	ASSERT_NE(NULL, fd);
+	for (i = 0; i < n; i++) {
+		fd[i] = vm_htab_fd(&self->vm, 0, 0);
+		ASSERT_LE(0, fd[i]);
+		ASSERT_LT(0, drain(fd[i], self->buf));
+	}
+	for (i = 0; i < N; i += N / 64)
+		ASSERT_EQ(0, vm_write_run(&self->vm, i, 1, 0));
+	for (i = 0; i < n; i++)
+		ASSERT_EQ(64 * (REC_BYTES + HPTE_BYTES),
+			  drain(fd[i], self->buf));
+	for (i = 0; i < N; i += N / 64)
+		ASSERT_EQ(0, vm_invalidate(&self->vm, i, 1));
+	/* Now all but one hold it in their sets */
+	ASSERT_LT(0, drain(fd[0], self->buf));
+	peak = kernel_memory() - self->before;
+	TH_LOG("%u readers take %ld KiB", n, peak);
+	/* A node of the set for each of the 64 changes, and the file */
+	EXPECT_GT(n * 64L, peak);
+	for (i = 0; i < n; i++)
+		ASSERT_EQ(0, close(fd[i]));
+	EXPECT_TRUE(given_back(_metadata, self->before));
+	free(fd);
+}
+
+TEST_F_TIMEOUT(limits, vms, TIMEOUT)
+{
+	unsigned int n = setting("VMS", 1000), i;
+	struct vm *vm = calloc(n, sizeof(*vm));
+	int *fd = calloc(n, sizeof(*fd));
+
+	ASSERT_NE(NULL, vm);
+	ASSERT_NE(NULL, fd);
+	for (i = 0; i < n; i++) {
+		ASSERT_EQ(0, vm_init(&vm[i], MIN_ORDER, 0));
+		ASSERT_EQ(0, vm_write_run(&vm[i], i, 1, 0));
+		fd[i] = vm_htab_fd(&vm[i], 0, 0);
+		ASSERT_LE(0, fd[i]);
+	}
+	TH_LOG("%u VMs take %ld KiB", n, kernel_memory() - self->before);
+	for (i = 0; i < n; i++)
+		ASSERT_LT(0, drain(fd[i], self->buf));
+	for (i = 0; i < n; i++) {
+		vm_free(&vm[i]);
+		ASSERT_EQ(0, close(fd[i]));
+	}
+	EXPECT_TRUE(given_back(_metadata, self->before));
+	free(vm);
+	free(fd);
+}
+
+/* All of it is used, read, counted and reset */
+TEST_F_TIMEOUT(limits, large_hpt, TIMEOUT)
+{
+	unsigned int order = setting("ORDER", 27);
+	struct kvm_ppc_htab_progress p = {
+		.argsz = sizeof(p),
+		.flags = KVM_PPC_HTAB_PROGRESS_COUNT,
+	};
+	unsigned long i, npte = NPTE(order), n = 0;
+	int err, fd;
+
+	err = vm_alloc_hpt(&self->vm, order);
+	if (err == -ENOMEM)
+		SKIP(return, "no memory for an HPT of order %u", order);
+	ASSERT_EQ(0, err);
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	/* One HPTE in every 512th group makes for work everywhere */
+	for (i = 0; i < npte; i += 4096, n++)
+		ASSERT_EQ(0, vm_write_run(&self->vm, i, 1, 0));
+	ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+	EXPECT_EQ(n, p.first_hptes);
+	EXPECT_LT((ssize_t)(n * MIN_READ) - 1, drain(fd, self->buf));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, order));
+	EXPECT_LT(0, drain(fd, self->buf));
+	ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+	EXPECT_EQ(0, p.changed_hptes);
+	TH_LOG("order %u: %lu of %lu HPTEs", order, n, npte);
+	close(fd);
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, MIN_ORDER));
+	EXPECT_TRUE(given_back(_metadata, self->before));
+}
+
+/* Memory that is there only after the test has said so, by userfaultfd */
+struct slow {
+	int fd;
+	unsigned char *mem;
+	size_t size;
+};
+
+static int slow_init(struct slow *s, size_t size)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	s->size = size;
+	s->fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (s->fd < 0)
+		return -errno;
+	s->mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = (unsigned long)s->mem;
+	reg.range.len = size;
+	if (s->mem == MAP_FAILED || ioctl(s->fd, UFFDIO_API, &api) ||
+	    ioctl(s->fd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	return 0;
+}
+
+/* Until somebody sleeps there */
+static int slow_wait(struct slow *s)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+
+	return poll(&p, 1, 60000) == 1 ? 0 : -ETIMEDOUT;
+}
+
+static int slow_let_go(struct slow *s, const void *src)
+{
+	struct uffdio_copy copy = {
+		.dst = (unsigned long)s->mem,
+		.src = (unsigned long)src,
+		.len = s->size,
+	};
+
+	return ioctl(s->fd, UFFDIO_COPY, &copy) ? -errno : 0;
+}
+
+static void slow_free(struct slow *s)
+{
+	munmap(s->mem, s->size);
+	close(s->fd);
+}
+
+struct copy {
+	pthread_t thread;
+	int fd;
+	void *buf;
+	size_t size;
+	bool write;
+	ssize_t result;
+};
+
+static void *do_copy(void *arg)
+{
+	struct copy *c = arg;
+
+	c->result = c->write ? write(c->fd, c->buf, c->size) :
+			       read(c->fd, c->buf, c->size);
+	return NULL;
+}
+
+/* What anybody else wants of the VM, while a copy sleeps */
+static void others_go_on(struct __test_metadata *_metadata, struct vm *vm,
+			 struct guest *g, void *buf)
+{
+	struct hpte e = hpte_at(1000);
+	int fd = vm_htab_fd(vm, 0, 0);
+
+	ASSERT_LE(0, fd);
+	ASSERT_LT(0, drain(fd, buf));
+	ASSERT_EQ(H_SUCCESS, guest_enter(g, 1000, e));
+	ASSERT_EQ(MIN_READ, drain(fd, buf));
+	ASSERT_EQ(H_SUCCESS, guest_remove(g, 1000));
+	ASSERT_EQ(0, vm_write_run(vm, 2002, 2, 0));
+	ASSERT_EQ(0, vm_resize(vm, MIN_ORDER + 1));
+	ASSERT_EQ(-ESTALE, drain(fd, buf));
+	ASSERT_EQ(0, vm_alloc_hpt(vm, MIN_ORDER + 1));
+	ASSERT_EQ(0, vm_alloc_hpt(vm, MIN_ORDER));
+	close(fd);
+}
+
+/*
+ * A read whose copy sleeps for as long as its owner likes: vcpus, readers,
+ * writers, resizes and resets go on, and it can be seen how far it is.  Fails
+ * (hangs) with the copy made under mmu_setup_lock.
+ */
+TEST_F_TIMEOUT(limits, read_that_sleeps, 120)
+{
+	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
+	struct copy c = { .size = PAGE_64K };
+	struct slow slow;
+	struct guest g;
+	int err;
+
+	err = slow_init(&slow, PAGE_64K);
+	if (err == -ENOSYS)
+		SKIP(return, "there is no userfaultfd");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, guest_init(&g, &self->vm, true));
+	c.fd = vm_htab_fd(&self->vm, 0, 0);
+	c.buf = slow.mem;
+	ASSERT_LE(0, c.fd);
+	ASSERT_EQ(0, pthread_create(&c.thread, NULL, do_copy, &c));
+	ASSERT_EQ(0, slow_wait(&slow));
+	ASSERT_EQ(0, ioctl(c.fd, KVM_PPC_HTAB_PROGRESS, &p));
+	EXPECT_EQ(N, p.hptes);
+	others_go_on(_metadata, &self->vm, &g, self->buf);
+	memset(self->buf, 0, PAGE_64K);
+	ASSERT_EQ(0, slow_let_go(&slow, self->buf));
+	pthread_join(c.thread, NULL);
+	EXPECT_LT(0, c.result);
+	EXPECT_EQ(-1, read(c.fd, self->buf, PAGE_64K));
+	EXPECT_EQ(ESTALE, errno);
+	close(c.fd);
+	guest_free(&g);
+	slow_free(&slow);
+}
+
+/* The same for a write; it fails (EBUSY) with the copy after vcpus were kept out */
+TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
+{
+	struct copy c = { .write = true };
+	struct stream s;
+	struct slow slow;
+	struct guest g;
+	int err;
+
+	err = slow_init(&slow, PAGE_64K);
+	if (err == -ENOSYS)
+		SKIP(return, "there is no userfaultfd");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, guest_init(&g, &self->vm, true));
+	ASSERT_EQ(0, stream_init(&s, PAGE_64K));
+	stream_run(&s, 3000, 5, 0);
+	c.fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+	c.buf = slow.mem;
+	c.size = s.len;
+	ASSERT_LE(0, c.fd);
+	ASSERT_EQ(0, pthread_create(&c.thread, NULL, do_copy, &c));
+	ASSERT_EQ(0, slow_wait(&slow));
+	others_go_on(_metadata, &self->vm, &g, self->buf);
+	ASSERT_EQ(0, slow_let_go(&slow, s.buf));
+	pthread_join(c.thread, NULL);
+	EXPECT_EQ((ssize_t)s.len, c.result);
+	close(c.fd);
+	guest_free(&g);
+	stream_free(&s);
+	slow_free(&slow);
+}
+
+TEST_HARNESS_MAIN
