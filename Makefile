@@ -27,7 +27,8 @@ help:
 	@echo '  clean          remove build/'
 	@echo
 	@echo 'Variables:'
-	@echo '  VARIANT        release (default), kasan, stock, stock-kasan, bare, be or 4k'
+	@echo '  VARIANT        release (default), kasan, kcsan, stock, stock-kasan, bare,'
+	@echo '                 be or 4k'
 	@echo '  KERNEL         the base: 6.12 (default), 6.1, or what else Debian has as'
 	@echo '                 linux-source-KERNEL, which is fetched from sid: 7.2'
 	@echo '  KERNEL_SRC     another base: a tarball or an unpacked tree'
