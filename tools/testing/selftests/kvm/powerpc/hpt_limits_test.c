@@ -59,7 +59,7 @@ static long meminfo(const char *name)
 /* Memory of the kernel that does not go away by itself */
 static long kernel_memory(void)
 {
-	return meminfo("SUnreclaim") + meminfo("VmallocUsed") +
+	return meminfo("Slab") + meminfo("VmallocUsed") +
 	       meminfo("Percpu") + meminfo("KernelStack");
 }
 
