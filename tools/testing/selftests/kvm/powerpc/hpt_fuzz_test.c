@@ -80,7 +80,7 @@ struct fuzz {
 };
 
 /* Over all seeds: how often what has succeeded, and failed */
-enum op {
+enum call {
 	OPEN, CLOSE, DUP, READ, WRITE, READV, WRITEV, SPLICE_OUT, SPLICE_IN,
 	SENDFILE, POLL, FDINFO, PROGRESS, ALLOC, PREPARE, COMMIT, RADIX, SLOT,
 	DIRTY_LOG, VCPU, RUN, UNMAP, PROTECT, FORK, SIGNAL, DEBUGFS, N_OPS
@@ -125,7 +125,7 @@ static void __printf(2, 3) wrong(struct fuzz *f, const char *fmt, ...)
 }
 
 /* What a call returned is no error, or one of a list that ends with 0 */
-static bool check(struct thread *t, enum op op, long ret, const int *errors)
+static bool check(struct thread *t, enum call op, long ret, const int *errors)
 {
 	int err = errno;
 
@@ -145,7 +145,7 @@ static bool check(struct thread *t, enum op op, long ret, const int *errors)
 }
 
 #define CHECK(t, op, ret, ...)						\
-	check(t, op, ret, (const int []){ __VA_ARGS__ __VA_OPT__(,) 0 })
+	check(t, op, ret, (const int []){ __VA_ARGS__, 0 })
 
 static int any_file(struct thread *t)
 {
@@ -246,7 +246,7 @@ static void check_stream(struct thread *t, const unsigned char *p, size_t len)
 		wrong(t->f, "no stream, %zu bytes before the end", len);
 }
 
-static void check_read(struct thread *t, enum op op, ssize_t n, size_t size,
+static void check_read(struct thread *t, enum call op, ssize_t n, size_t size,
 		       bool is_good)
 {
 	if (n > (ssize_t)size)
@@ -311,7 +311,7 @@ static void make_stream(struct thread *t)
 		t->s.len -= rnd(t, t->s.len);
 }
 
-static void check_write(struct thread *t, enum op op, ssize_t n, size_t size)
+static void check_write(struct thread *t, enum call op, ssize_t n, size_t size)
 {
 	if (n > (ssize_t)size || (!n && size))
 		wrong(t->f, "%s: %zd bytes for %zu", op_names[op], n, size);
@@ -437,7 +437,7 @@ static void get_progress(struct thread *t)
 		wrong(t->f, "progress: EFAULT, but the argument is good");
 }
 
-static void change_hpt(struct thread *t, enum op op)
+static void change_hpt(struct thread *t, enum call op)
 {
 	struct vm *vm = any_vm(t);
 	struct kvm_ppc_resize_hpt resize = {
@@ -547,6 +547,7 @@ static void run_vcpu(struct thread *t)
 	};
 	unsigned int vm = rnd(t, VMS), fd = vcpu_fd(vm, rnd(t, VCPUS)), i;
 	unsigned long index = rnd(t, NPTE(MIN_ORDER));
+	const char *code = guest_code_hcall;
 	struct hpte e = hpte_at(index);
 	struct kvm_regs regs = {
 		.msr = rnd(t, 4) ? GUEST_MSR : GUEST_MSR_DR,
@@ -560,20 +561,18 @@ static void run_vcpu(struct thread *t)
 
 	switch (rnd(t, 8)) {
 	case 0:
-		regs.pc = GUEST_CODE + (guest_code_spin - guest_code);
+		code = guest_code_spin;
 		break;
 	case 1:
-		regs.pc = GUEST_CODE + (guest_code_load - guest_code);
+		code = guest_code_load;
 		regs.gpr[15] = rnd(t, 24) * PAGE_64K;
 		break;
 	case 2:
 		for (i = 15; i < 24; i++)
 			regs.gpr[i] = rnd_long(t);
-		/* fall through */
-	default:
-		regs.pc = GUEST_CODE + (guest_code_hcall - guest_code);
 		break;
 	}
+	regs.pc = GUEST_CODE + (code - guest_code);
 	ioctl(fd, KVM_SET_REGS, &regs);
 	CHECK(t, RUN, ioctl(fd, KVM_RUN, 0), EINTR, EFAULT, EINVAL, EBUSY, EIO,
 	      ENOEXEC);
@@ -598,14 +597,14 @@ static void move_memory(struct thread *t, bool protect)
 		len = BUFFER;
 	}
 	if (protect) {
-		CHECK(t, PROTECT, mprotect(at, len, rnd(t, 2) ? PROT_NONE :
-							       PROT_READ));
+		CHECK(t, PROTECT,
+		      mprotect(at, len, rnd(t, 2) ? PROT_NONE : PROT_READ), 0);
 		usleep(us);
 		mprotect(at, len, PROT_READ | PROT_WRITE);
 		return;
 	}
 	/* No hole: another thread's memory would go there */
-	CHECK(t, UNMAP, map_anew(at, len, PROT_NONE));
+	CHECK(t, UNMAP, map_anew(at, len, PROT_NONE), 0);
 	usleep(us);
 	map_anew(at, len, PROT_READ | PROT_WRITE);
 }
@@ -640,7 +639,7 @@ static void send_signal(struct thread *t)
 	struct thread *to = &t->f->thread[rnd(t, THREADS)];
 
 	if (!__atomic_load_n(&to->done, __ATOMIC_ACQUIRE))
-		CHECK(t, SIGNAL, -pthread_kill(to->thread, SIGUSR1));
+		CHECK(t, SIGNAL, -pthread_kill(to->thread, SIGUSR1), 0);
 }
 
 static void debugfs_name(struct vm *vm, char *name, size_t size)
@@ -671,7 +670,7 @@ static void do_something(struct thread *t)
 		10, 2, 1, 1, 1, 1,
 	};
 	unsigned int what = rnd(t, 100);
-	enum op op = 0;
+	enum call op = 0;
 
 	while (op < N_OPS - 1 && what >= percent[op])
 		what -= percent[op++];
@@ -680,7 +679,7 @@ static void do_something(struct thread *t)
 		open_file(t);
 		break;
 	case CLOSE:
-		CHECK(t, op, close(any_file(t)));
+		CHECK(t, op, close(any_file(t)), 0);
 		break;
 	case DUP:
 		what = any_file(t);
