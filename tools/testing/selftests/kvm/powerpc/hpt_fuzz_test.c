@@ -16,8 +16,8 @@
  *	SEED	the first one (default: 1)
  *	SECONDS	begin with another one until then (default: DEFAULT_SECONDS)
  *
- * It was seen to fail on the stock kernel (which oopses), and with a read that
- * returns more than it was asked for.
+ * It was seen to fail on the stock kernel (a WARN that user space can have), with
+ * an HPT that is freed twice, and with what user space can have logged.
  */
 #include <errno.h>
 #include <fcntl.h>
