@@ -125,7 +125,7 @@ static ssize_t drain(int fd, void *buf)
  */
 TEST_F_TIMEOUT(limits, readers_of_one_vm, TIMEOUT)
 {
-	unsigned int n = setting("READERS", 10000), i;
+	unsigned int n = setting("READERS", 10000), told = 0, i;
 	int *fd = calloc(n, sizeof(*fd));
 	long peak;
 
@@ -138,8 +138,9 @@ TEST_F_TIMEOUT(limits, readers_of_one_vm, TIMEOUT)
 	for (i = 0; i < N; i += N / CHANGES)
 		ASSERT_EQ(0, vm_write_run(&self->vm, i, 1, 0));
 	for (i = 0; i < n; i++)
-		ASSERT_EQ(CHANGES * (REC_BYTES + HPTE_BYTES),
-			  drain(fd[i], self->buf));
+		told += drain(fd[i], self->buf) ==
+			CHANGES * (REC_BYTES + HPTE_BYTES);
+	EXPECT_EQ(n, told);
 	for (i = 0; i < N; i += N / CHANGES)
 		ASSERT_EQ(0, vm_invalidate(&self->vm, i, 1));
 	/* Now all but one hold it in their sets */
