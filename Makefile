@@ -13,6 +13,8 @@ help:
 	@echo '  check VARIANT=stock'
 	@echo '                 run them on the base as it comes: which tests fail there'
 	@echo '  check-all      everything, however long it takes; can be stopped and resumed'
+	@echo '  breakages      break our kernel in each of many ways, one at a time: which test'
+	@echo '                 catches it? can be stopped and resumed'
 	@echo '  soak           run the random tests, from where they ended, for DURATION'
 	@echo '  fuzz           run the fuzzers of the user-space harness for DURATION'
 	@echo '                 seconds each (default: 600), from where they were'
@@ -62,6 +64,9 @@ check: tree
 check-all: tree
 	@scripts/check-all
 
+breakages: tree
+	@scripts/breakages
+
 soak: tree
 	@scripts/soak $(VARIANT)
 
@@ -93,5 +98,5 @@ lint: tree
 clean:
 	rm -rf build
 
-.PHONY: help deps tree series kernel print-vmlinux demo check check-all soak fuzz cov \
-	time bench lint clean
+.PHONY: help deps tree series kernel print-vmlinux demo check check-all breakages \
+	soak fuzz cov time bench lint clean

@@ -502,6 +502,17 @@ TEST_F(groups, used_at_every_edge)
 	EXPECT_EQ(BIG_GROUPS, kvmppc_hpt_next_used(self->info, BIG_GROUPS));
 }
 
+TEST_F(groups, used_are_counted_from_every_edge)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(edges); i++)
+		kvmppc_hpt_use(self->info, edges[i] * 8);
+	for (i = 0; i < ARRAY_SIZE(edges); i++)
+		EXPECT_EQ(ARRAY_SIZE(edges) - i,
+			  kvmppc_hpt_nr_used(self->info, edges[i]));
+}
+
 /* From each edge, to each edge, with one bit or none in between */
 TEST_F(groups, visit_from_edge_to_edge)
 {
