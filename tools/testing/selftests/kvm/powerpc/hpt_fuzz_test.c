@@ -111,7 +111,8 @@ static unsigned long rnd_long(struct thread *t)
 	return x >> rnd(t, 64);
 }
 
-static void __printf(2, 3) wrong(struct fuzz *f, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3)))
+wrong(struct fuzz *f, const char *fmt, ...)
 {
 	va_list args;
 

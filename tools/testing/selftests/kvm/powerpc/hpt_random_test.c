@@ -111,7 +111,8 @@ static unsigned int rnd(struct world *w, unsigned int n)
 	return rand_r(&w->rnd) % n;
 }
 
-static void __printf(2, 3) wrong(struct world *w, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3)))
+wrong(struct world *w, const char *fmt, ...)
 {
 	va_list args;
 
