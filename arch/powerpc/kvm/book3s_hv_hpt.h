@@ -180,10 +180,9 @@ static inline bool hpte_valid(u64 v)
 }
 
 /* Is there an HPTE at this moment? */
-static inline bool hpte_there(struct kvm_hpt_info *info, unsigned long index)
+static inline bool hpte_there(const __be64 *hptep)
 {
-	return READ_ONCE(*kvmppc_hpte(info, index)) &
-	       cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT);
+	return READ_ONCE(*hptep) & cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT);
 }
 
 /* Read a doubleword that others may write */
@@ -269,7 +268,11 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			  int budget);
 
 /* book3s_hv_hpt_read.c and book3s_hv_hpt_write.c */
+ssize_t kvm_hpt_read(struct file *file, char __user *buf, size_t len,
+		     loff_t *pos);
 ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to);
+ssize_t kvm_hpt_write(struct file *file, const char __user *buf, size_t len,
+		      loff_t *pos);
 ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
 /* book3s_hv_hpt_progress.c */

@@ -25,7 +25,7 @@ static __be64 raw_new_to_old_v(__be64 v, __be64 r)
 
 /* Has hardware set R or C in one of these HPTEs, or can it? */
 static bool any_rc(const __be64 *hptep, const struct revmap_entry *rev,
-		   unsigned int n)
+		   unsigned long n)
 {
 	u64 v, r, gr;
 
@@ -39,6 +39,15 @@ static bool any_rc(const __be64 *hptep, const struct revmap_entry *rev,
 	return false;
 }
 
+/* The stream does not tell absent HPTEs from valid ones */
+static void absent_to_valid(__be64 *out, unsigned long n)
+{
+	for (; n--; out += 2) {
+		*out &= ~cpu_to_be64(HPTE_V_ABSENT);
+		*out |= cpu_to_be64(HPTE_V_VALID);
+	}
+}
+
 /*
  * Read HPTEs of a group, as read_hpte() does, but all at once: up to @room
  * valid ones, which go to @out in the form in which they are streamed (dword 0
@@ -47,38 +56,36 @@ static bool any_rc(const __be64 *hptep, const struct revmap_entry *rev,
  *
  * Return the number of valid HPTEs; -1 if it has to be done the long way.
  */
-static __always_inline int
-read_clean(struct kvm_hpt_info *info, unsigned long index, unsigned int *count,
-	   unsigned int room, bool bolted_only, bool v3, __be64 *out)
+static __always_inline long
+read_clean(struct kvm_hpt_info *info, unsigned long index, unsigned long *count,
+	   unsigned long room, bool v3, __be64 *out)
 {
+	const __be64 there = cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT);
 	const struct revmap_entry *rev = &info->rev[index];
 	const __be64 *hptep = kvmppc_hpte(info, index);
 	const __be64 *p, *end = hptep + 2 * *count;
 	const __be64 *full = hptep + 2 * min(*count, room);
-	__be64 v, any_v = 0, all_v = cpu_to_be64(~0ull), rest = 0, *to = out;
 	u64 gr, any_gr = 0, all_gr = ~0ull;
-	unsigned int i, n;
+	__be64 v, any_v = 0, rest = 0, *to = out;
+	unsigned long i, n;
 
 	for (p = hptep; p < full; p += 2, to += 2) {
 		v = READ_ONCE(p[0]);
-		if (!(v & cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT)))
+		if (!(v & there))
 			break;
 		any_v |= v;
-		all_v &= v;
-		if (v3)
-			v = raw_new_to_old_v(v, READ_ONCE(p[1]));
-		*to = (v & ~cpu_to_be64(HPTE_V_ABSENT)) |
-		      cpu_to_be64(HPTE_V_VALID);
+		*to = v3 ? raw_new_to_old_v(v, READ_ONCE(p[1])) : v;
 	}
-	n = (to - out) / 2;
+	n = (unsigned long)(to - out) / 2;
 	if (n && p == full)
 		*count = n;
 	else
 		for (; p < end; p += 2)
 			rest |= READ_ONCE(p[0]);
-	if (rest || (any_v & cpu_to_be64(HPTE_V_HVLOCK)) ||
-	    (bolted_only && !(all_v & cpu_to_be64(HPTE_V_BOLTED))))
+	if (((rest | any_v) & cpu_to_be64(HPTE_V_HVLOCK)) || (rest & there))
 		return -1;
+	if (any_v & cpu_to_be64(HPTE_V_ABSENT))
+		absent_to_valid(out, n);
 
 	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
 	smp_rmb();
@@ -95,10 +102,50 @@ read_clean(struct kvm_hpt_info *info, unsigned long index, unsigned int *count,
 	return n;
 }
 
+static __always_inline int
+gather_clean(struct kvm_hpt_info *info, struct kvm_hpt_reader *reader,
+	     struct hpt_encoder *enc, int budget, bool v3)
+{
+	unsigned long start = reader->cursor, index = start, bit;
+	unsigned long end = round_down(start, HPTES_IN_GROUP) +
+			    budget * HPTES_IN_GROUP;
+	struct kvm_hpt_groups *all = info->groups;
+	struct kvm_hpt_group_chunk *chunk;
+	/* What the compiler knows to be private stays in registers */
+	struct hpt_encoder e = *enc;
+	unsigned long count, room;
+	long n;
+
+	end = min(end, kvmppc_hpt_npte(info));
+	while (index < end) {
+		chunk = &all->chunk[index >> (HPT_CHUNK_SHIFT + HPT_GROUP_SHIFT)];
+		bit = (index >> HPT_GROUP_SHIFT) & (HPT_CHUNK_GROUPS - 1);
+		if (!test_bit(bit, chunk->used))
+			break;
+		count = HPTES_IN_GROUP - HPT_SLOT(index);
+		room = hpt_encode_room(&e, index);
+		n = read_clean(info, index, &count, room, v3,
+			       hpt_encode_tail(&e, index));
+		if (n < 0)
+			break;
+		/* Those that were removed may have marks to be taken off */
+		if (n < count && test_bit(bit, chunk->visit))
+			break;
+		if (n)
+			hpt_encode_run(&e, index, room, n, count - n);
+		else if (!hpt_encode_more_invalid(&e, index, count))
+			break;
+		index += count;
+	}
+	reader->cursor = index;
+	*enc = e;
+	return DIV_ROUND_UP(index - start, HPTES_IN_GROUP);
+}
+
 /**
  * kvm_hpt_gather_clean() - go on with a first pass, the short way
  * @info: the HPT
- * @reader: the reader
+ * @reader: the reader, of all HPTEs and not only those that are bolted
  * @enc: where to put the records
  * @budget: number of groups to look at, at most
  *
@@ -113,37 +160,7 @@ int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 			 struct kvm_hpt_reader *reader, struct hpt_encoder *enc,
 			 int budget)
 {
-	bool v3 = cpu_has_feature(CPU_FTR_ARCH_300);
-	bool bolted_only = reader->bolted_only;
-	unsigned long nr_hptes = kvmppc_hpt_npte(info);
-	unsigned long index = reader->cursor, bit;
-	struct kvm_hpt_groups *all = info->groups;
-	struct kvm_hpt_group_chunk *chunk;
-	/* What the compiler knows to be private stays in registers */
-	struct hpt_encoder e = *enc;
-	unsigned int count;
-	int groups, n;
-
-	for (groups = 0; groups < budget && index < nr_hptes; groups++) {
-		chunk = &all->chunk[index >> (HPT_CHUNK_SHIFT + HPT_GROUP_SHIFT)];
-		bit = (index >> HPT_GROUP_SHIFT) & (HPT_CHUNK_GROUPS - 1);
-		if (!test_bit(bit, chunk->used))
-			break;
-		count = HPTES_IN_GROUP - HPT_SLOT(index);
-		n = read_clean(info, index, &count, hpt_encode_room(&e, index),
-			       bolted_only, v3, hpt_encode_tail(&e, index));
-		if (n < 0)
-			break;
-		/* Those that were removed may have marks to be taken off */
-		if (n < count && test_bit(bit, chunk->visit))
-			break;
-		if (n)
-			hpt_encode_run(&e, index, n, count - n);
-		else if (!hpt_encode_more_invalid(&e, index, count))
-			break;
-		index += count;
-	}
-	reader->cursor = index;
-	*enc = e;
-	return groups;
+	if (cpu_has_feature(CPU_FTR_ARCH_300))
+		return gather_clean(info, reader, enc, budget, true);
+	return gather_clean(info, reader, enc, budget, false);
 }

@@ -68,10 +68,14 @@ static int release_writer(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* There is no position to seek to, but sendfile() asks for it */
+/*
+ * There is no position to seek to, but sendfile() asks for it. read() and
+ * write() would do without operations of their own, but cost less with them.
+ */
 static const struct file_operations reader_fops = {
 	.owner		= THIS_MODULE,
 	.llseek		= noop_llseek,
+	.read		= kvm_hpt_read,
 	.read_iter	= kvm_hpt_read_iter,
 	.splice_read	= copy_splice_read,
 	.poll		= kvm_hpt_poll,
@@ -84,6 +88,7 @@ static const struct file_operations reader_fops = {
 static const struct file_operations writer_fops = {
 	.owner		= THIS_MODULE,
 	.llseek		= noop_llseek,
+	.write		= kvm_hpt_write,
 	.write_iter	= kvm_hpt_write_iter,
 	.splice_write	= iter_file_splice_write,
 	.show_fdinfo	= kvm_hpt_show_writer,

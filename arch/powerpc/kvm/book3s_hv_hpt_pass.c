@@ -102,10 +102,10 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			continue;
 		}
 
-		if (hpte_there(info, reader->cursor) &&
+		if (hpte_there(kvmppc_hpte(info, reader->cursor)) &&
 		    !hpt_encode_room(&g->enc, reader->cursor))
 			return true;
-		if (kvm->arch.hpt_all_mark) {
+		if (kvm->arch.hpt_all_mark && !reader->bolted_only) {
 			done = kvm_hpt_gather_clean(info, reader, &g->enc,
 						    budget);
 			budget -= done;

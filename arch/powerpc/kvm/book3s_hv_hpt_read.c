@@ -145,19 +145,8 @@ static size_t deliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g,
 	return whole;
 }
 
-/**
- * kvm_hpt_read_iter() - read the HPT as the guest sees it
- * @iocb: the read
- * @to: where to, HPT_RECORD_MIN bytes at least
- *
- * Context: may sleep, takes kvm_hpt_fd.lock.
- * Return: bytes of whole records; 0 if nothing has changed, or the VM has no
- * HPT; -EINVAL if the buffer is too small, -ESTALE if the HPT that was being
- * read is gone, -EFAULT, -ENOMEM, or -EINTR if killed.
- */
-ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to)
+static ssize_t read_hpt(struct kvm_hpt_fd *fd, struct iov_iter *to)
 {
-	struct kvm_hpt_fd *fd = iocb->ki_filp->private_data;
 	size_t total = 0, size, whole;
 	struct kvm_hpt_gather g;
 	u64 valid, invalid;
@@ -193,4 +182,37 @@ ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			   fd->invalid - invalid, total ?: err);
 	mutex_unlock(&fd->lock);
 	return total ?: err;
+}
+
+/**
+ * kvm_hpt_read_iter() - read the HPT as the guest sees it
+ * @iocb: the read
+ * @to: where to, HPT_RECORD_MIN bytes at least
+ *
+ * Context: may sleep, takes kvm_hpt_fd.lock.
+ * Return: bytes of whole records; 0 if nothing has changed, or the VM has no
+ * HPT; -EINVAL if the buffer is too small, -ESTALE if the HPT that was being
+ * read is gone, -EFAULT, -ENOMEM, or -EINTR if killed.
+ */
+ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	return read_hpt(iocb->ki_filp->private_data, to);
+}
+
+/**
+ * kvm_hpt_read() - as kvm_hpt_read_iter(), into one buffer
+ * @file: the file
+ * @buf: where to
+ * @len: its size
+ * @pos: not used
+ *
+ * Context and return: as kvm_hpt_read_iter().
+ */
+ssize_t kvm_hpt_read(struct file *file, char __user *buf, size_t len,
+		     loff_t *pos)
+{
+	struct iov_iter to;
+
+	iov_iter_ubuf(&to, ITER_DEST, buf, len);
+	return read_hpt(file->private_data, &to);
 }

@@ -53,7 +53,7 @@ struct hpt_encoder {
 	size_t used;
 	struct kvm_get_htab_header *hdr;
 	u64 next;
-	unsigned int room;
+	unsigned long room;
 	u64 valid;
 	u64 invalid;
 };
@@ -68,8 +68,6 @@ static inline void hpt_encode_header(struct hpt_encoder *enc, u64 index)
 	*enc->hdr = (struct kvm_get_htab_header) { .index = index };
 	enc->used += sizeof(*enc->hdr);
 	enc->next = index;
-	enc->room = min_t(size_t, HPT_RECORD_HPTES,
-			  (enc->size - enc->used) / HPT_STREAM_HPTE);
 }
 
 /**
@@ -81,8 +79,8 @@ static inline void hpt_encode_header(struct hpt_encoder *enc, u64 index)
  *
  * Return: how many, 0 if there is no room.
  */
-static inline unsigned int hpt_encode_room(const struct hpt_encoder *enc,
-					   u64 index)
+static inline unsigned long hpt_encode_room(const struct hpt_encoder *enc,
+					    u64 index)
 {
 	if (enc->room && enc->next == index)
 		return enc->room;
@@ -113,11 +111,13 @@ static inline void *hpt_encode_tail(const struct hpt_encoder *enc, u64 index)
  * hpt_encode_run() - append valid HPTEs that are in place, and invalid ones
  * @enc: the encoder, with room for them
  * @index: index of the first
- * @n_valid: how many are valid, at least one
+ * @room: what hpt_encode_room() says
+ * @n_valid: how many are valid, at least one and @room at most
  * @n_invalid: how many invalid ones follow, HPT_RECORD_HPTES at most
  */
 static inline void hpt_encode_run(struct hpt_encoder *enc, u64 index,
-				  unsigned int n_valid, unsigned int n_invalid)
+				  unsigned long room, unsigned long n_valid,
+				  unsigned long n_invalid)
 {
 	if (!enc->room || enc->next != index)
 		hpt_encode_header(enc, index);
@@ -125,7 +125,7 @@ static inline void hpt_encode_run(struct hpt_encoder *enc, u64 index,
 	enc->hdr->n_valid += n_valid;
 	enc->valid += n_valid;
 	enc->next += n_valid + n_invalid;
-	enc->room -= n_valid;
+	enc->room = room - n_valid;
 	if (n_invalid) {
 		enc->invalid += n_invalid;
 		enc->hdr->n_invalid = n_invalid;
@@ -144,7 +144,7 @@ static inline void hpt_encode_run(struct hpt_encoder *enc, u64 index,
  * Return: false if they do not continue the record; nothing was changed then.
  */
 static inline bool hpt_encode_more_invalid(struct hpt_encoder *enc, u64 index,
-					   unsigned int count)
+					   unsigned long count)
 {
 	if (!enc->hdr || enc->next != index ||
 	    enc->hdr->n_invalid + count > HPT_RECORD_HPTES)
@@ -168,14 +168,15 @@ static inline bool hpt_encode_more_invalid(struct hpt_encoder *enc, u64 index,
 static inline bool hpt_encode_valid(struct hpt_encoder *enc, u64 index, u64 v,
 				    u64 r)
 {
+	unsigned long room = hpt_encode_room(enc, index);
 	__be64 *hpte;
 
-	if (!hpt_encode_room(enc, index))
+	if (!room)
 		return false;
 	hpte = hpt_encode_tail(enc, index);
 	hpte[0] = cpu_to_be64(v);
 	hpte[1] = cpu_to_be64(r);
-	hpt_encode_run(enc, index, 1, 0);
+	hpt_encode_run(enc, index, room, 1, 0);
 	return true;
 }
 

@@ -118,7 +118,7 @@ static void put_back(struct kvm *kvm, const struct hpt_record *rec,
 
 	while (n--) {
 		index = rec->index + n;
-		if (hpte_there(&kvm->arch.hpt, index))
+		if (hpte_there(kvmppc_hpte(&kvm->arch.hpt, index)))
 			remove_hpte(kvm, index, old);
 		if (rec->hpte[n][0])
 			enter_hpte(kvm, index, be64_to_cpu(rec->hpte[n][0]),
@@ -132,18 +132,18 @@ static void put_back(struct kvm *kvm, const struct hpt_record *rec,
  */
 static int enter_valid(struct kvm *kvm, const struct hpt_record *rec)
 {
-	unsigned long index, v, r, old[2];
+	unsigned long index = rec->index, v, r, old[2];
+	__be64 (*hpte)[2] = rec->hpte;
 	unsigned int i;
 
-	for (i = 0; i < rec->n_valid; i++) {
-		index = rec->index + i;
-		v = be64_to_cpu(rec->hpte[i][0]);
-		r = be64_to_cpu(rec->hpte[i][1]);
-		rec->hpte[i][0] = 0;
-		if (hpte_there(&kvm->arch.hpt, index)) {
+	for (i = 0; i < rec->n_valid; i++, index++, hpte++) {
+		v = be64_to_cpu((*hpte)[0]);
+		r = be64_to_cpu((*hpte)[1]);
+		(*hpte)[0] = 0;
+		if (hpte_there(kvmppc_hpte(&kvm->arch.hpt, index))) {
 			remove_hpte(kvm, index, old);
-			rec->hpte[i][0] = cpu_to_be64(old[0]);
-			rec->hpte[i][1] = cpu_to_be64(old[1]);
+			(*hpte)[0] = cpu_to_be64(old[0]);
+			(*hpte)[1] = cpu_to_be64(old[1]);
 		}
 		if (enter_hpte(kvm, index, v, r) != H_SUCCESS) {
 			put_back(kvm, rec, i + 1);
@@ -161,6 +161,7 @@ static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
 	unsigned long index = rec->index + rec->n_valid;
 	unsigned long end = index + rec->n_invalid;
 	unsigned long group, stop, old[2];
+	const __be64 *hptep;
 
 	while (index < end) {
 		group = index >> HPT_GROUP_SHIFT;
@@ -170,8 +171,9 @@ static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
 			continue;
 		}
 		stop = min(end, (group + 1) << HPT_GROUP_SHIFT);
-		for (; index < stop; index++)
-			if (hpte_there(info, index))
+		hptep = kvmppc_hpte(info, index);
+		for (; index < stop; index++, hptep += 2)
+			if (hpte_there(hptep))
 				remove_hpte(kvm, index, old);
 		if (!(index % RESCHED_HPTES))
 			cond_resched();
@@ -369,21 +371,8 @@ static void note_refused(struct kvm_hpt_fd *fd, size_t pos, size_t len, int err)
 			    hdr.n_invalid, err);
 }
 
-/**
- * kvm_hpt_write_iter() - put HPTEs into the HPT
- * @iocb: the write
- * @from: records
- *
- * Context: may sleep, takes kvm_hpt_fd.lock.
- * Return: bytes of the whole records that were applied. If that is none:
- * -EINVAL if the first is incomplete, out of range, or has an HPTE that is
- * not valid or of no known page size, or if the VM has no HPT; -EIO if an
- * HPTE was refused as H_ENTER would refuse it, -EBUSY while a vcpu runs,
- * -EFAULT, -ENOMEM, or -EINTR if killed.
- */
-ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
+static ssize_t write_hpt(struct kvm_hpt_fd *fd, struct iov_iter *from)
 {
-	struct kvm_hpt_fd *fd = iocb->ki_filp->private_data;
 	size_t total = 0, len = 0, applied = 0, want, got;
 	int err;
 
@@ -420,4 +409,39 @@ ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		note_refused(fd, applied, len, err);
 	mutex_unlock(&fd->lock);
 	return total ?: err;
+}
+
+/**
+ * kvm_hpt_write_iter() - put HPTEs into the HPT
+ * @iocb: the write
+ * @from: records
+ *
+ * Context: may sleep, takes kvm_hpt_fd.lock.
+ * Return: bytes of the whole records that were applied. If that is none:
+ * -EINVAL if the first is incomplete, out of range, or has an HPTE that is
+ * not valid or of no known page size, or if the VM has no HPT; -EIO if an
+ * HPTE was refused as H_ENTER would refuse it, -EBUSY while a vcpu runs,
+ * -EFAULT, -ENOMEM, or -EINTR if killed.
+ */
+ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	return write_hpt(iocb->ki_filp->private_data, from);
+}
+
+/**
+ * kvm_hpt_write() - as kvm_hpt_write_iter(), from one buffer
+ * @file: the file
+ * @buf: records
+ * @len: their length in bytes
+ * @pos: not used
+ *
+ * Context and return: as kvm_hpt_write_iter().
+ */
+ssize_t kvm_hpt_write(struct file *file, const char __user *buf, size_t len,
+		      loff_t *pos)
+{
+	struct iov_iter from;
+
+	iov_iter_ubuf(&from, ITER_SOURCE, (void __user *)buf, len);
+	return write_hpt(file->private_data, &from);
 }

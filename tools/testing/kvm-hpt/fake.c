@@ -414,8 +414,11 @@ ssize_t fake_read(int fd, void *buf, size_t size, size_t accessible)
 {
 	struct kiocb iocb = { .ki_filp = shim_file(fd) };
 	struct iov_iter to = iter(buf, size, accessible);
-	ssize_t ret = iocb.ki_filp->f_op->read_iter(&iocb, &to);
+	ssize_t ret;
 
+	if (accessible >= size)
+		return iocb.ki_filp->f_op->read(iocb.ki_filp, buf, size, NULL);
+	ret = iocb.ki_filp->f_op->read_iter(&iocb, &to);
 	/* Who comes after it goes on where this one has ended */
 	BUG_ON(to.pos != (ret > 0 ? ret : 0));
 	return ret;
@@ -426,6 +429,8 @@ ssize_t fake_write(int fd, void *buf, size_t size, size_t accessible)
 	struct kiocb iocb = { .ki_filp = shim_file(fd) };
 	struct iov_iter from = iter(buf, size, accessible);
 
+	if (accessible >= size)
+		return iocb.ki_filp->f_op->write(iocb.ki_filp, buf, size, NULL);
 	return iocb.ki_filp->f_op->write_iter(&iocb, &from);
 }
 

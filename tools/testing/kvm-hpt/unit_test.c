@@ -171,6 +171,7 @@ TEST_F(encoder, run_is_as_one_by_one)
 	struct hpt_encoder one;
 	char other[512];
 	unsigned int before, count, i;
+	unsigned long room;
 	size_t size;
 	__be64 *out;
 	bool fits;
@@ -187,9 +188,8 @@ TEST_F(encoder, run_is_as_one_by_one)
 				}
 				for (i = before; i < before + count; i++)
 					fits &= hpt_encode_valid(&one, i, V, i);
-				ASSERT_EQ(fits, hpt_encode_room(&self->enc,
-								before) >=
-						count);
+				room = hpt_encode_room(&self->enc, before);
+				ASSERT_EQ(fits, room >= count);
 				if (!fits)
 					continue;
 				out = hpt_encode_tail(&self->enc, before);
@@ -197,7 +197,8 @@ TEST_F(encoder, run_is_as_one_by_one)
 					out[2 * i] = cpu_to_be64(V);
 					out[2 * i + 1] = cpu_to_be64(before + i);
 				}
-				hpt_encode_run(&self->enc, before, count, 0);
+				hpt_encode_run(&self->enc, before, room, count,
+					       0);
 				ASSERT_EQ(one.used, self->enc.used);
 				ASSERT_EQ(one.room, self->enc.room);
 				ASSERT_EQ(one.next, self->enc.next);

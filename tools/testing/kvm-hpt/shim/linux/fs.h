@@ -25,6 +25,10 @@ struct kiocb {
 
 struct file_operations {
 	void *owner;
+	ssize_t (*read)(struct file *file, char __user *buf, size_t len,
+			loff_t *pos);
+	ssize_t (*write)(struct file *file, const char __user *buf, size_t len,
+			 loff_t *pos);
 	ssize_t (*read_iter)(struct kiocb *iocb, struct iov_iter *to);
 	ssize_t (*write_iter)(struct kiocb *iocb, struct iov_iter *from);
 	void *splice_read;

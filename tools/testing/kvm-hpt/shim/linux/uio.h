@@ -20,6 +20,15 @@ struct iov_iter {
 	size_t limit;
 };
 
+#define ITER_DEST	0
+#define ITER_SOURCE	1
+
+static inline void iov_iter_ubuf(struct iov_iter *it, unsigned int direction,
+				 void *buf, size_t count)
+{
+	*it = (struct iov_iter) { .buf = buf, .count = count, .limit = count };
+}
+
 static inline size_t iov_iter_count(const struct iov_iter *it)
 {
 	return it->count;
