@@ -156,7 +156,8 @@ unsigned long kvm_hpt_next_change(struct kvm *kvm,
  * @g: where to put the records
  * @budget: number of groups to look at, at most
  *
- * Context and return: as kvm_hpt_gather_first().
+ * Context: as kvm_hpt_gather_first().
+ * Return: as kvm_hpt_gather_first().
  */
 bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			  int budget)

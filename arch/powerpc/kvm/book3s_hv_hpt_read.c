@@ -22,6 +22,9 @@
 /* Groups looked at before mmu_setup_lock is given up for a moment */
 #define GATHER_GROUPS	4096
 
+/* Readers with which it is half of that: each may be handed a change */
+#define GATHER_READERS	64
+
 /*
  * Gather records for a while with mmu_setup_lock held.
  *
@@ -32,7 +35,7 @@ static int gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 {
 	struct kvm_hpt_reader *reader = &fd->reader;
 	struct kvm *kvm = fd->kvm;
-	int ret = 0;
+	int budget, ret = 0;
 	bool done;
 
 	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
@@ -59,10 +62,12 @@ static int gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 	/* A read of a group or less, from the HPT on, does without */
 	if (!g->first_pass || g->enc.size > HPT_GROUP_BYTES)
 		kvm_hpt_await_marks(kvm);
+	budget = GATHER_GROUPS /
+		 (1 + kvm->arch.hpt_nr_readers / GATHER_READERS) ?: 1;
 	if (g->first_pass)
-		done = kvm_hpt_gather_first(fd, g, GATHER_GROUPS);
+		done = kvm_hpt_gather_first(fd, g, budget);
 	else
-		done = kvm_hpt_gather_later(fd, g, GATHER_GROUPS);
+		done = kvm_hpt_gather_later(fd, g, budget);
 	ret = !done || (!g->enc.used && g->restarts != reader->restarts);
 out:
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
@@ -206,7 +211,8 @@ ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to)
  * @len: its size
  * @pos: not used
  *
- * Context and return: as kvm_hpt_read_iter().
+ * Context: as kvm_hpt_read_iter().
+ * Return: as kvm_hpt_read_iter().
  */
 ssize_t kvm_hpt_read(struct file *file, char __user *buf, size_t len,
 		     loff_t *pos)

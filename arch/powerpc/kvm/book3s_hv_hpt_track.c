@@ -179,6 +179,8 @@ unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
  * kvmppc_hpt_nr_used() - count the groups that have ever held an HPTE
  * @info: the HPT
  * @group: index of the first to count
+ *
+ * Return: how many.
  */
 unsigned long kvmppc_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
 {

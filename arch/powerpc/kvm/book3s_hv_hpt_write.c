@@ -435,7 +435,8 @@ ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
  * @len: their length in bytes
  * @pos: not used
  *
- * Context and return: as kvm_hpt_write_iter().
+ * Context: as kvm_hpt_write_iter().
+ * Return: as kvm_hpt_write_iter().
  */
 ssize_t kvm_hpt_write(struct file *file, const char __user *buf, size_t len,
 		      loff_t *pos)

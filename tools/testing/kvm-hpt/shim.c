@@ -216,7 +216,7 @@ void seq_printf(struct seq_file *m, const char *format, ...)
 {
 }
 
-#define NR_FILES	64
+#define NR_FILES	256
 
 unsigned int shim_fail_file_at;
 

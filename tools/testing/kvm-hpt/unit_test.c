@@ -885,6 +885,33 @@ TEST_F(file, long_passes_of_few_records)
 }
 
 /*
+ * Each change may have to be handed to all readers: the more there are, the
+ * sooner the lock is given up
+ */
+TEST_F(file, many_readers_shorten_the_hold)
+{
+	unsigned int i, holds[2];
+	int fd[200];
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	for (i = 0; i < 1 << 17; i += 8)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, i, V, R(1)));
+	for (i = 0; i < ARRAY_SIZE(fd); i++) {
+		fd[i] = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+		if (i && i < ARRAY_SIZE(fd) - 1)
+			continue;
+		/* It could be killed with each hold, and after it */
+		shim_kill_at = 1000;
+		ASSERT_LT(0, fake_read(fd[i], self->buf, BUF, BUF));
+		holds[!!i] = 1000 - shim_kill_at;
+		shim_kill_at = 0;
+	}
+	EXPECT_LT(3 * holds[0], holds[1]);
+	while (i)
+		shim_close(fd[--i]);
+}
+
+/*
  * A table with a group for each state that an HPTE can be in, each slot it can
  * be in and each number of plain ones beside it. Is it bit 0: referenced, 1:
  * changed as the guest knows it, 2, 3: as hardware does, 4: read-only, 5:
