@@ -133,21 +133,21 @@ struct kvm_hpt_fd {
 /**
  * struct kvm_hpt_gather - records on their way into a buffer
  * @enc: the buffer
+ * @end: a pass has ended, nothing more goes into the buffer
+ * @begun: the reader was looked at, what follows has been set
  * @first_pass: the records are of a first pass
- * @begun: set once the reader was looked at
+ * @wrapped: the later pass has come to the end and begun again
  * @restarts: the reader's, to notice that it began again
  * @start: group at which a later pass was taken up
- * @wrapped: the later pass has come to the end and begun again
- * @end: a pass has ended, nothing more goes into the buffer
  */
 struct kvm_hpt_gather {
 	struct hpt_encoder enc;
-	bool first_pass;
+	bool end;
 	bool begun;
+	bool first_pass;
+	bool wrapped;
 	unsigned long restarts;
 	unsigned long start;
-	bool wrapped;
-	bool end;
 };
 
 static inline bool kvmppc_hpt_present(struct kvm *kvm)
@@ -171,6 +171,14 @@ static inline bool kvmppc_hpt_group_used(struct kvm_hpt_info *info,
 {
 	return test_bit(group & (HPT_CHUNK_GROUPS - 1),
 			info->groups->chunk[group >> HPT_CHUNK_SHIFT].used);
+}
+
+/* Does the next pass have to visit a group? */
+static inline bool kvmppc_hpt_group_to_visit(struct kvm_hpt_info *info,
+					     unsigned long group)
+{
+	return test_bit(group & (HPT_CHUNK_GROUPS - 1),
+			info->groups->chunk[group >> HPT_CHUNK_SHIFT].visit);
 }
 
 /* Is there an HPTE, as the guest sees it, with this dword 0? */

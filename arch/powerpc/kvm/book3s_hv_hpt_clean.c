@@ -5,6 +5,7 @@
  * locked or marked, none that hardware can change.
  */
 
+#include <linux/compiler.h>
 #include <linux/kvm_host.h>
 #include <linux/minmax.h>
 
@@ -12,15 +13,22 @@
 #include "book3s_hv_hpt_records.h"
 
 /*
- * As hpte_new_to_old_v(), of doublewords as they are in memory: the segment
- * size is in the first byte of both, before the shift and after it.
+ * Dword 0 as it is streamed, of doublewords as they are in memory; @valid is
+ * HPTE_V_VALID, which absent HPTEs get. For @v3 see hpte_new_to_old_v(): the
+ * segment size is in the first byte of both, before the shift and after it.
  */
-static __be64 raw_new_to_old_v(__be64 v, __be64 r)
+static __always_inline __be64 raw_streamed_v(__be64 v, const __be64 *r,
+					     __be64 valid, bool v3)
 {
-	u64 ssize = (__force u64)(r & cpu_to_be64(HPTE_R_3_0_SSIZE_MASK));
+	u64 ssize = 0, keep = ~HPTE_V_ABSENT;
 
-	ssize <<= HPTE_V_SSIZE_SHIFT - HPTE_R_3_0_SSIZE_SHIFT;
-	return (v & cpu_to_be64(HPTE_V_COMMON_BITS)) | (__force __be64)ssize;
+	if (v3) {
+		ssize = (__force u64)(READ_ONCE(*r) &
+				      cpu_to_be64(HPTE_R_3_0_SSIZE_MASK));
+		ssize <<= HPTE_V_SSIZE_SHIFT - HPTE_R_3_0_SSIZE_SHIFT;
+		keep &= HPTE_V_COMMON_BITS;
+	}
+	return (v & cpu_to_be64(keep)) | (__force __be64)ssize | valid;
 }
 
 /* Has hardware set R or C in one of these HPTEs, or can it? */
@@ -39,15 +47,6 @@ static bool any_rc(const __be64 *hptep, const struct revmap_entry *rev,
 	return false;
 }
 
-/* The stream does not tell absent HPTEs from valid ones */
-static void absent_to_valid(__be64 *out, unsigned long n)
-{
-	for (; n--; out += 2) {
-		*out &= ~cpu_to_be64(HPTE_V_ABSENT);
-		*out |= cpu_to_be64(HPTE_V_VALID);
-	}
-}
-
 /*
  * Read HPTEs of a group, as read_hpte() does, but all at once: up to @room
  * valid ones, which go to @out in the form in which they are streamed (dword 0
@@ -61,20 +60,23 @@ read_clean(struct kvm_hpt_info *info, unsigned long index, unsigned long *count,
 	   unsigned long room, bool v3, __be64 *out)
 {
 	const __be64 there = cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT);
+	__be64 valid = cpu_to_be64(HPTE_V_VALID);
 	const struct revmap_entry *rev = &info->rev[index];
 	const __be64 *hptep = kvmppc_hpte(info, index);
 	const __be64 *p, *end = hptep + 2 * *count;
 	const __be64 *full = hptep + 2 * min(*count, room);
-	u64 gr, any_gr = 0, all_gr = ~0ull;
+	u64 gr, odd = 0;
 	__be64 v, any_v = 0, rest = 0, *to = out;
 	unsigned long i, n;
 
+	/* In a register, not made of two instructions for each HPTE */
+	OPTIMIZER_HIDE_VAR(valid);
 	for (p = hptep; p < full; p += 2, to += 2) {
 		v = READ_ONCE(p[0]);
 		if (!(v & there))
 			break;
 		any_v |= v;
-		*to = v3 ? raw_new_to_old_v(v, READ_ONCE(p[1])) : v;
+		*to = raw_streamed_v(v, &p[1], valid, v3);
 	}
 	n = (unsigned long)(to - out) / 2;
 	if (n && p == full)
@@ -84,44 +86,34 @@ read_clean(struct kvm_hpt_info *info, unsigned long index, unsigned long *count,
 			rest |= READ_ONCE(p[0]);
 	if (((rest | any_v) & cpu_to_be64(HPTE_V_HVLOCK)) || (rest & there))
 		return -1;
-	if (any_v & cpu_to_be64(HPTE_V_ABSENT))
-		absent_to_valid(out, n);
 
 	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
 	smp_rmb();
 	for (i = 0, to = out + 1; i < n; i++, to += 2) {
 		gr = READ_ONCE(rev[i].guest_rpte);
-		any_gr |= gr;
-		all_gr &= gr;
+		/* A mark, and R and C if they are not set */
+		odd |= gr ^ (HPTE_R_R | HPTE_R_C);
 		*to = cpu_to_be64(gr);
 	}
-	if (any_gr & HPTE_GR_MODIFIED)
-		return -1;
-	if (~all_gr & (HPTE_R_R | HPTE_R_C) && any_rc(hptep, rev, n))
-		return -1;
-	return n;
+	if (!(odd & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C)))
+		return n;
+	return odd & HPTE_GR_MODIFIED || any_rc(hptep, rev, n) ? -1 : n;
 }
 
 static __always_inline int
 gather_clean(struct kvm_hpt_info *info, struct kvm_hpt_reader *reader,
 	     struct hpt_encoder *enc, int budget, bool v3)
 {
-	unsigned long start = reader->cursor, index = start, bit;
+	unsigned long start = reader->cursor, index = start;
 	unsigned long end = round_down(start, HPTES_IN_GROUP) +
 			    budget * HPTES_IN_GROUP;
-	struct kvm_hpt_groups *all = info->groups;
-	struct kvm_hpt_group_chunk *chunk;
 	/* What the compiler knows to be private stays in registers */
 	struct hpt_encoder e = *enc;
 	unsigned long count, room;
 	long n;
 
 	end = min(end, kvmppc_hpt_npte(info));
-	while (index < end) {
-		chunk = &all->chunk[index >> (HPT_CHUNK_SHIFT + HPT_GROUP_SHIFT)];
-		bit = (index >> HPT_GROUP_SHIFT) & (HPT_CHUNK_GROUPS - 1);
-		if (!test_bit(bit, chunk->used))
-			break;
+	for (; index < end; index += count) {
 		count = HPTES_IN_GROUP - HPT_SLOT(index);
 		room = hpt_encode_room(&e, index);
 		n = read_clean(info, index, &count, room, v3,
@@ -129,13 +121,14 @@ gather_clean(struct kvm_hpt_info *info, struct kvm_hpt_reader *reader,
 		if (n < 0)
 			break;
 		/* Those that were removed may have marks to be taken off */
-		if (n < count && test_bit(bit, chunk->visit))
+		if (n < count &&
+		    kvmppc_hpt_group_to_visit(info, index >> HPT_GROUP_SHIFT))
 			break;
 		if (n)
 			hpt_encode_run(&e, index, room, n, count - n);
-		else if (!hpt_encode_more_invalid(&e, index, count))
+		else if (!kvmppc_hpt_group_used(info, index >> HPT_GROUP_SHIFT) ||
+			 !hpt_encode_more_invalid(&e, index, count))
 			break;
-		index += count;
 	}
 	reader->cursor = index;
 	*enc = e;

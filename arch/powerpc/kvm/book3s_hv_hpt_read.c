@@ -170,8 +170,9 @@ static ssize_t read_hpt(struct kvm_hpt_fd *fd, struct iov_iter *to)
 		err = kvm_hpt_fd_buffer(fd, size);
 		if (err)
 			break;
-		g = (struct kvm_hpt_gather) { };
 		hpt_encoder_init(&g.enc, fd->buf, size);
+		g.begun = false;
+		g.end = false;
 		err = gather(fd, &g);
 		if (err || !g.enc.used)
 			break;
