@@ -84,10 +84,17 @@ static int send_frame(int out, uint32_t type, uint32_t value)
 struct htab_source {
 	int vm;			/* of KVM_CREATE_VM */
 	unsigned int order;	/* of the HPT that the guest has */
+	bool old;		/* KVM_CAP_PPC_HTAB_FD is 1 */
 	int out;		/* to the destination */
 	int htab;		/* the reader, -1 at first */
+	size_t len;		/* bytes that the last read returned */
 	char buf[HTAB_CHUNK];
 };
+
+static bool htab_is_old(int vm)
+{
+	return ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_PPC_HTAB_FD) < 2;
+}
 
 /* source] */
 
@@ -120,6 +127,7 @@ static int htab_send(struct htab_source *s)
 	ssize_t len = read(s->htab, s->buf, sizeof(s->buf));
 	int err;
 
+	s->len = len > 0 ? len : 0;
 	if (len < 0 && errno == ESTALE) {
 		/* The guest has another HPT: all over again */
 		err = htab_begin(s);
@@ -139,6 +147,79 @@ static int htab_send(struct htab_source *s)
 
 /* send] */
 
+/* [record */
+/* The bytes of the record at @buf, 0 if it is not all there */
+static size_t htab_record(const char *buf, size_t len)
+{
+	struct kvm_get_htab_header header;
+	size_t size;
+
+	if (len < sizeof(header))
+		return 0;
+	memcpy(&header, buf, sizeof(header));
+	size = sizeof(header) + header.n_valid * 2 * sizeof(uint64_t);
+	return size <= len ? size : 0;
+}
+
+/* record] */
+
+/* [old */
+struct htab_pass {
+	uint64_t next;		/* index behind the last record */
+	uint64_t bytes;		/* that it has had so far */
+	uint64_t last;		/* that the one before it had */
+	uint64_t nr;		/* passes that are over */
+};
+
+static void htab_pass_over(struct htab_pass *p)
+{
+	p->last = p->bytes;
+	p->bytes = 0;
+	p->next = 0;
+	p->nr++;
+}
+
+/* A pass is over at a read of nothing, or if the index gets smaller */
+static void htab_count(struct htab_source *s, struct htab_pass *p)
+{
+	struct kvm_get_htab_header header;
+	size_t at, size;
+
+	for (at = 0; at < s->len; at += size) {
+		size = htab_record(s->buf + at, s->len - at);
+		memcpy(&header, s->buf + at, sizeof(header));
+		if (header.index < p->next)
+			htab_pass_over(p);
+		p->next = (uint64_t)header.index + header.n_valid +
+			  header.n_invalid;
+		p->bytes += size;
+	}
+	if (!s->len)
+		htab_pass_over(p);
+}
+
+/*
+ * The same if the kernel does not say what is left: until a pass had no more
+ * than @max_left bytes, so that the next one will not have many more.
+ */
+static int htab_precopy_old(struct htab_source *s, uint64_t max_left,
+			    uint64_t max_passes)
+{
+	struct htab_pass p = { .last = UINT64_MAX };
+	int ret;
+
+	do {
+		ret = htab_send(s);
+		if (ret < 0)
+			return ret;
+		/* RAM has its turn here */
+		htab_count(s, &p);
+	} while (p.last > max_left && p.nr < max_passes);
+	return 0;
+}
+
+/* old] */
+
 /* [precopy */
 static int htab_progress(struct htab_source *s, struct kvm_ppc_htab_progress *p)
 {
@@ -157,6 +238,8 @@ static int htab_precopy(struct htab_source *s, uint64_t max_left,
 	struct kvm_ppc_htab_progress p;
 	int ret;
 
+	if (s->old)
+		return htab_precopy_old(s, max_left, max_passes);
 	do {
 		ret = htab_send(s);
 		if (ret < 0)
@@ -176,11 +259,13 @@ static int htab_precopy(struct htab_source *s, uint64_t max_left,
 /* With all vcpus stopped: what is left, to the end */
 static int htab_drain(struct htab_source *s)
 {
-	int ret;
+	/* If old, a 0 can be too early: changes are left behind the reader */
+	int zeros = s->old ? 2 : 1, left = zeros, ret;
 
 	do {
 		ret = htab_send(s);
-	} while (ret > 0);
+		left = ret ? zeros : left - 1;
+	} while (ret >= 0 && left);
 	if (!ret)
 		ret = send_frame(s->out, HTAB_END, 0);
 	htab_close(s);
@@ -237,8 +322,7 @@ static int htab_open_sink(struct htab_sink *d)
 {
 	struct kvm_get_htab_fd args = { .flags = KVM_GET_HTAB_WRITE };
 
-	d->one_by_one = ioctl(d->vm, KVM_CHECK_EXTENSION,
-			      KVM_CAP_PPC_HTAB_FD) < 2;
+	d->one_by_one = htab_is_old(d->vm);
 	d->len = 0;
 	d->htab = ioctl(d->vm, KVM_PPC_GET_HTAB_FD, &args);
 	return d->htab < 0 ? -errno : 0;
@@ -247,19 +331,6 @@ static int htab_open_sink(struct htab_sink *d)
 /* sink] */
 
 /* [apply */
-/* The bytes of the record at @buf, 0 if it is not all there */
-static size_t htab_record(const char *buf, size_t len)
-{
-	struct kvm_get_htab_header header;
-	size_t size;
-
-	if (len < sizeof(header))
-		return 0;
-	memcpy(&header, buf, sizeof(header));
-	size = sizeof(header) + header.n_valid * 2 * sizeof(uint64_t);
-	return size <= len ? size : 0;
-}
-
 /* Write whole records, and keep what there is of the last one */
 static int htab_apply(struct htab_sink *d)
 {
@@ -357,6 +428,9 @@ static int htab_receive(struct htab_sink *d)
 /* HPTEs from the beginning on, more than go into one read */
 #define FILL	8000UL
 
+/* HPTEs of one record that leave no room for another one in a read */
+#define FULL_READ	((HTAB_CHUNK - REC_BYTES) / HPTE_BYTES)
+
 /* Things that the guest has done at least when it is stopped */
 #define THINGS	300UL
 
@@ -398,6 +472,7 @@ FIXTURE_SETUP(vmm)
 	self->m.seed = 1;
 	self->m.source.vm = self->m.vm[0].fd;
 	self->m.source.order = ORDER;
+	self->m.source.old = htab_is_old(self->m.vm[0].fd);
 	self->m.source.out = self->m.pipe[1];
 	self->m.source.htab = -1;
 	self->m.sink.vm = self->m.vm[1].fd;
@@ -542,6 +617,101 @@ TEST_F(vmm, precopy_ends)
 	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 1000));
 	EXPECT_EQ(0, htab_send(&self->m.source));
 	ASSERT_EQ(0, htab_drain(&self->m.source));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+/* All of that as if the kernel were an old one */
+TEST_F_TIMEOUT(vmm, old_kernel, BUSY_TIMEOUT)
+{
+	self->m.source.old = true;
+	self->m.sink.one_by_one = true;
+	receiver_starts(&self->m);
+	guest_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(&self->m.source));
+	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 20));
+	ASSERT_TRUE(guest_stops(&self->m));
+	ASSERT_EQ(0, htab_drain(&self->m.source));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+/* Precopy ends there after a pass of no more than so much, or so many passes */
+TEST_F(vmm, old_precopy_ends)
+{
+	struct htab_source *s = &self->m.source;
+	unsigned int i;
+
+	s->old = true;
+	receiver_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(s));
+	ASSERT_EQ(0, htab_precopy(s, 0, UINT64_MAX));
+	EXPECT_EQ(0, s->len);
+	EXPECT_EQ(0, htab_send(s));
+
+	for (i = 0; i < 2; i++) {
+		/* The rest of a pass, and less for the next one */
+		ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 9000, FULL_READ + 99,
+					  0));
+		ASSERT_EQ(1, htab_send(s));
+		ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 100, 1, 0));
+		ASSERT_EQ(0, htab_precopy(s, 1000, i ? 1 : UINT64_MAX));
+		EXPECT_EQ(i, !!s->len);
+	}
+	ASSERT_EQ(0, htab_drain(s));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+/* What is counted for a pass, wherever in a read that ends */
+TEST(old_pass)
+{
+	struct htab_pass p = { .last = UINT64_MAX };
+	struct kvm_get_htab_header header[] = {
+		{ 0, 0, 50 }, { 50, 0, 65535 }, { 65585, 0, 1 }, { 7, 0, 9 },
+	};
+	static struct htab_source s;
+
+	memcpy(s.buf, header, sizeof(header));
+	s.len = 3 * sizeof(*header);
+	htab_count(&s, &p);
+	EXPECT_EQ(0, p.nr);
+	EXPECT_EQ(65586, p.next);
+	EXPECT_EQ(s.len, p.bytes);
+
+	memcpy(s.buf, header + 2, 2 * sizeof(*header));
+	s.len = 2 * sizeof(*header);
+	p.next--;
+	htab_count(&s, &p);
+	EXPECT_EQ(1, p.nr);
+	EXPECT_EQ(16, p.next);
+	EXPECT_EQ(4 * sizeof(*header), p.last);
+	EXPECT_EQ(sizeof(*header), p.bytes);
+
+	s.len = 0;
+	htab_count(&s, &p);
+	EXPECT_EQ(2, p.nr);
+	EXPECT_EQ(0, p.next);
+	EXPECT_EQ(sizeof(*header), p.last);
+	EXPECT_EQ(0, p.bytes);
+}
+
+/*
+ * A read that is full with the last of the changes, and then one behind it: the
+ * old file says 0 to that
+ */
+TEST_F(vmm, change_behind_the_reader)
+{
+	struct htab_source *s = &self->m.source;
+
+	receiver_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(s));
+	ASSERT_EQ(0, htab_precopy(s, 0, 1000));
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 9000, FULL_READ, 0));
+	ASSERT_EQ(1, htab_send(s));
+	ASSERT_EQ(REC_BYTES + FULL_READ * HPTE_BYTES, s->len);
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 80, 1, 0));
+	ASSERT_EQ(0, htab_drain(s));
 	ASSERT_EQ(0, receiver_ends(&self->m));
 	EXPECT_EQ(0, difference(&self->m, N));
 }
