@@ -375,26 +375,19 @@ static void print_legend(const struct map *m, const struct options *opts)
 		BIT_ULL(m->fold), m->fold ? "s" : "", (u64)m->columns << m->fold);
 }
 
-static int make_picture(const struct table *t, const struct table *before,
-			const struct options *opts)
+static int make_picture(const struct map *m, const struct options *opts,
+			unsigned int order)
 {
 	struct image image = {};
-	struct map m = {};
 	int ret = EXIT_FILE;
 
-	lay_out(&m, t->order);
-	m.count = calloc((size_t)m.columns * m.rows, sizeof(*m.count));
-	if (m.count) {
-		count(&m, t, before);
-		if (!draw(&m, &image))
-			ret = write_picture(&m, &image, opts, t->order);
-	}
-	if (!m.count || !image.pixel)
+	if (draw(m, &image))
 		msg("%s", strerror(ENOMEM));
-	else if (ret == EXIT_GOOD && !opts->out.json)
-		print_legend(&m, opts);
+	else
+		ret = write_picture(m, &image, opts, order);
+	if (ret == EXIT_GOOD && !opts->out.json)
+		print_legend(m, opts);
 	free(image.pixel);
-	free(m.count);
 	return ret;
 }
 
@@ -474,6 +467,39 @@ static void get_stats(struct stats *st, const struct table *t)
 	end_run(st, empty, order_hptes(t->order));
 }
 
+/* What has changed, in numbers */
+static const struct {
+	enum look look;
+	const char *name;
+} changes[] = {
+	{ NEW, "new" },
+	{ GONE, "gone" },
+	{ CHANGED, "changed" },
+	{ CHANGED_RC, "changed_rc" },
+};
+
+static void print_changes(const struct map *m, const struct options *opts)
+{
+	FILE *f = opts->out.file;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(changes); i++)
+		fprintf(f, "%-34s%10llu\n", looks[changes[i].look].text,
+			m->total[changes[i].look]);
+}
+
+static void json_changes(const struct map *m, const struct options *opts)
+{
+	FILE *f = opts->out.file;
+	unsigned int i;
+
+	fputs(",\n \"before\": ", f);
+	out_string(&opts->out, opts->before);
+	for (i = 0; i < ARRAY_SIZE(changes); i++)
+		fprintf(f, ", \"%s\": %llu", changes[i].name,
+			m->total[changes[i].look]);
+}
+
 static void print_stats(const struct stats *st, const struct options *opts,
 			unsigned int order)
 {
@@ -510,8 +536,8 @@ static void print_stats(const struct stats *st, const struct options *opts,
 	}
 }
 
-static void json_stats(const struct stats *st, const struct options *opts,
-		       unsigned int order)
+static void json_stats(const struct stats *st, const struct map *m,
+		       const struct options *opts, unsigned int order)
 {
 	FILE *f = opts->out.file;
 	unsigned int i;
@@ -534,7 +560,10 @@ static void json_stats(const struct stats *st, const struct options *opts,
 			i ? ", " : "",
 			sizes[i][0] ? BIT_ULL(sizes[i][0]) : 0,
 			sizes[i][1] ? BIT_ULL(sizes[i][1]) : 0, st->size[i]);
-	fputs("]}\n", f);
+	fputc(']', f);
+	if (opts->before)
+		json_changes(m, opts);
+	fputs("}\n", f);
 }
 
 static int load_before(struct table *before, const struct table *t,
@@ -551,6 +580,33 @@ static int load_before(struct table *before, const struct table *t,
 	return -1;
 }
 
+static int show_map(const struct table *t, const struct table *before,
+		    const struct options *opts)
+{
+	int ret = EXIT_GOOD;
+	struct map m = {};
+	struct stats st;
+
+	lay_out(&m, t->order);
+	m.count = calloc((size_t)m.columns * m.rows, sizeof(*m.count));
+	if (!m.count) {
+		msg("%s", strerror(ENOMEM));
+		return EXIT_FILE;
+	}
+	count(&m, t, before);
+	get_stats(&st, t);
+	if (opts->out.json)
+		json_stats(&st, &m, opts, t->order);
+	else
+		print_stats(&st, opts, t->order);
+	if (opts->output)
+		ret = make_picture(&m, opts, t->order);
+	else if (before && !opts->out.json)
+		print_changes(&m, opts);
+	free(m.count);
+	return ret;
+}
+
 /**
  * cmd_map() - draw an HPT, and print what is in it in numbers
  * @opts: the command line
@@ -561,7 +617,6 @@ int cmd_map(struct options *opts)
 {
 	struct table t, before = {};
 	int ret = EXIT_FILE, err;
-	struct stats st;
 
 	if (opts->output && !ends_with(opts->output, ".png") &&
 	    !ends_with(opts->output, ".svg")) {
@@ -570,17 +625,8 @@ int cmd_map(struct options *opts)
 	}
 	if (table_load(&t, opts->args[0], &opts->stream))
 		return EXIT_FILE;
-	if (!load_before(&before, &t, opts)) {
-		get_stats(&st, &t);
-		if (opts->out.json)
-			json_stats(&st, opts, t.order);
-		else
-			print_stats(&st, opts, t.order);
-		ret = EXIT_GOOD;
-		if (opts->output)
-			ret = make_picture(&t, opts->before ? &before : NULL,
-					   opts);
-	}
+	if (!load_before(&before, &t, opts))
+		ret = show_map(&t, opts->before ? &before : NULL, opts);
 	table_free(&t);
 	table_free(&before);
 	err = out_done(&opts->out);

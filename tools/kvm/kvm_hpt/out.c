@@ -39,8 +39,8 @@ void out_init(struct out *out, FILE *file)
 	const char *no_color = getenv("NO_COLOR");
 
 	*out = (struct out) { .file = file };
-	out->color = isatty(fileno(file)) && !(no_color && *no_color) &&
-		     term && strcmp(term, "dumb");
+	out->terminal = isatty(fileno(file)) && term && strcmp(term, "dumb");
+	out->color = out->terminal && !(no_color && *no_color);
 }
 
 /**

@@ -14,12 +14,14 @@ enum color { PLAIN, RED, GREEN, YELLOW, BLUE };
 /**
  * struct out - where output goes
  * @file: the file
+ * @terminal: it is a terminal that can move the cursor
  * @color: use colours
  * @json: print JSON
  * @items: number of items in the list that is being printed
  */
 struct out {
 	FILE *file;
+	bool terminal;
 	bool color;
 	bool json;
 	u64 items;

@@ -96,7 +96,7 @@ struct look {
  * @begin: when it began
  * @lines: lines on the terminal that can be written over
  * @width: of the terminal
- * @tty: it is one
+ * @over: write over them
  * @last: the last look
  */
 struct watch {
@@ -105,7 +105,7 @@ struct watch {
 	double begin;
 	unsigned int lines;
 	unsigned int width;
-	bool tty;
+	bool over;
 	struct look last;
 };
 
@@ -287,16 +287,25 @@ static void bar(const struct watch *w, unsigned int width, u64 part, u64 whole)
 	fputc(']', f);
 }
 
-/* Columns of a reader's line besides the bar */
+/* Columns of a reader's line besides the bar, most of the time */
 #define READER_COLUMNS	66
+
+/* There is always something to be seen of the bar */
+#define LEAST_BAR	2
+
+static unsigned int bar_width(const struct watch *w, unsigned int others)
+{
+	if (others < READER_COLUMNS)
+		others = READER_COLUMNS;
+	return w->width > others + LEAST_BAR ? w->width - others : LEAST_BAR;
+}
 
 static void show_reader(struct watch *w, const struct hpt_fd *hpt)
 {
-	unsigned int width = w->width > READER_COLUMNS + 10 ?
-			     w->width - READER_COLUMNS : 10;
 	u64 hptes = hpt->field[HPTES], at = hpt->field[POSITION];
+	char sent[16], rate[16], left[32] = "", text[128];
 	FILE *f = w->opts->out.file;
-	char sent[16], rate[16], left[32] = "";
+	int columns;
 
 	if (!strcmp(hpt->state, "none")) {
 		fprintf(f, "fd %u: no HPT", hpt->fd);
@@ -309,33 +318,41 @@ static void show_reader(struct watch *w, const struct hpt_fd *hpt)
 		out_color(&w->opts->out, PLAIN);
 		return;
 	}
-	fprintf(f, "fd %-3u pass %-3llu ", hpt->fd, hpt->field[PASS]);
-	bar(w, width, at, hptes);
+	columns = fprintf(f, "fd %-3u pass %-3llu ", hpt->fd, hpt->field[PASS]);
 	bytes_text(bytes_of(hpt), sent, sizeof(sent));
 	bytes_text(hpt->rate, rate, sizeof(rate));
 	if (hpt->field[PASS] == 1 && has(hpt, FIRST_LEFT))
 		snprintf(left, sizeof(left), " %llu left",
 			 hpt->field[FIRST_LEFT]);
-	fprintf(f, " %3.0f%% %4s sent %5s/s %llu changed%s",
-		hptes ? 100.0 * at / hptes : 0, sent, rate,
-		hpt->field[CHANGED], left);
+	columns += snprintf(text, sizeof(text),
+			    " %3.0f%% %4s sent %5s/s %llu changed%s",
+			    hptes ? 100.0 * at / hptes : 0, sent, rate,
+			    hpt->field[CHANGED], left);
+	/* Two more are the ends of the bar, one is free */
+	bar(w, bar_width(w, columns + 3), at, hptes);
+	fputs(text, f);
 }
 
 static void show_writer(struct watch *w, const struct hpt_fd *hpt)
 {
+	char bytes[16], rate[16], sent[48], refused[64] = "";
 	FILE *f = w->opts->out.file;
-	char bytes[16], rate[16];
+	int columns;
 
+	if (hpt->field[REFUSED])
+		snprintf(refused, sizeof(refused), ", %llu refused (0x%llx)",
+			 hpt->field[REFUSED], hpt->field[REFUSED_INDEX]);
 	bytes_text(bytes_of(hpt), bytes, sizeof(bytes));
 	bytes_text(hpt->rate, rate, sizeof(rate));
-	fprintf(f, "fd %-3u written: %llu valid, %llu invalid, %s, %s/s",
-		hpt->fd, hpt->field[WRITTEN_VALID],
-		hpt->field[WRITTEN_INVALID], bytes, rate);
-	if (!hpt->field[REFUSED])
-		return;
+	snprintf(sent, sizeof(sent), ", %s, %s/s", bytes, rate);
+	columns = fprintf(f, "fd %-3u written: %llu valid, %llu invalid",
+			  hpt->fd, hpt->field[WRITTEN_VALID],
+			  hpt->field[WRITTEN_INVALID]);
+	/* If there is no room for all, that one was refused matters more */
+	if (columns + strlen(sent) + strlen(refused) < w->width)
+		fputs(sent, f);
 	out_color(&w->opts->out, RED);
-	fprintf(f, ", %llu refused (0x%llx)", hpt->field[REFUSED],
-		hpt->field[REFUSED_INDEX]);
+	fputs(refused, f);
 	out_color(&w->opts->out, PLAIN);
 }
 
@@ -349,16 +366,16 @@ static void show(struct watch *w, const struct look *now)
 		fflush(f);
 		return;
 	}
-	if (w->tty && w->lines)
+	if (w->over && w->lines)
 		fprintf(f, "\033[%uA", w->lines);
 	for (i = 0; i < now->nr; i++) {
 		if (!strcmp(now->fd[i].mode, "write"))
 			show_writer(w, &now->fd[i]);
 		else
 			show_reader(w, &now->fd[i]);
-		fputs(w->tty ? "\033[K\n" : "\n", f);
+		fputs(w->over ? "\033[K\n" : "\n", f);
 	}
-	if (w->tty && now->nr < w->lines)
+	if (w->over && now->nr < w->lines)
 		fputs("\033[J", f);
 	w->lines = now->nr;
 	fflush(f);
@@ -392,13 +409,13 @@ static void find_width(struct watch *w)
 	const char *columns = getenv("COLUMNS");
 	struct winsize size;
 
-	w->tty = isatty(fileno(w->opts->out.file));
 	w->width = 80;
-	if (w->tty && !ioctl(fileno(w->opts->out.file), TIOCGWINSZ, &size) &&
-	    size.ws_col)
+	if (!ioctl(fileno(w->opts->out.file), TIOCGWINSZ, &size) && size.ws_col)
 		w->width = size.ws_col;
 	else if (columns && atoi(columns) > 0)
 		w->width = atoi(columns);
+	/* Lines that go on in the next one are not where they should be */
+	w->over = w->opts->out.terminal && w->width >= 80;
 }
 
 static void wait_a_while(double interval)
