@@ -423,6 +423,13 @@ void table_set_run(struct table *t, unsigned long index, unsigned int n)
 		table_set(t, index + i, hpte_at(index + i));
 }
 
+int vm_enter(struct vm *vm, struct table *want, unsigned long index,
+	     unsigned int n)
+{
+	table_set_run(want, index, n);
+	return vm_write_run(vm, index, n, 0);
+}
+
 unsigned long table_seen(struct table *t, unsigned long from, unsigned long to)
 {
 	unsigned long i, n = 0;

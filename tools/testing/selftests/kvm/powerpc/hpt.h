@@ -153,6 +153,9 @@ void table_free(struct table *t);
 void table_unsee(struct table *t);
 void table_set(struct table *t, unsigned long index, struct hpte e);
 void table_set_run(struct table *t, unsigned long index, unsigned int n);
+/* Write @n HPTEs at @index to the HPT, and to @want what is then expected */
+int vm_enter(struct vm *vm, struct table *want, unsigned long index,
+	     unsigned int n);
 /* How many HPTEs were reported: of a range, and exactly once of the table */
 unsigned long table_seen(struct table *t, unsigned long from, unsigned long to);
 unsigned long table_seen_once(struct table *t);

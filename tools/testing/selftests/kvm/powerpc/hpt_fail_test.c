@@ -69,10 +69,8 @@ FIXTURE_SETUP(fail)
 	ASSERT_EQ(0, vm_init(&self->vm, ORDER, 0));
 	ASSERT_EQ(0, table_init(&self->want, N));
 	ASSERT_EQ(0, table_init(&self->got, N));
-	for (i = 0; i < N - 100; i += 500) {
-		table_set_run(&self->want, i, 5);
-		ASSERT_EQ(0, vm_write_run(&self->vm, i, 5, 0));
-	}
+	for (i = 0; i < N - 100; i += 500)
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, i, 5));
 }
 
 FIXTURE_TEARDOWN(fail)
@@ -195,8 +193,8 @@ TEST_F(fail, changes_for_two_readers)
 	for (n = 1; fired && n < MANY; n++) {
 		for (i = 0; i < 8; i++) {
 			at = (n * 37 + i * 2011) % (N - 8);
-			table_set_run(&self->want, at, 1 + n % 4);
-			ASSERT_EQ(0, vm_write_run(&self->vm, at, 1 + n % 4, 0));
+			ASSERT_EQ(0, vm_enter(&self->vm, &self->want, at,
+					      1 + n % 4));
 		}
 		err = drain_failing(&self->got, fd, 100, self->nth, n);
 		fired = disarm(self->nth);

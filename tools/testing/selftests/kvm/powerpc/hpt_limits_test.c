@@ -267,8 +267,8 @@ static void slow_free(struct slow *s)
 
 struct copy {
 	pthread_t thread;
+	struct slow slow;
 	int fd;
-	void *buf;
 	size_t size;
 	bool write;
 	ssize_t result;
@@ -278,9 +278,34 @@ static void *do_copy(void *arg)
 {
 	struct copy *c = arg;
 
-	c->result = c->write ? write(c->fd, c->buf, c->size) :
-			       read(c->fd, c->buf, c->size);
+	c->result = c->write ? write(c->fd, c->slow.mem, c->size) :
+			       read(c->fd, c->slow.mem, c->size);
 	return NULL;
+}
+
+/* Until it sleeps in the middle */
+static int copy_starts(struct copy *c, struct vm *vm)
+{
+	int err = slow_init(&c->slow, PAGE_64K);
+
+	if (err)
+		return err;
+	c->fd = vm_htab_fd(vm, c->write ? KVM_GET_HTAB_WRITE : 0, 0);
+	if (c->fd < 0)
+		return c->fd;
+	err = -pthread_create(&c->thread, NULL, do_copy, c);
+	return err ?: slow_wait(&c->slow);
+}
+
+static ssize_t copy_ends(struct copy *c, const void *src)
+{
+	int err = slow_let_go(&c->slow, src);
+
+	if (err)
+		return err;
+	pthread_join(c->thread, NULL);
+	slow_free(&c->slow);
+	return c->result;
 }
 
 /* What anybody else wants of the VM, while a copy sleeps */
@@ -312,30 +337,21 @@ TEST_F_TIMEOUT(limits, read_that_sleeps, 120)
 {
 	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
 	struct copy c = { .size = PAGE_64K };
-	struct slow slow;
 	struct guest g;
 
 	if (access(USERFAULTFD, F_OK))
 		SKIP(return, "there is no userfaultfd");
-	ASSERT_EQ(0, slow_init(&slow, PAGE_64K));
 	ASSERT_EQ(0, guest_init(&g, &self->vm, true));
-	c.fd = vm_htab_fd(&self->vm, 0, 0);
-	c.buf = slow.mem;
-	ASSERT_LE(0, c.fd);
-	ASSERT_EQ(0, pthread_create(&c.thread, NULL, do_copy, &c));
-	ASSERT_EQ(0, slow_wait(&slow));
+	ASSERT_EQ(0, copy_starts(&c, &self->vm));
 	ASSERT_EQ(0, ioctl(c.fd, KVM_PPC_HTAB_PROGRESS, &p));
 	EXPECT_EQ(N, p.hptes);
 	others_go_on(_metadata, &self->vm, &g, self->buf);
 	memset(self->buf, 0, PAGE_64K);
-	ASSERT_EQ(0, slow_let_go(&slow, self->buf));
-	pthread_join(c.thread, NULL);
-	EXPECT_LT(0, c.result);
+	EXPECT_LT(0, copy_ends(&c, self->buf));
 	EXPECT_EQ(-1, read(c.fd, self->buf, PAGE_64K));
 	EXPECT_EQ(ESTALE, errno);
 	close(c.fd);
 	guest_free(&g);
-	slow_free(&slow);
 }
 
 /* The same for a write; it fails (EBUSY) with the copy after vcpus were kept out */
@@ -343,29 +359,20 @@ TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
 {
 	struct copy c = { .write = true };
 	struct stream s;
-	struct slow slow;
 	struct guest g;
 
 	if (access(USERFAULTFD, F_OK))
 		SKIP(return, "there is no userfaultfd");
-	ASSERT_EQ(0, slow_init(&slow, PAGE_64K));
 	ASSERT_EQ(0, guest_init(&g, &self->vm, true));
 	ASSERT_EQ(0, stream_init(&s, PAGE_64K));
 	stream_run(&s, 3000, 5, 0);
-	c.fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
-	c.buf = slow.mem;
 	c.size = s.len;
-	ASSERT_LE(0, c.fd);
-	ASSERT_EQ(0, pthread_create(&c.thread, NULL, do_copy, &c));
-	ASSERT_EQ(0, slow_wait(&slow));
+	ASSERT_EQ(0, copy_starts(&c, &self->vm));
 	others_go_on(_metadata, &self->vm, &g, self->buf);
-	ASSERT_EQ(0, slow_let_go(&slow, s.buf));
-	pthread_join(c.thread, NULL);
-	EXPECT_EQ((ssize_t)s.len, c.result);
+	EXPECT_EQ((ssize_t)s.len, copy_ends(&c, s.buf));
 	close(c.fd);
 	guest_free(&g);
 	stream_free(&s);
-	slow_free(&slow);
 }
 
 TEST_HARNESS_MAIN

@@ -58,21 +58,14 @@ FIXTURE_TEARDOWN(progress)
 	vm_free(&self->vm);
 }
 
-static int enter(struct vm *vm, struct table *want, unsigned long index,
-		 unsigned int n)
-{
-	table_set_run(want, index, n);
-	return vm_write_run(vm, index, n, 0);
-}
-
 static int populate(struct vm *vm, struct table *want)
 {
 	unsigned long i;
 	int err = 0;
 
 	for (i = 5; !err && i < N - 200; i += 611)
-		err = enter(vm, want, i, 1 + i % 19);
-	return err ?: enter(vm, want, N - 3, 3);
+		err = vm_enter(vm, want, i, 1 + i % 19);
+	return err ?: vm_enter(vm, want, N - 3, 3);
 }
 
 static int progress(int fd, unsigned int flags, struct kvm_ppc_htab_progress *p)
@@ -274,7 +267,7 @@ TEST_F(progress, changes)
 
 	/* Marked, nobody has harvested them */
 	for (i = 3; i < N - 100; i += 1009)
-		ASSERT_EQ(0, enter(&self->vm, &self->want, i, 1 + i % 21));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, i, 1 + i % 21));
 	ASSERT_EQ(0, vm_invalidate(&self->vm, 5, 9));
 	memset(&self->want.hpte[5], 0, 9 * sizeof(struct hpte));
 	ASSERT_EQ(0, progress(fd, 0, &p));
@@ -319,8 +312,8 @@ TEST_F(progress, changes_behind_a_first_pass)
 	ASSERT_EQ(0, progress(fd, 0, &p));
 	ASSERT_LT(20, p.position);
 	ASSERT_GT(N - 100, p.position);
-	ASSERT_EQ(0, enter(&self->vm, &self->want, p.position - 2, 7));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, N - 50, 7));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, p.position - 2, 7));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, N - 50, 7));
 	ASSERT_EQ(0, progress(fd, 0, &p));
 	EXPECT_EQ(2, p.changed_hptes);
 	EXPECT_EQ(REC_BYTES + 2 * HPTE_BYTES, p.changed_bytes);
@@ -399,7 +392,7 @@ TEST_F(progress, totals)
 		bytes += n;
 		ASSERT_LE(0, table_apply(&self->got, self->buf, n));
 	} while (n);
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 17, 2));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 17, 2));
 	n = read(fd, self->buf, ALL);
 	ASSERT_EQ(REC_BYTES + 2 * HPTE_BYTES, n);
 	ASSERT_EQ(2, table_apply(&self->got, self->buf, n));
@@ -446,7 +439,7 @@ TEST_F(progress, poll)
 	EXPECT_EQ(POLLIN, polled(fd, 0));
 	ASSERT_LT(0, table_drain(&self->got, fd, ALL));
 	EXPECT_EQ(0, polled(fd, 0));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 100, 1));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 100, 1));
 	EXPECT_EQ(POLLIN, polled(fd, 0));
 	EXPECT_EQ(POLLIN, polled(fd, 0));
 	ASSERT_LT(0, table_drain(&self->got, fd, ALL));
@@ -462,7 +455,7 @@ TEST_F(progress, poll)
 	ASSERT_LE(0, ep);
 	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev));
 	EXPECT_EQ(0, epoll_wait(ep, &ev, 1, 0));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 500, 1));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 500, 1));
 	EXPECT_EQ(1, epoll_wait(ep, &ev, 1, -1));
 	close(ep);
 	ASSERT_EQ(1, table_drain(&self->got, fd, ALL));
@@ -585,12 +578,12 @@ TEST_F(progress, trace_events)
 	ASSERT_EQ(0, tracing_set("events/kvm_hpt/enable", "1"));
 	ASSERT_EQ(0, tracing_set("trace", ""));
 
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 16, 4));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 16, 4));
 	fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_BOLTED_ONLY, 8);
 	ASSERT_LE(0, fd);
 	n = read(fd, self->buf, ALL);
 	ASSERT_LT(0, n);
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 25, 2));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 25, 2));
 	ASSERT_LT(0, read(fd, self->buf, ALL));
 	wfd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
 	ASSERT_EQ(0, stream_init(&s, 4096));

@@ -159,21 +159,18 @@ protect:
 	b	hypercall
 
 clear_ref:
-	li	4, 0
-	mr	5, 18
 	li	3, 0x14			/* H_CLEAR_REF */
-	b	hypercall
+	b	1f
 
 clear_mod:
-	li	4, 0
-	mr	5, 18
 	li	3, 0x10			/* H_CLEAR_MOD */
-	b	hypercall
+	b	1f
 
 read:
-	li	4, 0
-	mr	5, 18
 	li	3, 0x0c			/* H_READ */
+
+1:	li	4, 0
+	mr	5, 18
 
 hypercall:
 	sc	1

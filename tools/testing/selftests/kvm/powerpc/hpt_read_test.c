@@ -35,14 +35,6 @@ FIXTURE_TEARDOWN(read)
 	vm_free(&self->vm);
 }
 
-/* Writes @n HPTEs at @index to the HPT, and to @want what is then expected */
-static int enter(struct vm *vm, struct table *want, unsigned long index,
-		 unsigned int n)
-{
-	table_set_run(want, index, n);
-	return vm_write_run(vm, index, n, 0);
-}
-
 static int drop(struct vm *vm, struct table *want, unsigned long index,
 		unsigned int n)
 {
@@ -53,7 +45,7 @@ static int drop(struct vm *vm, struct table *want, unsigned long index,
 static int change(struct vm *vm, struct table *want, unsigned long index,
 		  unsigned int n, bool valid)
 {
-	return valid ? enter(vm, want, index, n) : drop(vm, want, index, n);
+	return valid ? vm_enter(vm, want, index, n) : drop(vm, want, index, n);
 }
 
 /* Runs of different lengths all over the table, its first and last HPTE too */
@@ -62,11 +54,11 @@ static int populate(struct vm *vm, struct table *want)
 	unsigned long i;
 	int err;
 
-	err = enter(vm, want, 0, 1);
+	err = vm_enter(vm, want, 0, 1);
 	for (i = 7; !err && i < N - 200; i += 611)
-		err = enter(vm, want, i, 1 + i % 19);
+		err = vm_enter(vm, want, i, 1 + i % 19);
 	if (!err)
-		err = enter(vm, want, N - 1, 1);
+		err = vm_enter(vm, want, N - 1, 1);
 	return err;
 }
 
@@ -125,9 +117,9 @@ TEST_F(read, pass_ends_a_read)
 	fd = vm_htab_fd(&self->vm, 0, 0);
 	ASSERT_LE(0, fd);
 	/* Leaves the cursor at the end of the first run */
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 100, 4));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 100, 4));
 	EXPECT_LT(0, table_read(&self->got, fd, REC_BYTES + 3 * HPTE_BYTES));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 0, 4));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 0, 4));
 	table_unsee(&self->got);
 	EXPECT_LT(0, table_read(&self->got, fd, BIG));
 	EXPECT_EQ(1, self->got.seen[N - 1]);
@@ -150,7 +142,7 @@ TEST_F(read, later_pass_tells_changes_only)
 	EXPECT_EQ(0, table_read(&self->got, fd, 4096));
 
 	table_unsee(&self->got);
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 5000, 1));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 5000, 1));
 	EXPECT_EQ(1, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(1, self->got.seen[5000]);
 
@@ -181,10 +173,10 @@ TEST_F(read, later_pass_tells_the_latest)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ((long)N, table_drain(&self->got, fd, 4096));
 
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 300, 3));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 300, 3));
 	ASSERT_EQ(0, drop(&self->vm, &self->want, 300, 3));
 	ASSERT_EQ(0, drop(&self->vm, &self->want, 7, 4));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 7, 4));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 7, 4));
 	ASSERT_LE(0, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
@@ -196,7 +188,7 @@ TEST_F(read, bolted_to_unbolted)
 	int fd;
 
 	ASSERT_TRUE(e.v & HPTE_V_BOLTED);
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 600, 1));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 600, 1));
 	fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_BOLTED_ONLY, 0);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ((long)N, table_drain(&self->got, fd, 4096));
@@ -211,7 +203,7 @@ TEST_F(read, bolted_to_unbolted)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 
 	/* And back */
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 600, 1));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 600, 1));
 	EXPECT_EQ(1, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
@@ -224,8 +216,8 @@ TEST_F(read, later_pass_goes_before_start_index)
 	fd = vm_htab_fd(&self->vm, 0, 8000);
 	ASSERT_LE(0, fd);
 	ASSERT_LE((long)N - 8000, table_drain(&self->got, fd, 4096));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 64, 8));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 8064, 8));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 64, 8));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 8064, 8));
 	EXPECT_EQ(16, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
@@ -237,7 +229,7 @@ TEST_F(read, changes_count_from_the_open)
 
 	fd = vm_htab_fd(&self->vm, 0, 8000);
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 64, 8));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 64, 8));
 	EXPECT_LE((long)N - 8000 + 8, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(8, table_seen(&self->got, 64, 72));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
@@ -257,11 +249,11 @@ TEST_F(read, zero_means_clean)
 	ASSERT_EQ((long)N, table_drain(&self->got, fd, 4096));
 	for (at = 4096; at < N; at += 1500) {
 		/* The buffer is full here, so the cursor stays behind at */
-		ASSERT_EQ(0, enter(&self->vm, &self->want, at, 1));
-		ASSERT_EQ(0, enter(&self->vm, &self->want, at + 8, 1));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, at, 1));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, at + 8, 1));
 		ASSERT_LT(0, table_read(&self->got, fd, MIN_READ + 8));
-		ASSERT_EQ(0, enter(&self->vm, &self->want, at - 4096, 1));
-		ASSERT_EQ(0, enter(&self->vm, &self->want, at - 1, 1));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, at - 4096, 1));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, at - 1, 1));
 		ASSERT_LT(0, table_drain(&self->got, fd, MIN_READ + 8));
 		EXPECT_EQ(0, table_diff(&self->want, &self->got));
 	}
@@ -280,7 +272,7 @@ TEST_F(read, zero_means_clean_in_first_pass)
 			TH_LOG("HPTE %lx was not reached", N / 2);
 		}
 	}
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 3, 1));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 3, 1));
 	ASSERT_EQ(0, drop(&self->vm, &self->want, 0, 1));
 	ASSERT_EQ(0, drop(&self->vm, &self->want, N - 1, 1));
 	ASSERT_LT(0, table_drain(&self->got, fd, 1024));
@@ -301,7 +293,7 @@ TEST_F(read, changes_around_the_cursor)
 	for (i = 0; i < 16; i++) {
 		other = i / 8;
 		at = 800 + i * 8;
-		ASSERT_EQ(0, enter(&self->vm, &self->want, at, 8));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, at, 8));
 		fd[0] = vm_htab_fd(&self->vm, 0, at);
 		fd[1] = vm_htab_fd(&self->vm, 0, N - 1);
 		ASSERT_LE(0, fd[0]);
@@ -366,7 +358,7 @@ TEST_F(read, readers_are_independent)
 	ASSERT_EQ((long)N, table_drain(&self->got, fd[0], 4096));
 	ASSERT_EQ((long)N, table_drain(&other, fd[1], 4096));
 
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 5000, 5));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 5000, 5));
 	ASSERT_EQ(0, drop(&self->vm, &self->want, N - 1, 1));
 	EXPECT_EQ(6, table_drain(&other, fd[1], 4096));
 	EXPECT_EQ(6, table_drain(&self->got, fd[0], 4096));
@@ -423,7 +415,7 @@ TEST_F(read, one_group_readers_in_between)
 	ASSERT_LE(0, fd);
 	for (at = 0; at < N; at += 504) {
 		ASSERT_LE(0, table_read(&self->got, fd, 300));
-		ASSERT_EQ(0, enter(&self->vm, &self->want, at, 8));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, at, 8));
 		one = vm_htab_fd(&self->vm, 0, at);
 		ASSERT_LE(0, one);
 		table_unsee(&group);
@@ -450,7 +442,7 @@ TEST_F(read, smallest_buffer)
 	EXPECT_EQ((long)N, table_drain(&self->got, fd, MIN_READ));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 5000, 3));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 5000, 3));
 	ASSERT_EQ(0, drop(&self->vm, &self->want, 7, 1));
 	EXPECT_EQ(4, table_drain(&self->got, fd, MIN_READ));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
@@ -463,7 +455,7 @@ TEST_F(read, exact_fit)
 	int fd;
 
 	for (n = 1; n <= 200; n = n * 3 + 2) {
-		ASSERT_EQ(0, enter(&self->vm, &self->want, 512, n + 1));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 512, n + 1));
 		fd = vm_htab_fd(&self->vm, 0, 512);
 		ASSERT_LE(0, fd);
 		EXPECT_EQ((ssize_t)(REC_BYTES + n * HPTE_BYTES),
@@ -552,9 +544,9 @@ TEST_F(read, fault_loses_nothing_of_first_pass)
 
 	ASSERT_EQ(0, edge_init(&none, 4096, 4096, PROT_NONE));
 	ASSERT_EQ(0, edge_init(&ro, 4096, 4096, PROT_READ));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 0, 3));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 5, 3));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 5000, 1));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 0, 3));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 5, 3));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 5000, 1));
 	for (good = 0; good <= total; good++) {
 		fd = vm_htab_fd(&self->vm, 0, 0);
 		ASSERT_LE(0, fd);
@@ -576,9 +568,9 @@ TEST_F(read, fault_loses_nothing_of_later_pass)
 	ASSERT_LE(0, fd);
 	ASSERT_LT(0, table_drain(&self->got, fd, 4096));
 	for (good = 0; good <= total; good++) {
-		ASSERT_EQ(0, enter(&self->vm, &self->want, 0, 3));
-		ASSERT_EQ(0, enter(&self->vm, &self->want, 5, 3));
-		ASSERT_EQ(0, enter(&self->vm, &self->want, 5000, 1));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 0, 3));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 5, 3));
+		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 5000, 1));
 		faulting_read(_metadata, &self->want, fd,
 			      good % 2 ? &none : &ro, good);
 	}
@@ -615,7 +607,7 @@ TEST_F(read, reset_starts_over)
 
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
 	memset(self->want.hpte, 0, N * sizeof(struct hpte));
-	ASSERT_EQ(0, enter(&self->vm, &self->want, 9000, 2));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 9000, 2));
 	table_unsee(&self->got);
 	EXPECT_EQ((long)N, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(N, table_seen_once(&self->got));
