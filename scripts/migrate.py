@@ -66,7 +66,7 @@ BAR = 10
 
 def show_progress(source, ram, stream):
     """How far a migration is; of the HPT what the source's kernel tells."""
-    hpt = f"HPT pass {stream.hpt_passes}" if stream.hpt_passes else "HPT not yet"
+    hpt = f"HPT {stream.valid} entries sent" if stream.valid else "HPT not yet"
     told = source.hpt_reader()
     if told.get("state") == "current":
         at = BAR * int(told["position"]) // int(told["hptes"])
