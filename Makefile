@@ -16,8 +16,8 @@ help:
 	@echo '  breakages      break our kernel in each of many ways, one at a time: which test'
 	@echo '                 catches it? can be stopped and resumed'
 	@echo '  soak           run the random tests, from where they ended, for DURATION'
-	@echo '  fuzz           run the fuzzers of the user-space harness for DURATION'
-	@echo '                 seconds each (default: 600), from where they were'
+	@echo '  fuzz           run the fuzzers of the user-space harness and of kvm-hpt for'
+	@echo '                 DURATION seconds each (default: 600), from where they were'
 	@echo '  cov            show what of the code the user-space harness reaches'
 	@echo '  time           time the code in user space, stock against ours'
 	@echo '  bench          measure what the HPT file costs, stock against ours'
@@ -77,6 +77,8 @@ HARNESS = $(MAKE) -C tools/testing/kvm-hpt OUTPUT=$(CURDIR)/build/kvm-hpt \
 
 fuzz: tree
 	@$(HARNESS) fuzz DURATION=$(or $(DURATION),600)
+	@$(MAKE) -C tools/kvm/kvm_hpt fuzz O=$(CURDIR)/build/kvm-hpt \
+		SECONDS=$(or $(DURATION),600)
 
 cov: tree
 	@scripts/deps llvm
