@@ -108,7 +108,7 @@ static void print_help(FILE *f)
 	      "watch:\n"
 	      "  -t, --interval SEC    between looks (1)\n"
 	      "  -n, --count N         number of looks\n"
-	      "  -w, --wait            for a migration to begin\n"
+	      "  -w, --wait            for a migration to begin or go on\n"
 	      "\n"
 	      "Saving and loading an HPT takes a program that holds the VM: QEMU.\n"
 	      "Exit status: 0 good, 1 faults or differences, 2 usage, 3 file, 4 no HPT.\n",

@@ -426,6 +426,17 @@ static void wait_a_while(double interval)
 	nanosleep(&ts, NULL);
 }
 
+/* QEMU opens a file for each section of a stream that it receives */
+static bool another_follows(const struct watch *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < w->last.nr; i++)
+		if (!strcmp(w->last.fd[i].mode, "write"))
+			return w->opts->wait;
+	return false;
+}
+
 /* Is there anything to be seen? EXIT_GOOD, or a message and why not. */
 static int first_look(struct watch *w, struct look *now)
 {
@@ -464,7 +475,7 @@ int cmd_watch(struct options *opts)
 	struct watch w = { .opts = opts, .pid = opts->args[0] };
 	struct look now;
 	u64 looks = 1;
-	int ret;
+	int ret, err;
 
 	if (!*w.pid || strspn(w.pid, "0123456789") != strlen(w.pid)) {
 		msg("'%s' is no process", w.pid);
@@ -480,8 +491,11 @@ int cmd_watch(struct options *opts)
 		w.last = now;
 		if (looks++ == opts->count)
 			break;
-		wait_a_while(opts->interval);
-		if (look(&w, &now) || !now.nr) {
+		do {
+			wait_a_while(opts->interval);
+			err = look(&w, &now);
+		} while (!err && !now.nr && another_follows(&w));
+		if (err || !now.nr) {
 			show_end(&w, &w.last);
 			break;
 		}
