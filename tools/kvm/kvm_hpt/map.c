@@ -513,6 +513,7 @@ static void print_stats(const struct stats *st, const struct options *opts,
 	fprintf(f, "%-24s%10llu  %5.1f %%\n", "in use", st->used,
 		100.0 * st->used / order_hptes(order));
 	fprintf(f, "%-24s%10llu\n", "  bolted", st->bolted);
+	fprintf(f, "%-24s%10llu\n", "  primary hash", st->used - st->secondary);
 	fprintf(f, "%-24s%10llu\n", "  secondary hash", st->secondary);
 	fprintf(f, "%-24s%10llu\n", "  in segments of 256M",
 		st->used - st->large_segment);
