@@ -242,6 +242,8 @@ int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size);
 /* book3s_hv_hpt_track.c */
 unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
 				   unsigned long group);
+unsigned long kvmppc_hpt_skip_unused(struct kvm_hpt_info *info,
+				     unsigned long index);
 unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
 				    unsigned long group, unsigned long end);
 unsigned long kvmppc_hpt_nr_used(struct kvm_hpt_info *info,

@@ -24,8 +24,7 @@ static void *find_hpte(struct kvm *kvm, loff_t *pos)
 	while (index < kvmppc_hpt_npte(info)) {
 		group = index >> HPT_GROUP_SHIFT;
 		if (!kvmppc_hpt_group_used(info, group)) {
-			index = kvmppc_hpt_next_used(info, group) <<
-				HPT_GROUP_SHIFT;
+			index = kvmppc_hpt_skip_unused(info, index);
 			continue;
 		}
 		if (hpte_valid(be64_to_cpu(READ_ONCE(*kvmppc_hpte(info, index))))) {

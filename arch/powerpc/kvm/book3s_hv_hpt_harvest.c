@@ -16,7 +16,7 @@ static void set_view(struct kvm_hpt_view *view, int i, u64 v, u64 r, u64 gr)
 {
 	if (cpu_has_feature(CPU_FTR_ARCH_300))
 		v = hpte_new_to_old_v(v, r);
-	view->v[i] = (v & ~(HPTE_V_HVLOCK | HPTE_V_ABSENT)) | HPTE_V_VALID;
+	view->v[i] = (v & ~HPTE_V_ABSENT) | HPTE_V_VALID;
 	view->r[i] = gr & ~HPTE_GR_RESERVED;
 }
 

@@ -92,8 +92,7 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 		group = reader->cursor >> HPT_GROUP_SHIFT;
 		if (!kvmppc_hpt_group_used(info, group)) {
 			kvm_hpt_await_marks(kvm);
-			next = kvmppc_hpt_next_used(info, group);
-			next <<= HPT_GROUP_SHIFT;
+			next = kvmppc_hpt_skip_unused(info, reader->cursor);
 			done = hpt_encode_invalid(&g->enc, reader->cursor,
 						  next - reader->cursor);
 			reader->cursor += done;

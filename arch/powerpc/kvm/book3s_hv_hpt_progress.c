@@ -103,7 +103,7 @@ static bool count_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	*pos = max(*pos, reader->cursor);
 	for (budget = COUNT_GROUPS; *pos < nr_hptes && budget; budget--) {
 		group = *pos >> HPT_GROUP_SHIFT;
-		next = kvmppc_hpt_next_used(info, group) << HPT_GROUP_SHIFT;
+		next = kvmppc_hpt_skip_unused(info, *pos);
 		if (next > *pos) {
 			hpt_count(count, *pos, false, next - *pos);
 			*pos = next;

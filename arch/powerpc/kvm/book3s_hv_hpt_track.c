@@ -10,6 +10,7 @@
 #include <linux/bitmap.h>
 #include <linux/kvm_host.h>
 #include <linux/math.h>
+#include <linux/minmax.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
 #include <linux/string.h>
@@ -159,6 +160,24 @@ unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
 				   unsigned long group)
 {
 	return next_group(info->groups, false, group, info->groups->nr);
+}
+
+/**
+ * kvmppc_hpt_skip_unused() - go over groups that have never held an HPTE
+ * @info: the HPT
+ * @index: index of the HPTE to begin at
+ *
+ * Return: @index if its group is used, at this moment and whatever it was
+ * before, else index of the first HPTE of the next one that is, or the number
+ * of HPTEs.
+ */
+unsigned long kvmppc_hpt_skip_unused(struct kvm_hpt_info *info,
+				     unsigned long index)
+{
+	unsigned long group = kvmppc_hpt_next_used(info,
+						   index >> HPT_GROUP_SHIFT);
+
+	return max(index, group << HPT_GROUP_SHIFT);
 }
 
 /**

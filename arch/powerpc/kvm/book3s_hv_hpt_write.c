@@ -166,8 +166,7 @@ static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
 	while (index < end) {
 		group = index >> HPT_GROUP_SHIFT;
 		if (!kvmppc_hpt_group_used(info, group)) {
-			index = kvmppc_hpt_next_used(info, group) <<
-				HPT_GROUP_SHIFT;
+			index = kvmppc_hpt_skip_unused(info, index);
 			continue;
 		}
 		stop = min(end, (group + 1) << HPT_GROUP_SHIFT);
