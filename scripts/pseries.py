@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""QEMUs with a guest that has a hash MMU, and the way from one to the other.
+"""QEMUs with a guest, mostly one that has a hash MMU, and the way from one to
+the other.
 
 For programs that run inside an emulated host (scripts/host) with the root file
 system of scripts/rootfs.
@@ -56,6 +57,7 @@ class Stream(threading.Thread):
     RAM_ZERO, RAM_MEM_SIZE, RAM_PAGE = 0x02, 0x04, 0x08
     RAM_EOS, RAM_CONTINUE = 0x10, 0x20
     RAM_PAGE_BYTES = 4096
+    NO_HPT = 0xffffffff
 
     def __init__(self, listen, to):
         super().__init__(daemon=True)
@@ -164,6 +166,7 @@ class Stream(threading.Thread):
         shift = self.number(">I")
         if first:
             self.hpt_shift = shift
+        if first or self.hpt_shift == self.NO_HPT:
             return
         while True:
             index = self.number(">I")
@@ -222,7 +225,7 @@ class Machine:
     """A QEMU with the guest, or waiting for it."""
 
     def __init__(self, name, *options, memory="512M", machine="",
-                 results="/results"):
+                 results="/results", radix=False):
         self.name = name
         self.results = results
         self.dir = f"/tmp/{name}"
@@ -240,7 +243,8 @@ class Machine:
                  f"logfile={self.console}", "-serial", "chardev:console",
                  "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off",
                  "-kernel", "/guest/vmlinux", "-initrd", "/guest.cpio",
-                 "-append", "console=hvc0 disable_radix loglevel=1 panic=-1",
+                 "-append", "console=hvc0 loglevel=1 panic=-1"
+                 f"{' disable_radix' * (not radix)}",
                  *options], stdin=subprocess.DEVNULL, stdout=errors,
                 stderr=errors)
         self.qmp = Qmp(f"{self.dir}/qmp", self.process)

@@ -21,7 +21,25 @@ AT(kvm_get_htab_header, index, 0);
 AT(kvm_get_htab_header, n_valid, 4);
 AT(kvm_get_htab_header, n_invalid, 6);
 
+ASSERT(sizeof(struct kvm_ppc_htab_progress) == 72);
+AT(kvm_ppc_htab_progress, argsz, 0);
+AT(kvm_ppc_htab_progress, flags, 4);
+AT(kvm_ppc_htab_progress, state, 8);
+AT(kvm_ppc_htab_progress, reserved, 12);
+AT(kvm_ppc_htab_progress, hptes, 16);
+AT(kvm_ppc_htab_progress, position, 24);
+AT(kvm_ppc_htab_progress, pass, 32);
+AT(kvm_ppc_htab_progress, first_hptes, 40);
+AT(kvm_ppc_htab_progress, first_bytes, 48);
+AT(kvm_ppc_htab_progress, changed_hptes, 56);
+AT(kvm_ppc_htab_progress, changed_bytes, 64);
+
 ASSERT(KVM_GET_HTAB_BOLTED_ONLY == 1);
 ASSERT(KVM_GET_HTAB_WRITE == 2);
 ASSERT(KVM_CAP_PPC_HTAB_FD == 84);
 ASSERT(KVM_PPC_GET_HTAB_FD == 0x8020aeaaUL);
+ASSERT(KVM_PPC_HTAB_PROGRESS_COUNT == 1);
+ASSERT(KVM_PPC_HTAB_NONE == 0);
+ASSERT(KVM_PPC_HTAB_CURRENT == 1);
+ASSERT(KVM_PPC_HTAB_STALE == 2);
+ASSERT(KVM_PPC_HTAB_PROGRESS == 0x2000aeb4UL);

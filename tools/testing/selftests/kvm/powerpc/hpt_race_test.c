@@ -486,7 +486,10 @@ static void *churn_on(void *arg)
 	return NULL;
 }
 
-TEST_F(race, replicas_of_a_busy_guest)
+/* Seconds that this may take in an emulator on a busy machine */
+#define BUSY_TIMEOUT	300
+
+TEST_F_TIMEOUT(race, replicas_of_a_busy_guest, BUSY_TIMEOUT)
 {
 	struct churn c = { .w = &self->worker[0] };
 	struct table got[2], dump;
