@@ -13,6 +13,7 @@
  * them. Each of these macros makes the assertion fail:
  *
  *	NO_WMB		kvmppc_hpt_mark() without smp_wmb()
+ *	NO_ENTERWMB	kvmppc_hpt_enter() without smp_wmb()
  *	NO_MB		kvmppc_hpt_harvest() without smp_mb__after_atomic()
  *	NO_GRACE	a reader goes without a grace period
  *	NO_CAREFUL	and takes no locks until then
@@ -72,6 +73,22 @@ inline mark(h)
 	fi
 }
 
+/* The same in kvmppc_hpt_enter(), where the mark comes with the word */
+inline enter(h)
+{
+	if
+	:: tracked && !modified[h] ->
+#ifdef NO_ENTERWMB
+		visit = true;
+		modified[h] = true
+#else
+		modified[h] = true;
+		visit = true
+#endif
+	:: else
+	fi
+}
+
 proctype vcpu(byte id)
 {
 	byte n, h;
@@ -98,7 +115,7 @@ proctype vcpu(byte id)
 		if
 		:: dword[h]++;			/* H_PROTECT and its kin */
 			mark(h)
-		:: mark(h);			/* as H_BULK_REMOVE has it */
+		:: enter(h);			/* H_ENTER, H_BULK_REMOVE */
 			dword[h]++
 		:: true ->			/* H_CLEAR_REF */
 			if

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * How a write keeps vcpus out, for Spin: a vcpu wants to run while HPTEs are
+ * being written. It must not run meanwhile, and must see them when it runs
+ * after that. See lock_out_vcpus() and let_vcpus_in().
+ *
+ * Steps stand for loads and stores as in hpt.pml. Each of these makes an
+ * assertion fail:
+ *
+ *	NO_LOCKOUT	lock_out_vcpus() without smp_mb()
+ *	NO_RELEASE	let_vcpus_in() without smp_store_release()
+ */
+
+bool mmu_ready = true;
+bool vcpu_running;	/* it is counted in vcpus_running */
+bool in_guest;
+bool writing;
+bool written;		/* the HPTEs are there */
+
+proctype write()
+{
+	bool busy;
+
+#ifdef NO_LOCKOUT
+	busy = vcpu_running;
+	mmu_ready = false;
+#else
+	mmu_ready = false;
+	busy = vcpu_running;
+#endif
+	if
+	:: busy ->
+		mmu_ready = true	/* EBUSY */
+	:: else ->
+		writing = true;
+		assert(!in_guest);
+#ifdef NO_RELEASE
+		mmu_ready = true;
+		written = true;
+		writing = false
+#else
+		written = true;
+		writing = false;
+		mmu_ready = true
+#endif
+	fi
+}
+
+/* As kvmppc_vcpu_run_hv() does it: the smp_mb() there is in the order */
+proctype vcpu()
+{
+	do
+	:: vcpu_running = true;
+		if
+		:: mmu_ready ->
+			in_guest = true;
+			assert(!writing);
+			in_guest = false;
+			vcpu_running = false;
+			break
+		:: else ->		/* again, with mmu_setup_lock */
+			vcpu_running = false;
+			mmu_ready
+		fi
+	od
+}
+
+init {
+	atomic {
+		run write();
+		run vcpu()
+	}
+}
