@@ -163,6 +163,8 @@ long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
 	gfn_t gfn;
 
 	BUG_ON(preempt_count != 1);
+	/* User space writes: no vcpu may run */
+	BUG_ON(!realmode && kvm->arch.mmu_ready);
 	if (pteh >> 63 || !size || index >= kvmppc_hpt_npte(&kvm->arch.hpt))
 		return H_PARAMETER;
 	gfn = (ptel & HPTE_R_RPN & ~(size - 1)) >> PAGE_SHIFT;
@@ -315,23 +317,26 @@ u64 fake_hw_access(struct kvm *kvm, unsigned long index, bool write)
 
 void fake_map(struct kvm *kvm, unsigned long index)
 {
+	__be64 *hpte = hpte_of(kvm, index);
 	u64 r, v = lock_valid(kvm, index, &r);
 
-	if (v)
-		unlock(kvm, index, (v & ~HPTE_V_ABSENT) | HPTE_V_VALID);
+	if (!v)
+		return;
+	if (!(v & HPTE_V_VALID))
+		put(&hpte[1], get(&hpte[1]) & ~(HPTE_R_R | HPTE_R_C));
+	unlock(kvm, index, (v & ~HPTE_V_ABSENT) | HPTE_V_VALID);
 }
 
 void fake_unmap(struct kvm *kvm, unsigned long index)
 {
-	__be64 *hpte = hpte_of(kvm, index);
 	u64 r, v = lock_valid(kvm, index, &r);
 
 	if (!v)
 		return;
 	if (v & HPTE_V_VALID) {
 		r = tlbie(kvm, index);
+		/* They stay in dword 1, but mean nothing there from now on */
 		take_rc(kvm, index, r, HPTE_R_R | HPTE_R_C);
-		put(&hpte[1], r & ~(HPTE_R_R | HPTE_R_C));
 	}
 	unlock(kvm, index, (v & ~HPTE_V_VALID) | HPTE_V_ABSENT);
 }
@@ -432,6 +437,25 @@ ssize_t fake_write(int fd, void *buf, size_t size, size_t accessible)
 	if (accessible >= size)
 		return iocb.ki_filp->f_op->write(iocb.ki_filp, buf, size, NULL);
 	return iocb.ki_filp->f_op->write_iter(&iocb, &from);
+}
+
+int fake_progress(int fd, u32 flags, struct kvm_ppc_htab_progress *p)
+{
+	struct file *file = shim_file(fd);
+
+	*p = (struct kvm_ppc_htab_progress) {
+		.argsz = sizeof(*p),
+		.flags = flags,
+	};
+	return file->f_op->unlocked_ioctl(file, KVM_PPC_HTAB_PROGRESS,
+					  (unsigned long)p);
+}
+
+__poll_t fake_poll(int fd)
+{
+	struct file *file = shim_file(fd);
+
+	return file->f_op->poll(file, NULL);
 }
 
 /* The VM */

@@ -57,6 +57,8 @@ void fake_host_page(gpa_t gpa, bool there);
 int fake_open(struct kvm *kvm, u64 flags, u64 start_index);
 ssize_t fake_read(int fd, void *buf, size_t size, size_t accessible);
 ssize_t fake_write(int fd, void *buf, size_t size, size_t accessible);
+int fake_progress(int fd, u32 flags, struct kvm_ppc_htab_progress *p);
+__poll_t fake_poll(int fd);
 
 /* Enter an HPTE, remove one, as a vcpu does */
 long fake_h_enter(struct kvm *kvm, unsigned long index, u64 v, u64 r);

@@ -71,6 +71,7 @@ static struct {
 	unsigned int others;	/* how many operations that is */
 	u32 writing;		/* order of the HPT when a write began */
 	int ready;		/* mmu_ready when a write begins to apply */
+	u64 valid, invalid;	/* what has been received */
 } m;
 
 /* One for each reader, since one may read while another one does */
@@ -670,6 +671,8 @@ static void receive(struct reader *reader, const unsigned char *buf, size_t len,
 		if (reader->zeroed && index)
 			wrong("begins at %lu after a reset", index);
 		reader->zeroed = false;
+		m.valid += hdr.n_valid;
+		m.invalid += hdr.n_invalid;
 		for (; hdr.n_valid--; index++, pos += sizeof(hpte)) {
 			memcpy(hpte, buf + pos, sizeof(hpte));
 			if (!be64_to_cpu(hpte[0]))
@@ -784,6 +787,70 @@ static void op_drain(const struct model_op *op)
 		return;
 	while (read_some(reader, size, MISHAP_KINDS - 1) > 0)
 		;
+}
+
+/*
+ * What is left as the file has it, and as it is then read. poll() says whether
+ * anything is.
+ */
+static void op_progress(const struct model_op *op)
+{
+	struct reader *reader = &m.reader[op->who % READERS];
+	struct kvm_ppc_htab_progress count, bound, is = { };
+	struct kvm_hpt_reader *in;
+	bool first, polled, unseen, any;
+	ssize_t ret;
+
+	if (reader->fd < 0 || reader->busy)
+		return;
+	in = inside(reader);
+	/* Where poll() has it begin with an HPT, a read would have it too */
+	polled = fake_poll(reader->fd) & EPOLLIN;
+	unseen = in->unseen;
+	if (fake_progress(reader->fd, KVM_PPC_HTAB_PROGRESS_COUNT, &count) ||
+	    fake_progress(reader->fd, 0, &bound))
+		wrong("progress returns an error");
+	if (count.state != (reader->stale ? KVM_PPC_HTAB_STALE : m.nr ?
+			    KVM_PPC_HTAB_CURRENT : KVM_PPC_HTAB_NONE))
+		wrong("the state is %u", count.state);
+	do {
+		first = in->first_pass;
+		m.valid = 0;
+		m.invalid = 0;
+		ret = read_some(reader, BUF_SIZE, MISHAP_KINDS - 1);
+		if (ret > 0 && first) {
+			is.first_hptes += m.valid;
+			is.first_bytes += ret;
+		} else if (ret > 0) {
+			is.changed_hptes += m.valid + m.invalid;
+			is.changed_bytes += ret;
+		}
+	} while (ret > 0);
+	any = ret || is.first_bytes || is.changed_bytes;
+	/* What it has not looked at may have changed; then it is worth a read */
+	if (any != polled && !(polled && unseen))
+		wrong("there is something to read: %d, says poll: %d", any,
+		      polled);
+	if (is.changed_hptes != count.changed_hptes ||
+	    is.changed_hptes != bound.changed_hptes)
+		wrong("%lu changes were reported, not %lu or %lu",
+		      (u64)is.changed_hptes, (u64)count.changed_hptes,
+		      (u64)bound.changed_hptes);
+	if (is.first_hptes != count.first_hptes ||
+	    is.first_bytes != count.first_bytes)
+		wrong("%lu HPTEs, %lu bytes were left, not %lu, %lu",
+		      (u64)is.first_hptes, (u64)is.first_bytes,
+		      (u64)count.first_hptes, (u64)count.first_bytes);
+	/* A record may be cut where a later pass has begun */
+	if (is.changed_bytes != count.changed_bytes &&
+	    is.changed_bytes != count.changed_bytes + HDR)
+		wrong("%lu bytes of changes were reported, not %lu",
+		      (u64)is.changed_bytes, (u64)count.changed_bytes);
+	if (bound.first_hptes < is.first_hptes ||
+	    bound.first_bytes < is.first_bytes)
+		wrong("%lu HPTEs, %lu bytes were left, not %lu, %lu at most",
+		      (u64)is.first_hptes, (u64)is.first_bytes,
+		      (u64)bound.first_hptes, (u64)bound.first_bytes);
 }
 
 /* Writing */
@@ -999,8 +1066,9 @@ static const struct {
 	{ "open", op_open, 40, .mishaps = true },
 	{ "close", op_close, 16 },
 	{ "read", op_read, 310, .mishaps = true },
-	{ "drain", op_drain, 36 },
+	{ "drain", op_drain, 26 },
 	{ "write", op_write, 60, .mishaps = true },
+	{ "progress", op_progress, 10 },
 };
 
 void model_random(uint64_t seed, struct model_op *ops, size_t nr)

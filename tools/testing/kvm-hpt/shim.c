@@ -3,10 +3,13 @@
  * The kernel's API in user space, as far as it is not inline.
  */
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <linux/anon_inodes.h>
+#include <linux/debugfs.h>
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/list.h>
@@ -15,10 +18,13 @@
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/srcu.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/xarray.h>
 
 #include <asm/barrier.h>
+#include <asm/kvm_book3s_64.h>
 
 __thread int preempt_count;
 
@@ -113,6 +119,9 @@ void radix_tree_node_rcu_free(struct rcu_head *head)
 /* Locks */
 
 void (*shim_interleave)(void);
+void (*shim_spin)(void);
+void (*shim_before_grace_period)(void);
+__thread unsigned int shim_hpte_locks;
 unsigned int shim_kill_at;
 
 bool shim_killed(void)
@@ -171,6 +180,13 @@ void mutex_unlock(struct mutex *mutex)
 
 /* User memory */
 
+unsigned int shim_fault_at;
+
+bool shim_faults(void)
+{
+	return shim_fault_at && !--shim_fault_at;
+}
+
 /* How many of these bytes can be copied */
 static size_t accessible(const struct iov_iter *it, size_t bytes)
 {
@@ -214,7 +230,54 @@ size_t copy_from_iter(void *to, size_t bytes, struct iov_iter *from)
 
 void seq_printf(struct seq_file *m, const char *format, ...)
 {
+	va_list args;
+
+	va_start(args, format);
+	m->len += vsnprintf(m->buf + m->len, sizeof(m->buf) - m->len, format,
+			    args);
+	va_end(args);
+	BUG_ON(m->len >= sizeof(m->buf));
 }
+
+int seq_open(struct file *file, const struct seq_operations *op)
+{
+	struct seq_file *m = kzalloc(sizeof(*m), GFP_KERNEL);
+
+	if (!m)
+		return -ENOMEM;
+	m->op = op;
+	file->private_data = m;
+	return 0;
+}
+
+/* As many lines as fit, one at least */
+ssize_t seq_read(struct file *file, char *buf, size_t len, loff_t *pos)
+{
+	struct seq_file *m = file->private_data;
+	size_t total = 0;
+	void *p;
+
+	p = m->op->start(m, &m->index);
+	while (p && !IS_ERR(p)) {
+		m->len = 0;
+		m->op->show(m, p);
+		if (total + m->len > len)
+			break;
+		memcpy(buf + total, m->buf, m->len);
+		total += m->len;
+		p = m->op->next(m, p, &m->index);
+	}
+	m->op->stop(m, p);
+	return IS_ERR(p) ? PTR_ERR(p) : total;
+}
+
+int seq_release(struct inode *inode, struct file *file)
+{
+	kfree(file->private_data);
+	return 0;
+}
+
+struct file shim_debugfs_file;
 
 #define NR_FILES	256
 

@@ -118,10 +118,14 @@ static void *host(void *arg)
 	return NULL;
 }
 
-/* Open a file, read one HPTE's group and close it, as QEMU does */
+/*
+ * Open a file, read one HPTE's group and close it, as QEMU does. And look how
+ * far the others are.
+ */
 static void *peek(void *arg)
 {
 	char buf[HPT_RECORD_MIN + 7 * HPT_STREAM_HPTE];
+	struct kvm_ppc_htab_progress progress;
 	u64 state = 3000;
 	int i, fd;
 
@@ -131,6 +135,11 @@ static void *peek(void *arg)
 		BUG_ON(fd < 0);
 		fake_read(fd, buf, sizeof(buf), sizeof(buf));
 		shim_close(fd);
+		if (i % 8)
+			continue;
+		BUG_ON(fake_progress(fds[i / 8 % READERS],
+				     KVM_PPC_HTAB_PROGRESS_COUNT, &progress));
+		fake_poll(fds[i / 8 % READERS]);
 	}
 	return NULL;
 }

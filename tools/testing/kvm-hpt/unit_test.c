@@ -8,8 +8,11 @@
 #include "model.h"
 
 #include <linux/bitmap.h>
+#include <linux/debugfs.h>
+#include <linux/fcntl.h>
 #include <linux/file.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "book3s_hv_hpt.h"
 #include "book3s_hv_hpt_records.h"
@@ -206,6 +209,51 @@ TEST_F(encoder, run_is_as_one_by_one)
 			}
 		}
 	}
+}
+
+TEST_F(encoder, more_invalid_continue_a_record)
+{
+	hpt_encoder_init(&self->enc, self->buf, 1000);
+	EXPECT_FALSE(hpt_encode_more_invalid(&self->enc, 0, 8));
+	ASSERT_TRUE(hpt_encode_valid(&self->enc, 0, V, 0));
+	EXPECT_FALSE(hpt_encode_more_invalid(&self->enc, 2, 8));
+	EXPECT_TRUE(is(header(self->buf, 0), 0, 1, 0));
+	EXPECT_TRUE(hpt_encode_more_invalid(&self->enc, 1, 65534));
+	EXPECT_FALSE(hpt_encode_more_invalid(&self->enc, 65535, 2));
+	EXPECT_TRUE(hpt_encode_more_invalid(&self->enc, 65535, 1));
+	EXPECT_TRUE(is(header(self->buf, 0), 0, 1, 65535));
+	EXPECT_EQ(HPT_RECORD_MIN, self->enc.used);
+}
+
+/* The counter says what the encoder makes of the same HPTEs */
+TEST(count_is_as_encoded)
+{
+	static const u64 runs[] = { 1, 2, 7, 65534, 65535, 65536, 200000 };
+	struct hpt_counter count = { };
+	struct hpt_encoder enc;
+	u64 index = 0, invalid, i, n;
+	size_t size = 64 << 20;
+	char *buf = malloc(size);
+	unsigned int step;
+	bool valid;
+
+	srand(1);
+	hpt_encoder_init(&enc, buf, size);
+	for (step = 0; step < 100; step++) {
+		valid = rand() % 2;
+		n = runs[rand() % ARRAY_SIZE(runs)];
+		index += rand() % 4 ? 0 : 5;
+		invalid = valid ? 0 : n;
+		ASSERT_EQ(invalid, hpt_encode_invalid(&enc, index, invalid));
+		for (i = invalid; i < n; i++)
+			ASSERT_TRUE(hpt_encode_valid(&enc, index + i, V, 0));
+		hpt_count(&count, index, valid, n);
+		index += n;
+		ASSERT_EQ(enc.used, count.bytes);
+		ASSERT_EQ(enc.valid, count.valid);
+		ASSERT_EQ(enc.invalid, count.invalid);
+	}
+	free(buf);
 }
 
 /* The decoder */
@@ -582,6 +630,27 @@ TEST_F(groups, out_of_memory)
 	EXPECT_LE(2 + 4, at);
 }
 
+TEST_F(groups, out_of_memory_leaves_nothing)
+{
+	struct kvm_hpt_info info = { .order = BIG_ORDER };
+	long live = shim_live_allocs();
+	unsigned int at;
+
+	/* One for all, and two for each chunk */
+	for (at = 1; at <= 5; at++) {
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		shim_fail_allocs = 1;
+		ASSERT_EQ(-ENOMEM, kvmppc_hpt_alloc_groups(&info));
+		shim_fail_alloc_at = 0;
+		ASSERT_EQ(NULL, info.groups);
+		ASSERT_EQ(live, shim_live_allocs());
+	}
+	ASSERT_EQ(0, kvmppc_hpt_alloc_groups(&info));
+	kvmppc_hpt_free_groups(&info);
+	ASSERT_EQ(live, shim_live_allocs());
+}
+
 /* Both formats of an HPTE, for all that follow */
 
 FIXTURE(file) {
@@ -688,12 +757,22 @@ TEST_F(file, start_index_at_the_end)
 	shim_close(fd);
 }
 
+TEST_F(file, open_for_one_direction)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+
+	EXPECT_EQ(O_RDONLY, shim_file(self->fd)->flags);
+	EXPECT_EQ(O_WRONLY, shim_file(fd)->flags);
+	shim_close(fd);
+}
+
 TEST_F(file, open_fails_at_each_place)
 {
+	int fd, first = fake_open(self->kvm, 0, 0);
 	unsigned int at, kind, failures;
 	u64 flags;
-	int fd;
 
+	shim_close(first);
 	for (kind = 0; kind < 6; kind++) {
 		flags = kind % 2 ? KVM_GET_HTAB_WRITE : 0;
 		failures = 0;
@@ -717,6 +796,7 @@ TEST_F(file, open_fails_at_each_place)
 			ASSERT_EQ(2, atomic_read(&self->kvm->refs));
 		}
 		EXPECT_EQ(kind / 2 < 2 ? 2 : kind % 2 ? 0 : 1, failures);
+		EXPECT_EQ(first, fd);
 		shim_close(fd);
 		ASSERT_EQ(1, self->kvm->arch.hpt_nr_readers);
 		ASSERT_EQ(2, atomic_read(&self->kvm->refs));
@@ -884,6 +964,48 @@ TEST_F(file, long_passes_of_few_records)
 	shim_close(fd);
 }
 
+/* Killed in the middle of a later pass, the next read goes all the way round */
+TEST_F(file, later_pass_wraps_to_where_it_began)
+{
+	unsigned long index;
+	int fd;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+	/* One more than are looked at before it is killed */
+	for (index = 0; index <= 4096 * 8; index += 8)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V,
+					  R(1) & ~HPTE_R_R));
+	ASSERT_EQ(3 * HDR, fake_read(fd, self->buf, BUF, BUF));
+	shim_kill_at = 4;
+	ASSERT_EQ(-EINTR, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
+	shim_kill_at = 4;
+	ASSERT_EQ(-EINTR, fake_read(fd, self->buf, BUF, BUF));
+	index = 4095 * 8 + 1;
+	ASSERT_EQ(0, fake_h_enter(self->kvm, index, V | HPTE_V_BOLTED, R(1)));
+	ASSERT_EQ(HPT_RECORD_MIN, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_TRUE(is(header(self->buf, 0), index, 1, 0));
+	EXPECT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
+	shim_close(fd);
+}
+
+/* A read ends where a pass does, if it has something by then */
+TEST_F(file, later_pass_ends_a_read)
+{
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 1000, V, R(1)));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 1002, V, R(1)));
+	ASSERT_EQ(HPT_RECORD_MIN,
+		  fake_read(self->fd, self->buf, HPT_RECORD_MIN, BUF));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 8, V, R(1)));
+	ASSERT_EQ(HPT_RECORD_MIN, fake_read(self->fd, self->buf, BUF, BUF));
+	EXPECT_TRUE(is(header(self->buf, 0), 1002, 1, 0));
+	ASSERT_EQ(HPT_RECORD_MIN, fake_read(self->fd, self->buf, BUF, BUF));
+	EXPECT_TRUE(is(header(self->buf, 0), 8, 1, 0));
+	EXPECT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+}
+
 /*
  * Each change may have to be handed to all readers: the more there are, the
  * sooner the lock is given up
@@ -909,6 +1031,28 @@ TEST_F(file, many_readers_shorten_the_hold)
 	EXPECT_LT(3 * holds[0], holds[1]);
 	while (i)
 		shim_close(fd[--i]);
+}
+
+/* Groups that were used and are empty go into one record, but take their time */
+TEST_F(file, empty_groups_do_not_lengthen_the_hold)
+{
+	unsigned long index, nr = 1 << 17;
+	int fd;
+
+	shim_close(self->fd);
+	self->fd = -1;
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	for (index = 0; index < nr; index += 8) {
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+		ASSERT_EQ(0, fake_h_remove(self->kvm, index));
+	}
+	fd = fake_open(self->kvm, 0, 0);
+	/* The lock of the file, four holds of the other one, and between them */
+	shim_kill_at = 1000;
+	ASSERT_EQ(3 * HDR, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_LE(9, 1000 - shim_kill_at);
+	shim_kill_at = 0;
+	shim_close(fd);
 }
 
 /*
@@ -1039,7 +1183,7 @@ TEST_F(file, reset_between_two_looks)
 	/* The file's lock, a look, another one */
 	let_happen(self->kvm, 2, reset_and_enter);
 	len = fake_read(fd, self->buf, 2 * HPT_RECORD_MIN - 1, BUF);
-	ASSERT_EQ(NULL, shim_interleave);
+	ASSERT_TRUE(!shim_interleave);
 	ASSERT_EQ(HPT_RECORD_MIN, len);
 	ASSERT_TRUE(apply_table(seen_v, seen_r, self->buf, len, nr));
 	EXPECT_EQ(V | HPTE_V_BOLTED, seen_v[1]);
@@ -1048,6 +1192,42 @@ TEST_F(file, reset_between_two_looks)
 		ASSERT_EQ(index >= 2400 && index < 4000 && !(index % 8) ?
 			  V | HPTE_V_BOLTED : 0, seen_v[index]);
 	shim_close(fd);
+}
+
+/* The same with no record yet */
+TEST_F(file, reset_before_there_is_a_record)
+{
+	unsigned long index, nr = 1 << 17;
+	int fd;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+	for (index = 0; index < nr; index += 8)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V,
+					  R(1) & ~HPTE_R_R));
+	ASSERT_EQ(3 * HDR, fake_read(fd, self->buf, BUF, BUF));
+	ASSERT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
+	let_happen(self->kvm, 2, reset_and_enter);
+	ASSERT_EQ(HDR, fake_read(fd, self->buf, HPT_RECORD_MIN, BUF));
+	ASSERT_TRUE(!shim_interleave);
+	EXPECT_TRUE(is(header(self->buf, 0), 0, 0, 2400));
+	shim_close(fd);
+}
+
+/* A copy that fails, the HPT is gone, and no memory for what was not copied */
+TEST_F(file, stale_during_a_copy_that_fails)
+{
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 5000, V, R(1)));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	fake_h_protect(self->kvm, 5000, HPTE_R_N);
+	let_happen(self->kvm, 2, fake_switch_to_radix);
+	shim_allocs();
+	shim_fail_alloc_at = 1;
+	shim_fail_allocs = -1u;
+	ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, BUF, 7));
+	shim_fail_alloc_at = 0;
+	ASSERT_TRUE(!shim_interleave);
+	ASSERT_EQ(-ESTALE, fake_read(self->fd, self->buf, BUF, BUF));
 }
 
 /* A copy that fails, and before that the HPT is reset: it begins again at 0 */
@@ -1073,7 +1253,7 @@ TEST_F(file, reset_during_a_copy_that_fails)
 		/* The file's lock, a look, the copy */
 		let_happen(self->kvm, 2, reset);
 		ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, 100, 7));
-		ASSERT_EQ(NULL, shim_interleave);
+		ASSERT_TRUE(!shim_interleave);
 		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, 100));
 		for (index = 0; index < NR; index++)
 			ASSERT_EQ(0, self->v[index]);
@@ -1099,6 +1279,37 @@ TEST_F(file, no_memory_after_a_copy_that_fails)
 	for (index = 0; index < NR; index++)
 		ASSERT_EQ(index < 2048 && index / 8 >> index % 8 & 1 ? V : 0,
 			  self->v[index]);
+}
+
+/* No memory to note a change in the part of a group that was read before */
+TEST_F(file, no_memory_in_the_middle_of_a_group)
+{
+	size_t size = HDR + 84 * HPT_STREAM_HPTE;
+	unsigned long index;
+	ssize_t len;
+	u64 v, r;
+
+	for (index = 0; index < 128; index++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(index)));
+	memset(self->v, 0xee, sizeof(self->v));
+	ASSERT_EQ(size, fake_read(self->fd, self->buf, size, BUF));
+	ASSERT_TRUE(apply(self->v, self->r, self->buf, size));
+	fake_h_protect(self->kvm, 81, HPTE_R_N);
+	fake_h_protect(self->kvm, 85, HPTE_R_N);
+	shim_allocs();
+	shim_fail_alloc_at = 1;
+	shim_fail_allocs = -1u;
+	len = fake_read(self->fd, self->buf, size, BUF);
+	shim_fail_alloc_at = 0;
+	ASSERT_LT(0, len);
+	/* It has begun again */
+	EXPECT_EQ(0, header(self->buf, 0)->index);
+	ASSERT_TRUE(apply(self->v, self->r, self->buf, len));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, size));
+	for (index = 0; index < NR; index++) {
+		model_look(self->kvm, index, &v, &r);
+		ASSERT_FALSE(differ(self->v, self->r, index, v, r));
+	}
 }
 
 /* User memory that ends after each byte of what is read: nothing is lost */
@@ -1200,6 +1411,25 @@ TEST_F(file, out_of_memory_at_each_allocation)
 	EXPECT_LT(5, failures);
 }
 
+/* It can be killed between two buffers, by the read and by the lock */
+TEST_F(file, killed_between_two_buffers)
+{
+	size_t buffer = HDR + 4095 * HPT_STREAM_HPTE;
+	unsigned int at;
+	int fd;
+
+	for (at = 0; at < NR; at++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, at, V, R(1)));
+	for (at = 3; at < 7; at++) {
+		fd = fake_open(self->kvm, 0, 0);
+		shim_kill_at = at;
+		ASSERT_EQ((at - 1) / 2 * buffer,
+			  fake_read(fd, self->buf, BUF, BUF));
+		ASSERT_EQ(0, shim_kill_at);
+		shim_close(fd);
+	}
+}
+
 TEST_F(file, killed_at_each_place)
 {
 	unsigned int at, failures = 0;
@@ -1232,6 +1462,804 @@ TEST_F(file, killed_at_each_place)
 			break;
 	}
 	EXPECT_LT(10, failures);
+}
+
+/*
+ * A vcpu has an HPTE locked when the reader comes to it; what it has made of
+ * it so far is not for the reader. It goes on when the reader waits.
+ */
+static struct {
+	struct kvm *kvm;
+	unsigned long index, other;
+	u64 v;
+} locked;
+
+static void unlock_and_enter(void)
+{
+	unsigned int was = preempt_count;
+
+	shim_spin = NULL;
+	preempt_count = 0;
+	unlock_hpte(kvmppc_hpte(&locked.kvm->arch.hpt, locked.index),
+		    locked.v);
+	if (locked.other)
+		fake_h_enter(locked.kvm, locked.other, V, R(5));
+	preempt_count = was;
+}
+
+/* Lock it, and with @away make it invalid, as a tlbie needs it */
+static void leave_locked(struct kvm *kvm, unsigned long index, bool away,
+			 unsigned long other)
+{
+	__be64 *hptep = kvmppc_hpte(&kvm->arch.hpt, index);
+	u64 v;
+
+	try_lock_hpte(hptep, HPTE_V_HVLOCK);
+	v = be64_to_cpu(*hptep) & ~HPTE_V_HVLOCK;
+	if (away)
+		*hptep &= ~cpu_to_be64(HPTE_V_VALID);
+	locked.kvm = kvm;
+	locked.index = index;
+	locked.other = other;
+	locked.v = v;
+	shim_spin = unlock_and_enter;
+}
+
+/* In each slot, so also behind the last of a group; alone and with others */
+TEST_F(file, locked_hpte_is_waited_for)
+{
+	unsigned int slot, away, others, i;
+	int fd;
+
+	for (i = 0; i < 32; i++) {
+		slot = i % 8;
+		away = i / 8 % 2;
+		others = i / 16 * slot;
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		while (others)
+			ASSERT_EQ(0, fake_h_enter(self->kvm, --others, V, R(1)));
+		ASSERT_EQ(0, fake_h_enter(self->kvm, slot, V, R(2)));
+		/* Takes the marks off, so only the lock tells */
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+		leave_locked(self->kvm, slot, away, 0);
+		fd = fake_open(self->kvm, 0, 0);
+		ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
+		shim_close(fd);
+		ASSERT_TRUE(!shim_spin);
+		ASSERT_FALSE(differ(self->v, self->r, slot, V, R(2))) {
+			TH_LOG("slot %u, away %u", slot, away);
+		}
+	}
+}
+
+/* The other HPTE was looked at before, or is behind, when it is entered */
+TEST_F(file, entered_while_its_group_is_harvested)
+{
+	unsigned int slot, other;
+
+	for (slot = 0; slot < 8; slot++) {
+		for (other = 1; other < 8; other++) {
+			if (slot == other)
+				continue;
+			ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+			ASSERT_TRUE(drain(self->fd, self->v, self->r,
+					  self->buf, BUF));
+			ASSERT_EQ(0, fake_h_enter(self->kvm, slot, V, R(2)));
+			leave_locked(self->kvm, slot, false, other);
+			ASSERT_TRUE(drain(self->fd, self->v, self->r,
+					  self->buf, BUF));
+			ASSERT_TRUE(!shim_spin);
+			ASSERT_FALSE(differ(self->v, self->r, slot, V, R(2)));
+			ASSERT_FALSE(differ(self->v, self->r, other, V, R(5)));
+		}
+	}
+}
+
+/*
+ * A vcpu that tested for readers before there was one enters HPTEs without a
+ * mark. It is in a read section until then, so it does so before a grace
+ * period ends.
+ */
+static struct kvm *late_kvm;
+
+/* Not in group 0, of which the reader may have had the locks */
+static const unsigned long late_at[] = { 9, 12, 5000, NR - 1 };
+
+static void enter_late(void)
+{
+	unsigned int readers = late_kvm->arch.hpt_nr_readers, i;
+
+	shim_before_grace_period = NULL;
+	late_kvm->arch.hpt_nr_readers = 0;
+	for (i = 0; i < ARRAY_SIZE(late_at); i++)
+		fake_h_enter(late_kvm, late_at[i], V, R(i + 1));
+	late_kvm->arch.hpt_nr_readers = readers;
+}
+
+TEST_F(file, changes_without_a_mark_are_waited_for)
+{
+	static const size_t sizes[] = {
+		HPT_RECORD_MIN, HPT_GROUP_BYTES, HPT_GROUP_BYTES + 1, BUF,
+	};
+	unsigned int i, j;
+
+	late_kvm = self->kvm;
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		/* The first of them, and one after the last has closed */
+		shim_close(self->fd);
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		ASSERT_EQ(0, fake_h_enter(self->kvm, 1, V, R(9)));
+		self->fd = fake_open(self->kvm, 0, 0);
+		memset(self->v, 0xee, sizeof(self->v));
+		shim_before_grace_period = enter_late;
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf,
+				  sizes[i]));
+		ASSERT_TRUE(!shim_before_grace_period);
+		for (j = 0; j < ARRAY_SIZE(late_at); j++) {
+			ASSERT_FALSE(differ(self->v, self->r, late_at[j], V,
+					    R(j + 1))) {
+				TH_LOG("HPTE %lu, buffer %zu", late_at[j],
+				       sizes[i]);
+			}
+		}
+	}
+}
+
+/*
+ * In the middle of a group that is not used until then. A buffer for a group
+ * does without the wait if there is no gap.
+ */
+TEST_F(file, group_comes_into_use_while_waiting)
+{
+	unsigned int i;
+
+	shim_close(self->fd);
+	late_kvm = self->kvm;
+	for (i = 8; i < 16; i++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		self->fd = fake_open(self->kvm, 0, i);
+		memset(self->v, 0xee, sizeof(self->v));
+		shim_before_grace_period = enter_late;
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf,
+				  HPT_GROUP_BYTES));
+		ASSERT_TRUE(!shim_before_grace_period);
+		EXPECT_EQ(i <= 12 ? V : 0xeeeeeeeeeeeeeeee, self->v[12]);
+		EXPECT_EQ(V, self->v[5000]);
+		shim_close(self->fd);
+	}
+	self->fd = -1;
+}
+
+/* The same if there is no gap, and so no need to wait, in the first pass */
+TEST_F(file, later_pass_waits_for_changes_without_a_mark)
+{
+	unsigned long index;
+	ssize_t len;
+
+	for (index = 0; index < NR; index++)
+		if (index != 9 && index != 12 && index != 5000 &&
+		    index != NR - 1)
+			ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(9)));
+	shim_close(self->fd);
+	self->fd = fake_open(self->kvm, 0, NR - 8);
+	late_kvm = self->kvm;
+	shim_before_grace_period = enter_late;
+	len = fake_read(self->fd, self->buf, HPT_GROUP_BYTES, HPT_GROUP_BYTES);
+	ASSERT_EQ(HDR + 7 * HPT_STREAM_HPTE, len);
+	ASSERT_TRUE(apply(self->v, self->r, self->buf, len));
+	/* The reader has had the lock of the last one, so it is seen */
+	ASSERT_TRUE(!!shim_before_grace_period);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, NR - 1, V, R(4)));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf,
+			  HPT_GROUP_BYTES));
+	ASSERT_TRUE(!shim_before_grace_period);
+	ASSERT_FALSE(differ(self->v, self->r, NR - 1, V, R(4)));
+}
+
+/*
+ * Until a grace period has passed the lock tells such a vcpu that there is a
+ * reader, so each HPTE is locked; after it none that is clean.
+ */
+TEST_F(file, locks_are_taken_until_the_grace_period)
+{
+	int fd;
+
+	shim_close(self->fd);
+	self->fd = -1;
+	fill(self->kvm, 256);
+	fd = fake_open(self->kvm, 0, 255 * 8);
+	shim_hpte_locks = 0;
+	ASSERT_EQ(HPT_GROUP_BYTES, fake_read(fd, self->buf, HPT_GROUP_BYTES,
+					     HPT_GROUP_BYTES));
+	EXPECT_EQ(8, shim_hpte_locks);
+	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
+	shim_hpte_locks = 0;
+	self->fd = fake_open(self->kvm, 0, 0);
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, shim_hpte_locks);
+	shim_close(fd);
+}
+
+/* Progress */
+
+static u64 field(const void *progress, unsigned int i)
+{
+	return ((const u64 *)progress)[i];
+}
+
+/* What is left, counted by reading it */
+static bool read_the_rest(int fd, u64 *v, u64 *r, char *buf,
+			  struct kvm_ppc_htab_progress *p)
+{
+	struct kvm_hpt_fd *file = shim_file(fd)->private_data;
+	u64 valid, invalid;
+	ssize_t len;
+	bool first;
+
+	*p = (struct kvm_ppc_htab_progress) { };
+	do {
+		first = file->reader.first_pass;
+		valid = file->valid;
+		invalid = file->invalid;
+		len = fake_read(fd, buf, BUF, BUF);
+		if (len < 0 || !apply(v, r, buf, len))
+			return false;
+		valid = file->valid - valid;
+		invalid = file->invalid - invalid;
+		if (first) {
+			p->first_hptes += valid;
+			p->first_bytes += len;
+		} else {
+			p->changed_hptes += valid + invalid;
+			p->changed_bytes += len;
+		}
+	} while (len);
+	return true;
+}
+
+TEST_F(file, progress_arguments)
+{
+	struct kvm_ppc_htab_progress p[2];
+	struct file *file = shim_file(self->fd);
+	unsigned int at;
+
+	memset(p, 0xee, sizeof(p));
+	for (at = 0; at < 2 * sizeof(p[0]); at++) {
+		p[0].argsz = at;
+		p[0].flags = 0;
+		EXPECT_EQ(at < sizeof(p[0]) ? -EINVAL : 0,
+			  file->f_op->unlocked_ioctl(file,
+						     KVM_PPC_HTAB_PROGRESS,
+						     (unsigned long)p));
+		EXPECT_EQ(at < sizeof(p[0]) ? at : sizeof(p[0]), p[0].argsz);
+		EXPECT_EQ(0xee, *(unsigned char *)&p[1]);
+	}
+	EXPECT_EQ(0, p[0].reserved);
+	for (at = 1; at < 32; at++)
+		EXPECT_EQ(-EINVAL, fake_progress(self->fd, 1u << at, &p[0]));
+	EXPECT_EQ(0, fake_progress(self->fd, KVM_PPC_HTAB_PROGRESS_COUNT,
+				   &p[0]));
+	EXPECT_EQ(KVM_PPC_HTAB_PROGRESS_COUNT, p[0].flags);
+	EXPECT_EQ(-ENOTTY,
+		  file->f_op->unlocked_ioctl(file, KVM_PPC_HTAB_PROGRESS + 1,
+					     (unsigned long)p));
+	for (at = 1; at <= 3; at++) {
+		shim_fault_at = at;
+		EXPECT_EQ(-EFAULT, fake_progress(self->fd, 0, &p[0]));
+		EXPECT_EQ(0, shim_fault_at);
+	}
+	/* Waiting for the lock, and after a look */
+	for (at = 1; at <= 2; at++) {
+		shim_kill_at = at;
+		EXPECT_EQ(-EINTR, fake_progress(self->fd, 0, &p[0]));
+		EXPECT_EQ(0, shim_kill_at);
+	}
+}
+
+TEST_F(file, progress_of_each_state)
+{
+	struct kvm_ppc_htab_progress p;
+	unsigned int i;
+	int fd;
+
+	fill(self->kvm, 8);
+	ASSERT_LT(0, fake_read(self->fd, self->buf, 100, 100));
+	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_CURRENT, p.state);
+	EXPECT_EQ(NR, p.hptes);
+	EXPECT_EQ(1, p.pass);
+	EXPECT_LT(0, p.position);
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+	EXPECT_EQ(3, p.pass);
+	EXPECT_EQ(0, p.position);
+
+	fake_switch_to_radix(self->kvm);
+	fd = fake_open(self->kvm, 0, 100);
+	ASSERT_EQ(0, fake_progress(fd, KVM_PPC_HTAB_PROGRESS_COUNT, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_NONE, p.state);
+	for (i = 2; i < sizeof(p) / 8; i++)
+		EXPECT_EQ(0, field(&p, i));
+	ASSERT_EQ(0, fake_progress(self->fd, KVM_PPC_HTAB_PROGRESS_COUNT, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_STALE, p.state);
+	EXPECT_EQ(3, p.pass);
+	EXPECT_EQ(0, p.hptes + p.first_hptes + p.first_bytes +
+		  p.changed_hptes + p.changed_bytes);
+	shim_close(fd);
+}
+
+/* After each read of a first pass, and from each index on */
+TEST_F(file, progress_of_first_pass)
+{
+	struct kvm_ppc_htab_progress p, bound, is;
+	unsigned long start;
+	size_t size;
+	ssize_t len;
+	int fd;
+
+	fill(self->kvm, 64);
+	for (start = 0; start < 130; start++) {
+		fd = fake_open(self->kvm, 0, start * 5);
+		for (size = 0; size < start % 5; size++) {
+			len = fake_read(fd, self->buf, 30 + start, 4096);
+			ASSERT_LE(0, len);
+		}
+		ASSERT_EQ(0, fake_progress(fd, 0, &bound));
+		ASSERT_EQ(0, fake_progress(fd, 1, &p));
+		ASSERT_TRUE(read_the_rest(fd, self->v, self->r, self->buf,
+					  &is));
+		EXPECT_EQ(is.first_hptes, p.first_hptes);
+		EXPECT_EQ(is.first_bytes, p.first_bytes);
+		EXPECT_EQ(is.changed_hptes, p.changed_hptes);
+		EXPECT_EQ(is.changed_bytes, p.changed_bytes);
+		EXPECT_LE(is.first_hptes, bound.first_hptes);
+		EXPECT_LE(is.first_bytes, bound.first_bytes);
+		EXPECT_EQ(is.changed_hptes, bound.changed_hptes);
+		shim_close(fd);
+	}
+}
+
+/* A bound that holds if every other HPTE is there, and is near if all are */
+TEST_F(file, progress_bounds)
+{
+	struct kvm_ppc_htab_progress p, count;
+	unsigned long index;
+
+	for (index = 0; index < NR; index += 2)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+	ASSERT_EQ(0, fake_progress(self->fd, 1, &count));
+	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+	EXPECT_EQ(NR / 2, count.first_hptes);
+	EXPECT_EQ(NR / 2 * HPT_RECORD_MIN, count.first_bytes);
+	EXPECT_LE(count.first_bytes, p.first_bytes);
+	EXPECT_EQ(NR, p.first_hptes);
+	for (index = 1; index < NR; index += 2)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+	ASSERT_EQ(0, fake_progress(self->fd, 1, &count));
+	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+	EXPECT_EQ(NR, count.first_hptes);
+	EXPECT_EQ(HDR + NR * HPT_STREAM_HPTE, count.first_bytes);
+	EXPECT_EQ(NR, p.first_hptes);
+	EXPECT_LE(count.first_bytes, p.first_bytes);
+	EXPECT_GT(NR * HPT_RECORD_MIN, p.first_bytes);
+}
+
+/* Each way in which a reader can have a change to report */
+TEST_F(file, progress_of_changes)
+{
+	struct kvm_ppc_htab_progress p, is;
+	unsigned int kind;
+	int fd;
+
+	fd = fake_open(self->kvm, 0, 0);
+	for (kind = 0; kind < 32; kind++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		fill(self->kvm, 64);
+		ASSERT_EQ(0, fake_h_enter(self->kvm, 1000, V,
+					  R(1) & ~(HPTE_R_R | HPTE_R_C)));
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+		ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
+		if (kind & 1)
+			fake_hw_access(self->kvm, 1000, kind & 2);
+		if (kind & 2)
+			ASSERT_EQ(0, fake_h_remove(self->kvm, 248));
+		if (kind & 4) {
+			ASSERT_EQ(0, fake_h_enter(self->kvm, 2000, V, R(1)));
+			ASSERT_EQ(0, fake_h_enter(self->kvm, 2001, V, R(1)));
+			ASSERT_EQ(0, fake_h_enter(self->kvm, 2003, V, R(1)));
+		}
+		/* Another has harvested them */
+		if (kind & 8)
+			ASSERT_TRUE(drain(fd, self->v, self->r, self->buf,
+					  BUF));
+		/* Some of a group were reported */
+		if (kind & 16)
+			ASSERT_LE(0, fake_read(self->fd, self->buf, 30, BUF));
+		ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+		ASSERT_TRUE(read_the_rest(self->fd, self->v, self->r,
+					  self->buf, &is));
+		EXPECT_EQ(is.changed_hptes, p.changed_hptes) {
+			TH_LOG("changes %x", kind);
+		}
+		EXPECT_EQ(is.changed_bytes, p.changed_bytes);
+		EXPECT_EQ(0, p.first_hptes + p.first_bytes);
+		ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+		EXPECT_EQ(0, p.changed_hptes + p.changed_bytes);
+	}
+	shim_close(fd);
+}
+
+/* Behind the cursor of a first pass, on both sides of it in its group, ahead */
+TEST_F(file, progress_of_changes_in_a_first_pass)
+{
+	struct kvm_ppc_htab_progress p, is;
+	unsigned long index, other;
+	int fd = fake_open(self->kvm, 0, 0);
+
+	for (other = 0; other < 2; other++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		for (index = 0; index < 64; index++)
+			ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+		ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
+		/* Up to HPTE 20 */
+		ASSERT_EQ(HDR + 20 * HPT_STREAM_HPTE,
+			  fake_read(self->fd, self->buf,
+				    HDR + 20 * HPT_STREAM_HPTE, BUF));
+		fake_h_protect(self->kvm, 3, HPTE_R_N);
+		fake_h_protect(self->kvm, 17, HPTE_R_N);
+		fake_h_remove(self->kvm, 21);
+		fake_h_protect(self->kvm, 40, HPTE_R_N);
+		if (other)
+			ASSERT_TRUE(drain(fd, self->v, self->r, self->buf,
+					  BUF));
+		ASSERT_EQ(0, fake_progress(self->fd, 1, &p));
+		EXPECT_EQ(20, p.position);
+		EXPECT_EQ(43, p.first_hptes);
+		EXPECT_EQ(2, p.changed_hptes);
+		EXPECT_EQ(2 * HPT_RECORD_MIN, p.changed_bytes);
+		ASSERT_TRUE(read_the_rest(self->fd, self->v, self->r,
+					  self->buf, &is));
+		EXPECT_EQ(is.first_hptes, p.first_hptes);
+		EXPECT_EQ(is.first_bytes, p.first_bytes);
+		EXPECT_EQ(is.changed_hptes, p.changed_hptes);
+		EXPECT_EQ(is.changed_bytes, p.changed_bytes);
+	}
+	shim_close(fd);
+}
+
+static void reset_and_enter_one(struct kvm *kvm)
+{
+	reset(kvm);
+	fake_h_enter(kvm, 77, V, R(1));
+}
+
+/* More groups than are looked at in one go; and a reset between two looks */
+TEST_F(file, progress_in_several_looks)
+{
+	struct kvm_ppc_htab_progress p;
+	unsigned long index, nr = 1 << 17;
+	unsigned int at;
+	int fd;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	for (index = 0; index < nr; index += 8)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+	fd = fake_open(self->kvm, 0, 0);
+	ASSERT_EQ(0, fake_progress(fd, 1, &p));
+	EXPECT_EQ(nr / 8, p.first_hptes);
+	EXPECT_EQ(nr / 8 * HPT_RECORD_MIN, p.first_bytes);
+	do {
+		at = fake_read(fd, self->buf, BUF, BUF);
+	} while (at);
+	for (index = 8; index < nr; index += 8)
+		fake_h_protect(self->kvm, index, HPTE_R_N);
+	ASSERT_EQ(0, fake_progress(fd, 0, &p));
+	EXPECT_EQ(nr / 8 - 1, p.changed_hptes);
+	EXPECT_EQ((nr / 8 - 1) * HPT_RECORD_MIN, p.changed_bytes);
+	for (at = 1; at <= 8; at++) {
+		shim_kill_at = at;
+		EXPECT_EQ(-EINTR, fake_progress(fd, 0, &p));
+	}
+	let_happen(self->kvm, 2, reset_and_enter_one);
+	ASSERT_EQ(0, fake_progress(fd, 1, &p));
+	ASSERT_TRUE(!shim_interleave);
+	EXPECT_EQ(1, p.first_hptes);
+	EXPECT_EQ(0, p.changed_hptes);
+	EXPECT_EQ(0, p.changed_bytes);
+	shim_close(fd);
+}
+
+/* Behind an index at which the pass began, too */
+TEST_F(file, progress_of_what_was_not_looked_at)
+{
+	struct kvm_ppc_htab_progress p, is;
+	int fd;
+
+	shim_close(self->fd);
+	self->fd = -1;
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V,
+				  R(1) & ~(HPTE_R_R | HPTE_R_C)));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 10, V, R(1)));
+	fd = fake_open(self->kvm, 0, 100);
+	fake_hw_access(self->kvm, 9, false);
+	ASSERT_EQ(0, fake_progress(fd, 1, &p));
+	EXPECT_EQ(1, p.changed_hptes);
+	ASSERT_TRUE(read_the_rest(fd, self->v, self->r, self->buf, &is));
+	EXPECT_EQ(1, is.changed_hptes);
+	shim_close(fd);
+}
+
+/* Hardware has set C; it could not any more, and nobody has looked since */
+TEST_F(file, progress_of_what_became_read_only)
+{
+	struct kvm_ppc_htab_progress p;
+
+	shim_close(self->fd);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1) & ~HPTE_R_C));
+	fake_hw_access(self->kvm, 9, true);
+	fake_h_protect(self->kvm, 9, PP_RXRX);
+	self->fd = fake_open(self->kvm, 0, 100);
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(R(1) | PP_RXRX, self->r[9]);
+	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+	EXPECT_EQ(0, p.changed_hptes);
+}
+
+/* fdinfo */
+
+static struct seq_file fdinfo;
+
+static void show(int fd)
+{
+	struct file *file = shim_file(fd);
+
+	fdinfo.len = 0;
+	file->f_op->show_fdinfo(&fdinfo, file);
+}
+
+static const char *text(const char *name)
+{
+	static char value[32];
+	char *line = strstr(fdinfo.buf, name);
+
+	if (!line || sscanf(line + strlen(name), ":\t%31s", value) != 1)
+		value[0] = 0;
+	return value;
+}
+
+static long number(const char *name)
+{
+	const char *value = text(name);
+
+	return *value ? strtol(value, NULL, 0) : -1;
+}
+
+TEST_F(file, fdinfo_of_a_reader)
+{
+	struct kvm_ppc_htab_progress p;
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+
+	fill(self->kvm, 8);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 2, V | HPTE_V_BOLTED, R(1)));
+	ASSERT_EQ(HDR, fake_read(fd, self->buf, HPT_RECORD_MIN, BUF));
+	ASSERT_EQ(0, fake_progress(fd, 0, &p));
+	show(fd);
+	EXPECT_STREQ("read", text("htab-mode"));
+	EXPECT_STREQ("current", text("htab-state"));
+	EXPECT_EQ(1, number("htab-flags"));
+	EXPECT_EQ(NR, number("htab-hptes"));
+	EXPECT_EQ(1, number("htab-pass"));
+	EXPECT_EQ(2, number("htab-position"));
+	EXPECT_EQ(p.first_hptes, number("htab-first-left"));
+	EXPECT_EQ(p.first_bytes, number("htab-first-bytes"));
+	EXPECT_EQ(0, number("htab-changed"));
+	EXPECT_EQ(0, number("htab-changed-bytes"));
+	EXPECT_EQ(0, number("htab-read-valid"));
+	EXPECT_EQ(2, number("htab-read-invalid"));
+	EXPECT_EQ(HDR, number("htab-read-bytes"));
+
+	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
+	fake_h_protect(self->kvm, 2, HPTE_R_N);
+	show(fd);
+	EXPECT_EQ(1, number("htab-changed"));
+	EXPECT_EQ(HPT_RECORD_MIN, number("htab-changed-bytes"));
+	EXPECT_EQ(1, number("htab-read-valid"));
+	EXPECT_EQ(NR - 1, number("htab-read-invalid"));
+	EXPECT_EQ(HDR + HPT_RECORD_MIN, number("htab-read-bytes"));
+	/* Of a copy that fails the whole records count */
+	ASSERT_EQ(-EFAULT, fake_read(fd, self->buf, 100, 20));
+	show(fd);
+	EXPECT_EQ(1, number("htab-read-valid"));
+	EXPECT_EQ(HDR + HPT_RECORD_MIN, number("htab-read-bytes"));
+	shim_close(fd);
+
+	shim_kill_at = 1;
+	show(self->fd);
+	EXPECT_STREQ("read", text("htab-mode"));
+	EXPECT_STREQ("", text("htab-state"));
+	show(self->fd);
+	EXPECT_EQ(0, number("htab-flags"));
+	fake_switch_to_radix(self->kvm);
+	show(self->fd);
+	EXPECT_STREQ("stale", text("htab-state"));
+	fd = fake_open(self->kvm, 0, 0);
+	show(fd);
+	EXPECT_STREQ("none", text("htab-state"));
+	shim_close(fd);
+}
+
+/* poll() */
+
+static void poll_work(struct kvm *kvm)
+{
+	kvm->arch.hpt_poll.pending = false;
+	kvm->arch.hpt_poll.work.function(&kvm->arch.hpt_poll.work);
+}
+
+#define NEWS	(EPOLLIN | EPOLLRDNORM)
+
+TEST_F(file, poll_in_each_state)
+{
+	int fd;
+
+	fake_switch_to_radix(self->kvm);
+	EXPECT_EQ(NEWS | EPOLLERR, fake_poll(self->fd));
+	fd = fake_open(self->kvm, 0, 0);
+	EXPECT_EQ(0, fake_poll(fd));
+	fake_switch_to_hash(self->kvm);
+	EXPECT_EQ(0, fake_poll(fd));
+	EXPECT_TRUE(self->kvm->arch.hpt_poll.pending);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+	EXPECT_EQ(NEWS, fake_poll(fd));
+	EXPECT_EQ(NEWS, fake_poll(fd));
+	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, fake_poll(fd));
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+	EXPECT_EQ(NEWS, fake_poll(fd));
+	shim_close(fd);
+}
+
+TEST_F(file, poll_sees_each_change)
+{
+	int fd = fake_open(self->kvm, 0, 0);
+
+	/* Hardware has something to set in this one, but has not */
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 1000, V,
+				  R(1) & ~(HPTE_R_R | HPTE_R_C)));
+	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, fake_poll(fd));
+	fake_hw_access(self->kvm, 1000, false);
+	EXPECT_EQ(NEWS, fake_poll(fd));
+	/* In the set of a reader, when another has harvested it */
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, fake_poll(self->fd));
+	EXPECT_EQ(NEWS, fake_poll(fd));
+	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, fake_poll(fd));
+	/* A mark; and the rest of a group */
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 2000, V, R(1)));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 2002, V, R(1)));
+	EXPECT_EQ(NEWS, fake_poll(fd));
+	ASSERT_LT(0, fake_read(fd, self->buf, HPT_RECORD_MIN, BUF));
+	EXPECT_EQ(NEWS, fake_poll(fd));
+	ASSERT_LT(0, fake_read(fd, self->buf, HPT_RECORD_MIN, BUF));
+	EXPECT_EQ(0, fake_poll(fd));
+	shim_close(fd);
+	/* R that was set behind where the pass began, before there was one */
+	shim_close(self->fd);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1) & ~HPTE_R_R));
+	fake_hw_access(self->kvm, 9, false);
+	self->fd = fake_open(self->kvm, 0, 100);
+	ASSERT_LT(0, fake_read(self->fd, self->buf, BUF, BUF));
+	EXPECT_EQ(NEWS, fake_poll(self->fd));
+	EXPECT_EQ(HPT_RECORD_MIN, fake_read(self->fd, self->buf, BUF, BUF));
+	EXPECT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+	EXPECT_EQ(0, fake_poll(self->fd));
+}
+
+TEST_F(file, poll_work_wakes_those_who_sleep)
+{
+	struct kvm_arch *arch = &self->kvm->arch;
+	int fd;
+
+	EXPECT_EQ(NEWS, fake_poll(self->fd));
+	EXPECT_FALSE(arch->hpt_poll.pending);
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, fake_poll(self->fd));
+	EXPECT_TRUE(arch->hpt_poll.pending);
+	/* Nobody sleeps, nothing is new: no more work */
+	arch->hpt_wait.woken = 0;
+	poll_work(self->kvm);
+	EXPECT_FALSE(arch->hpt_poll.pending);
+	/* Nothing is new, somebody sleeps */
+	arch->hpt_wait.sleepers = true;
+	poll_work(self->kvm);
+	EXPECT_TRUE(arch->hpt_poll.pending);
+	EXPECT_EQ(0, arch->hpt_wait.woken);
+	/* Another reader, who does not poll, has something */
+	fd = fake_open(self->kvm, 0, 0);
+	poll_work(self->kvm);
+	EXPECT_EQ(0, arch->hpt_wait.woken);
+	shim_close(fd);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 1, V, R(1)));
+	poll_work(self->kvm);
+	EXPECT_EQ(1, arch->hpt_wait.woken);
+	EXPECT_FALSE(arch->hpt_poll.pending);
+	EXPECT_EQ(NEWS, fake_poll(self->fd));
+	/* A reset, and an HPT that goes away */
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+	EXPECT_EQ(2, arch->hpt_wait.woken);
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, fake_poll(self->fd));
+	fake_switch_to_radix(self->kvm);
+	EXPECT_EQ(3, arch->hpt_wait.woken);
+	poll_work(self->kvm);
+	EXPECT_EQ(4, arch->hpt_wait.woken);
+	EXPECT_EQ(NEWS | EPOLLERR, fake_poll(self->fd));
+}
+
+/* debugfs */
+
+TEST_F(file, debugfs_dump)
+{
+	static const unsigned long at[] = { 0, 7, 8, 500, 501, NR - 1 };
+	unsigned long index, v, r, gr;
+	struct file *file = &shim_debugfs_file;
+	unsigned int i, lines;
+	ssize_t len, all;
+	int n;
+
+	kvmppc_mmu_debugfs_init(self->kvm);
+	/* One that is marked, one that hardware has written to, one absent */
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, at[i], V,
+					  R(i + 1) & ~HPTE_R_C));
+	fake_hw_access(self->kvm, 500, true);
+	fake_unmap(self->kvm, 501);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+	ASSERT_EQ(0, fake_h_remove(self->kvm, 9));
+
+	ASSERT_EQ(0, file->f_op->open(&file->inode, file));
+	for (all = 0, lines = 0; ; all += len) {
+		len = file->f_op->read(file, self->buf + all, 150, NULL);
+		ASSERT_LE(0, len);
+		if (!len)
+			break;
+	}
+	self->buf[all] = 0;
+	for (all = 0; sscanf(self->buf + all, "%lx %lx %lx %lx\n%n", &index,
+			     &v, &r, &gr, &n) == 4; all += n) {
+		ASSERT_GT(ARRAY_SIZE(at), lines);
+		ASSERT_EQ(at[lines], index);
+		EXPECT_EQ(index == 501 ? HPTE_V_ABSENT : HPTE_V_VALID,
+			  v & (HPTE_V_ABSENT | HPTE_V_VALID | HPTE_V_HVLOCK));
+		EXPECT_EQ(R(lines + 1) & ~HPTE_R_C, gr);
+		EXPECT_EQ(index == 500 ? HPTE_R_R | HPTE_R_C : 0,
+			  r & (HPTE_R_R | HPTE_R_C));
+		lines++;
+	}
+	EXPECT_EQ(0, self->buf[all]);
+	EXPECT_EQ(ARRAY_SIZE(at), lines);
+	file->f_op->release(&file->inode, file);
+
+	shim_kill_at = 1;
+	ASSERT_EQ(0, file->f_op->open(&file->inode, file));
+	EXPECT_EQ(-EINTR, file->f_op->read(file, self->buf, 150, NULL));
+	EXPECT_LT(0, file->f_op->read(file, self->buf, 150, NULL));
+	fake_switch_to_radix(self->kvm);
+	EXPECT_EQ(0, file->f_op->read(file, self->buf, 150, NULL));
+	file->f_op->release(&file->inode, file);
+
+	shim_allocs();
+	shim_fail_alloc_at = 1;
+	shim_fail_allocs = 1;
+	EXPECT_EQ(-ENOMEM, file->f_op->open(&file->inode, file));
+	shim_fail_alloc_at = 0;
+	EXPECT_EQ(2, atomic_read(&self->kvm->refs));
+	atomic_set(&self->kvm->refs, 0);
+	EXPECT_EQ(-ENOENT, file->f_op->open(&file->inode, file));
+	atomic_set(&self->kvm->refs, 2);
 }
 
 /* Writing */
@@ -1325,6 +2353,13 @@ TEST_F(file, write_longest_records)
 		record(buf + index * HDR, index % 4 * 65535, 0, 65535);
 	ASSERT_EQ(40 * HDR, fake_write(fd, buf, 40 * HDR, BUF));
 	ASSERT_FALSE(there(self->kvm, 65534));
+	/* Two of them at a time; before the next two it can be killed, twice */
+	for (index = 3; index < 7; index++) {
+		shim_kill_at = index;
+		ASSERT_EQ((index - 1) / 2 * 2 * HDR,
+			  fake_write(fd, buf, 40 * HDR, BUF));
+		ASSERT_EQ(0, shim_kill_at);
+	}
 	free(buf);
 	shim_close(fd);
 }
@@ -1355,6 +2390,45 @@ TEST_F(file, refused_record_is_put_back)
 	shim_close(fd);
 }
 
+/* What can be seen to be wrong before is not tried: nothing changes */
+TEST_F(file, record_is_checked_before_it_is_applied)
+{
+	static const u64 at[] = { (FAKE_ODD | 0xffffff) + 1, FAKE_RAM };
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t len;
+	__be64 *hpte = (__be64 *)(self->buf + HDR);
+	unsigned int i;
+
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 20, V, R(7)));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf + 4096, 4096));
+	/* A page of 16M that the slot, or the host, has no place for */
+	fake_host_page(at[0], false);
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		len = record(self->buf, 20, 2, 0);
+		hpte[2] |= cpu_to_be64(HPTE_V_LARGE);
+		hpte[3] = cpu_to_be64(at[i] | HPTE_R_M);
+		ASSERT_EQ(-EIO, fake_write(fd, self->buf, len, len));
+		EXPECT_EQ(0, fake_read(self->fd, self->buf + 4096, 4096,
+				       4096));
+	}
+	shim_close(fd);
+}
+
+/* A page of 16M in a segment of 64K pages */
+TEST_F(file, vrma_has_the_size_of_the_base_page)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t len = record(self->buf, 20, 1, 0);
+	__be64 *hpte = (__be64 *)(self->buf + HDR);
+
+	hpte[0] = cpu_to_be64(HPTE_V_1TB_SEG | VRMA_VSID << 24 |
+			      HPTE_V_BOLTED | HPTE_V_LARGE | HPTE_V_VALID);
+	hpte[1] = cpu_to_be64(FAKE_HUGE | 8 << 12 | HPTE_R_M);
+	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+	EXPECT_EQ(0x4001ffffff000110, self->kvm->arch.vrma_slb_v);
+	shim_close(fd);
+}
+
 TEST_F(file, write_of_vrma_makes_mmu_ready)
 {
 	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
@@ -1375,6 +2449,31 @@ TEST_F(file, write_of_vrma_makes_mmu_ready)
 	atomic_set(&self->kvm->arch.vcpus_running, 1);
 	EXPECT_EQ(-EBUSY, fake_write(fd, self->buf, len, len));
 	EXPECT_EQ(1, self->kvm->arch.mmu_ready);
+	shim_close(fd);
+}
+
+TEST_F(file, fdinfo_of_a_writer)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t len = record(self->buf, 20, 3, 5);
+
+	len += record(self->buf + len, 40, 2, 0);
+	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+	show(fd);
+	EXPECT_STREQ("write", text("htab-mode"));
+	EXPECT_EQ(5, number("htab-written-valid"));
+	EXPECT_EQ(5, number("htab-written-invalid"));
+	EXPECT_EQ(len, number("htab-written-bytes"));
+	EXPECT_EQ(0, number("htab-refused"));
+	/* The second is out of range */
+	record(self->buf, 20, 3, 5);
+	len = hpt_record_bytes(header(self->buf, 0));
+	record(self->buf + len, NR + 7, 0, 1);
+	ASSERT_EQ(len, fake_write(fd, self->buf, len + HDR, BUF));
+	show(fd);
+	EXPECT_EQ(8, number("htab-written-valid"));
+	EXPECT_EQ(1, number("htab-refused"));
+	EXPECT_EQ(NR + 7, number("htab-refused-index"));
 	shim_close(fd);
 }
 

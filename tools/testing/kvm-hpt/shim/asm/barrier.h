@@ -11,6 +11,9 @@
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_mb__after_atomic()	smp_mb()
 
-#define cpu_relax()		__builtin_ia32_pause()
+/* Who waits for an HPTE lets others run; a test can be one of them */
+extern void (*shim_spin)(void);
+
+#define cpu_relax() (shim_spin ? shim_spin() : __builtin_ia32_pause())
 
 #endif

@@ -17,14 +17,20 @@
 #include <gen/mmu-hash.h>
 #include <gen/kvm_book3s_64.h>
 
+/* How many HPTEs has this thread locked? */
+extern __thread unsigned int shim_hpte_locks;
+
 static inline long try_lock_hpte(__be64 *hpte, unsigned long bits)
 {
 	__be64 old = READ_ONCE(hpte[0]);
 	__be64 new = old | cpu_to_be64(HPTE_V_HVLOCK);
 
-	return !(old & cpu_to_be64(bits)) &&
-	       __atomic_compare_exchange_n(&hpte[0], &old, new, false,
-					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	if ((old & cpu_to_be64(bits)) ||
+	    !__atomic_compare_exchange_n(&hpte[0], &old, new, false,
+					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	shim_hpte_locks++;
+	return true;
 }
 
 static inline void unlock_hpte(__be64 *hpte, unsigned long hpte_v)

@@ -5,6 +5,7 @@
 #include <linux/types.h>
 #include <linux/uio.h>
 
+struct dentry;
 struct poll_table_struct;
 struct seq_file;
 
@@ -39,6 +40,7 @@ struct file_operations {
 			       unsigned long arg);
 	void *compat_ioctl;
 	void (*show_fdinfo)(struct seq_file *m, struct file *file);
+	int (*open)(struct inode *inode, struct file *file);
 	int (*release)(struct inode *inode, struct file *file);
 };
 

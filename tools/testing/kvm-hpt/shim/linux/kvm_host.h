@@ -11,6 +11,7 @@
 #include <linux/kvm.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
@@ -87,6 +88,7 @@ struct kvm {
 	spinlock_t mmu_lock;
 	unsigned long mmu_invalidate_seq;
 	struct mm_struct *mm;
+	struct dentry *debugfs_dentry;
 	atomic_t refs;
 	struct kvm_vm_stat stat;
 };
@@ -99,6 +101,14 @@ static inline bool mmu_invalidate_retry(struct kvm *kvm, unsigned long seq)
 static inline void kvm_get_kvm(struct kvm *kvm)
 {
 	atomic_inc(&kvm->refs);
+}
+
+static inline bool kvm_get_kvm_safe(struct kvm *kvm)
+{
+	if (!atomic_read(&kvm->refs))
+		return false;
+	kvm_get_kvm(kvm);
+	return true;
 }
 
 static inline void kvm_put_kvm(struct kvm *kvm)

@@ -21,8 +21,13 @@ static inline void srcu_read_unlock(struct srcu_struct *srcu, int idx)
 	pthread_rwlock_unlock(&srcu->lock);
 }
 
+/* What is done in a read section that a grace period has to wait for */
+extern void (*shim_before_grace_period)(void);
+
 static inline void synchronize_srcu_expedited(struct srcu_struct *srcu)
 {
+	if (shim_before_grace_period)
+		shim_before_grace_period();
 	pthread_rwlock_wrlock(&srcu->lock);
 	pthread_rwlock_unlock(&srcu->lock);
 }
