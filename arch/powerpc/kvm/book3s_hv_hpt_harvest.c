@@ -81,7 +81,10 @@ static bool read_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
 	return hpte_rc_open(gr);
 }
 
-/* Return a bit for each HPTE that is marked or that hardware may change */
+/*
+ * Return a bit for each HPTE that is marked, or that hardware may change or has
+ * changed while the guest let it.
+ */
 static u8 look_at_marks(const __be64 *hptep, const struct revmap_entry *rev)
 {
 	u8 look = 0;
@@ -94,7 +97,10 @@ static u8 look_at_marks(const __be64 *hptep, const struct revmap_entry *rev)
 		    (HPTE_R_R | HPTE_R_C))
 			continue;
 		if ((gr & HPTE_GR_MODIFIED) ||
-		    (READ_ONCE(hptep[2 * i]) && hpte_rc_open(gr)))
+		    (READ_ONCE(hptep[2 * i]) &&
+		     (hpte_rc_open(gr) ||
+		      hpte_new_rc(hpte_dword(&hptep[2 * i]),
+				  hpte_dword(&hptep[2 * i + 1]), gr))))
 			look |= BIT(i);
 	}
 	return look;

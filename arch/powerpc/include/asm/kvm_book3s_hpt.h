@@ -174,8 +174,8 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 	}
 	WRITE_ONCE(rev->guest_rpte, guest_rpte | HPTE_GR_MODIFIED);
 	/*
-	 * Pairs with smp_rmb() in read_hpte() and kvmppc_hpt_read_clean(),
-	 * which read the HPTE before this word, and with
+	 * Pairs with smp_rmb() in read_hpte() and read_clean(), which read
+	 * the HPTE, written after this, before the word, and with
 	 * smp_mb__after_atomic() in kvmppc_hpt_harvest().
 	 */
 	smp_wmb();
