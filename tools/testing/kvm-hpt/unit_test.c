@@ -831,6 +831,17 @@ static void fill(struct kvm *kvm, unsigned long groups)
 					     R(group + 1) + slot);
 }
 
+/* One at the front of each group, up to an index; false if one is refused */
+static bool enter_in_each_group(struct kvm *kvm, unsigned long end, u64 r)
+{
+	unsigned long index;
+
+	for (index = 0; index < end; index += 8)
+		if (fake_h_enter(kvm, index, V, r))
+			return false;
+	return true;
+}
+
 /* The first pass, with every size of buffer there is sense in */
 TEST_F(file, first_pass_of_each_shape)
 {
@@ -939,14 +950,12 @@ TEST_F(file, long_first_pass)
 TEST_F(file, long_passes_of_few_records)
 {
 	int fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
-	unsigned long index, nr = 1 << 17;
+	unsigned long nr = 1 << 17;
 
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
 	shim_close(fd);
 	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
-	for (index = 0; index < nr; index += 8)
-		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V,
-					  R(1) & ~HPTE_R_R));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1) & ~HPTE_R_R));
 	/* All are invalid to this one: three records, nothing later */
 	ASSERT_EQ(3 * HDR, fake_read(fd, self->buf, BUF, BUF));
 	EXPECT_TRUE(is(header(self->buf, 2 * HDR), 131070, 0, 2));
@@ -973,9 +982,8 @@ TEST_F(file, later_pass_wraps_to_where_it_began)
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
 	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
 	/* One more than are looked at before it is killed */
-	for (index = 0; index <= 4096 * 8; index += 8)
-		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V,
-					  R(1) & ~HPTE_R_R));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, 4096 * 8 + 1,
+					R(1) & ~HPTE_R_R));
 	ASSERT_EQ(3 * HDR, fake_read(fd, self->buf, BUF, BUF));
 	shim_kill_at = 4;
 	ASSERT_EQ(-EINTR, fake_read(fd, self->buf, BUF, BUF));
@@ -1016,8 +1024,7 @@ TEST_F(file, many_readers_shorten_the_hold)
 	int fd[200];
 
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
-	for (i = 0; i < 1 << 17; i += 8)
-		ASSERT_EQ(0, fake_h_enter(self->kvm, i, V, R(1)));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, 1 << 17, R(1)));
 	for (i = 0; i < ARRAY_SIZE(fd); i++) {
 		fd[i] = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
 		if (i && i < ARRAY_SIZE(fd) - 1)
@@ -1175,9 +1182,7 @@ TEST_F(file, reset_between_two_looks)
 
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
 	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
-	for (index = 0; index < nr; index += 8)
-		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V,
-					  R(1) & ~HPTE_R_R));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1) & ~HPTE_R_R));
 	ASSERT_TRUE(drain_table(fd, seen_v, seen_r, self->buf, BUF, nr));
 	ASSERT_EQ(0, fake_h_enter(self->kvm, 1, V | HPTE_V_BOLTED, R(1)));
 	/* The file's lock, a look, another one */
@@ -1197,14 +1202,12 @@ TEST_F(file, reset_between_two_looks)
 /* The same with no record yet */
 TEST_F(file, reset_before_there_is_a_record)
 {
-	unsigned long index, nr = 1 << 17;
+	unsigned long nr = 1 << 17;
 	int fd;
 
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
 	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
-	for (index = 0; index < nr; index += 8)
-		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V,
-					  R(1) & ~HPTE_R_R));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1) & ~HPTE_R_R));
 	ASSERT_EQ(3 * HDR, fake_read(fd, self->buf, BUF, BUF));
 	ASSERT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
 	let_happen(self->kvm, 2, reset_and_enter);
@@ -1942,8 +1945,7 @@ TEST_F(file, progress_in_several_looks)
 	int fd;
 
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
-	for (index = 0; index < nr; index += 8)
-		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1)));
 	fd = fake_open(self->kvm, 0, 0);
 	ASSERT_EQ(0, fake_progress(fd, 1, &p));
 	EXPECT_EQ(nr / 8, p.first_hptes);
