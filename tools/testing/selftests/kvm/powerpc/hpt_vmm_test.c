@@ -455,12 +455,22 @@ FIXTURE(vmm)
 	struct migration m;
 };
 
+/* From the source to the destination */
+static int make_way(struct migration *m)
+{
+	if (pipe(m->pipe))
+		return -errno;
+	m->source.out = m->pipe[1];
+	m->sink.in = m->pipe[0];
+	return 0;
+}
+
 FIXTURE_SETUP(vmm)
 {
 	unsigned long i;
 
 	signal(SIGPIPE, SIG_IGN);
-	ASSERT_EQ(0, pipe(self->m.pipe));
+	ASSERT_EQ(0, make_way(&self->m));
 	ASSERT_EQ(0, vm_init(&self->m.vm[0], ORDER, MEM));
 	ASSERT_EQ(0, vm_init(&self->m.vm[1], 0, MEM));
 	ASSERT_EQ(0, guest_init(&self->m.guest, &self->m.vm[0], true));
@@ -473,10 +483,8 @@ FIXTURE_SETUP(vmm)
 	self->m.source.vm = self->m.vm[0].fd;
 	self->m.source.order = ORDER;
 	self->m.source.old = htab_is_old(self->m.vm[0].fd);
-	self->m.source.out = self->m.pipe[1];
 	self->m.source.htab = -1;
 	self->m.sink.vm = self->m.vm[1].fd;
-	self->m.sink.in = self->m.pipe[0];
 	ASSERT_EQ(0, htab_open_sink(&self->m.sink));
 }
 
@@ -579,19 +587,26 @@ static unsigned long difference(struct migration *m, unsigned long npte)
 	return n;
 }
 
+/* One that works all the time, after so many passes at most */
+static void migrate_busy_guest(struct __test_metadata *_metadata,
+			       struct migration *m, uint64_t max_passes)
+{
+	receiver_starts(m);
+	guest_starts(m);
+	ASSERT_EQ(0, htab_begin(&m->source));
+	ASSERT_EQ(0, htab_precopy(&m->source, 0, max_passes));
+	ASSERT_TRUE(guest_stops(m));
+	ASSERT_EQ(0, htab_drain(&m->source));
+	ASSERT_EQ(0, receiver_ends(m));
+	EXPECT_EQ(0, difference(m, N));
+}
+
 /* A guest that works all the time arrives, and goes on */
 TEST_F_TIMEOUT(vmm, busy_guest, BUSY_TIMEOUT)
 {
 	struct guest there;
 
-	receiver_starts(&self->m);
-	guest_starts(&self->m);
-	ASSERT_EQ(0, htab_begin(&self->m.source));
-	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 20));
-	ASSERT_TRUE(guest_stops(&self->m));
-	ASSERT_EQ(0, htab_drain(&self->m.source));
-	ASSERT_EQ(0, receiver_ends(&self->m));
-	EXPECT_EQ(0, difference(&self->m, N));
+	migrate_busy_guest(_metadata, &self->m, 20);
 
 	memcpy(self->m.vm[1].mem, self->m.vm[0].mem, MEM);
 	ASSERT_EQ(0, guest_init(&there, &self->m.vm[1], false));
@@ -626,14 +641,7 @@ TEST_F_TIMEOUT(vmm, old_kernel, BUSY_TIMEOUT)
 {
 	self->m.source.old = true;
 	self->m.sink.one_by_one = true;
-	receiver_starts(&self->m);
-	guest_starts(&self->m);
-	ASSERT_EQ(0, htab_begin(&self->m.source));
-	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 20));
-	ASSERT_TRUE(guest_stops(&self->m));
-	ASSERT_EQ(0, htab_drain(&self->m.source));
-	ASSERT_EQ(0, receiver_ends(&self->m));
-	EXPECT_EQ(0, difference(&self->m, N));
+	migrate_busy_guest(_metadata, &self->m, 20);
 }
 
 /* Precopy ends there after a pass of no more than so much, or so many passes */
@@ -765,9 +773,7 @@ TEST_F_TIMEOUT(vmm, destination_gone, BUSY_TIMEOUT)
 	htab_close(&self->m.source);
 	close(self->m.source.out);
 
-	ASSERT_EQ(0, pipe(self->m.pipe));
-	self->m.source.out = self->m.pipe[1];
-	self->m.sink.in = self->m.pipe[0];
+	ASSERT_EQ(0, make_way(&self->m));
 	ASSERT_EQ(0, htab_begin(&self->m.source));
 	ASSERT_EQ(1, htab_send(&self->m.source));
 	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 12000, 1, 0));
@@ -776,17 +782,8 @@ TEST_F_TIMEOUT(vmm, destination_gone, BUSY_TIMEOUT)
 	EXPECT_EQ(-1, self->m.source.htab);
 	close(self->m.source.out);
 
-	ASSERT_EQ(0, pipe(self->m.pipe));
-	self->m.source.out = self->m.pipe[1];
-	self->m.sink.in = self->m.pipe[0];
-	receiver_starts(&self->m);
-	guest_starts(&self->m);
-	ASSERT_EQ(0, htab_begin(&self->m.source));
-	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 3));
-	ASSERT_TRUE(guest_stops(&self->m));
-	ASSERT_EQ(0, htab_drain(&self->m.source));
-	ASSERT_EQ(0, receiver_ends(&self->m));
-	EXPECT_EQ(0, difference(&self->m, N));
+	ASSERT_EQ(0, make_way(&self->m));
+	migrate_busy_guest(_metadata, &self->m, 3);
 }
 
 /* Records in frames that have nothing to do with where they begin and end */
@@ -847,11 +844,9 @@ TEST_F(vmm, bad_streams)
 	close(self->m.pipe[0]);
 	close(self->m.pipe[1]);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		ASSERT_EQ(0, pipe(self->m.pipe));
+		ASSERT_EQ(0, make_way(&self->m));
 		ASSERT_LE(4 * HTAB_CHUNK,
 			  fcntl(self->m.pipe[0], F_SETPIPE_SZ, 4 * HTAB_CHUNK));
-		self->m.source.out = self->m.pipe[1];
-		self->m.sink.in = self->m.pipe[0];
 		header.index = bad[i].index;
 		header.n_valid = bad[i].n_valid;
 		header.n_invalid = bad[i].n_invalid;
