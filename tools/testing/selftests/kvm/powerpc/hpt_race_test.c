@@ -104,6 +104,12 @@ static void finish(struct worker *w, unsigned int n)
 		pthread_join(w[i].thread, NULL);
 }
 
+/* None ends with nothing done, however late it came to a CPU */
+static bool goes_on(struct worker *w)
+{
+	return !stopped() || !w->done;
+}
+
 /* All of them got something done, and nothing but what is allowed */
 static bool worked(struct worker *w, unsigned int n)
 {
@@ -127,7 +133,7 @@ static void *read_on(void *arg)
 		w->wrong++;
 		return NULL;
 	}
-	while (!stopped()) {
+	while (goes_on(w)) {
 		fd = vm_htab_fd(w->vm, rand_r(&w->seed) % 2,
 				rand_r(&w->seed) % 3 ? 0 :
 				rand_r(&w->seed) % NPTE(ORDER));
@@ -165,7 +171,7 @@ static void *write_on(void *arg)
 		w->wrong++;
 		return NULL;
 	}
-	while (!stopped()) {
+	while (goes_on(w)) {
 		fd = vm_htab_fd(w->vm, KVM_GET_HTAB_WRITE, 0);
 		if (fd < 0) {
 			w->wrong++;
@@ -197,13 +203,13 @@ static void *debugfs_on(void *arg)
 
 	snprintf(name, sizeof(name), "/sys/kernel/debug/kvm/%d-%d/htab",
 		 getpid(), w->vm->fd);
-	while (!stopped()) {
+	while (goes_on(w)) {
 		fd = open(name, O_RDONLY);
 		if (fd < 0) {
 			w->wrong++;
 			break;
 		}
-		while (!stopped() && read(fd, buf, sizeof(buf)) > 0)
+		while (goes_on(w) && read(fd, buf, sizeof(buf)) > 0)
 			w->done++;
 		close(fd);
 	}
@@ -273,6 +279,7 @@ TEST_F(race, debugfs_vs_replace)
 		SKIP(return, "debugfs is not mounted");
 	ASSERT_EQ(0, start(self->worker, THREADS, debugfs_on));
 	replace(&self->vm, &self->end);
+	EXPECT_EQ(0, fill(&self->vm));
 	finish(self->worker, THREADS);
 	EXPECT_TRUE(worked(self->worker, THREADS));
 	ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
