@@ -29,6 +29,12 @@
 /* How often the HPT is replaced at least */
 #define REPLACES	4
 
+/* How often the VM becomes radix or HPT beside a vcpu */
+#define SWITCHES	200
+
+/* Seconds that may be needed in an emulator on a busy machine */
+#define BUSY_TIMEOUT	300
+
 /* Threads that read, write and so on beside the test itself */
 #define THREADS		3
 
@@ -358,6 +364,49 @@ TEST_F(race, read_vs_radix)
 	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
 }
 
+/* What the vcpu finds there, whichever MMU it has */
+static void *run_on(void *arg)
+{
+	struct worker *w = arg;
+	struct guest g;
+
+	if (guest_init(&g, w->vm, false)) {
+		w->wrong++;
+		return NULL;
+	}
+	while (goes_on(w)) {
+		if (guest_load(&g, 0, false)) {
+			w->wrong++;
+			break;
+		}
+		w->done++;
+	}
+	guest_free(&g);
+	return NULL;
+}
+
+/* The VM is radix and is not whenever no vcpu runs, as one comes in */
+TEST_F_TIMEOUT(race, run_vs_radix, BUSY_TIMEOUT)
+{
+	unsigned int n = 0;
+	bool radix = false;
+	int err;
+
+	if (!self->vm.radix)
+		SKIP(return, "the host has no radix MMU");
+	ASSERT_EQ(0, start(self->worker, 1, run_on));
+	while (n < SWITCHES && !self->worker[0].wrong) {
+		err = vm_set_radix(&self->vm, !radix);
+		if (err == -EBUSY)
+			continue;
+		ASSERT_EQ(0, err);
+		radix = !radix;
+		n++;
+	}
+	finish(self->worker, 1);
+	EXPECT_TRUE(worked(self->worker, 1));
+}
+
 /* Readers come and go while a writer is at it; one that stays misses nothing */
 TEST_F(race, readers_come_and_go)
 {
@@ -492,9 +541,6 @@ static void *churn_on(void *arg)
 	}
 	return NULL;
 }
-
-/* Seconds that this may take in an emulator on a busy machine */
-#define BUSY_TIMEOUT	300
 
 TEST_F_TIMEOUT(race, replicas_of_a_busy_guest, BUSY_TIMEOUT)
 {
