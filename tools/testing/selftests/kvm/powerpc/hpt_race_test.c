@@ -29,6 +29,9 @@
 /* How often the HPT is replaced at least */
 #define REPLACES	4
 
+/* That a VM may have if the kernel is for 32 CPUs */
+#define VCPUS		32
+
 /* How often the VM becomes radix or HPT beside a vcpu */
 #define SWITCHES	200
 
@@ -364,24 +367,29 @@ TEST_F(race, read_vs_radix)
 	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
 }
 
-/* What the vcpu finds there, whichever MMU it has */
+/* One vcpu after the other; they all find the same, whichever MMU they have */
 static void *run_on(void *arg)
 {
 	struct worker *w = arg;
-	struct guest g;
+	struct guest g[VCPUS];
+	unsigned int n = 0;
+	int err;
 
-	if (guest_init(&g, w->vm, false)) {
-		w->wrong++;
-		return NULL;
-	}
-	while (goes_on(w)) {
-		if (guest_load(&g, 0, false)) {
+	for (; goes_on(w); w->done++) {
+		err = 0;
+		if (n < VCPUS) {
+			err = n ? guest_init_vcpu(&g[n], w->vm, n) :
+				  guest_init(&g[n], w->vm, false);
+			n++;
+		}
+		err = err ?: guest_load(&g[w->done % n], 0, false);
+		if (err) {
 			w->wrong++;
 			break;
 		}
-		w->done++;
 	}
-	guest_free(&g);
+	while (n)
+		guest_free(&g[--n]);
 	return NULL;
 }
 
