@@ -520,6 +520,8 @@ void fake_vm_free(struct kvm *kvm)
 	BUG_ON(atomic_read(&kvm->refs) != 1 || kvm->arch.hpt_nr_readers ||
 	       !list_empty(&kvm->arch.hpt_readers));
 	kvmppc_hpt_destroy_vm(kvm);
+	/* It would come back to a VM that is no more */
+	BUG_ON(kvm->arch.hpt_poll.pending);
 	free_hpt(&kvm->arch.hpt);
 	pthread_rwlock_destroy(&kvm->srcu.lock);
 	mutex_destroy(&kvm->arch.mmu_setup_lock);
