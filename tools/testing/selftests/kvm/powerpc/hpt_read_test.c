@@ -664,6 +664,17 @@ TEST_F(read, replaced_is_stale)
 	EXPECT_EQ((long)(2 * N), table_dump(&big, &self->vm, 0));
 }
 
+/* Nothing is left of an HPT in the next one, which may be where it was */
+TEST_F(read, replaced_is_empty)
+{
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 0, N));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER + 1));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 0, N));
+	EXPECT_EQ((long)N, table_dump(&self->got, &self->vm, 0));
+	EXPECT_EQ(0, table_diff(&self->want, &self->got));
+}
+
 /* A resize replaces it, and moves what is bolted */
 TEST_F(read, resized_is_stale)
 {

@@ -104,6 +104,23 @@ TEST_F(vcpu, entered)
 	EXPECT_TOLD(0);
 }
 
+/* What KVM keeps in dword 1 for itself is not taken for that */
+TEST_F(vcpu, entered_with_a_mark)
+{
+	struct hpte e = hpte_at(5000);
+
+	e.r |= HPTE_R_SOFT;
+	close(self->fd);
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 5000, e));
+
+	/* Behind it, so only told about changes of it, once all is looked at */
+	self->fd = vm_htab_fd(&self->vm, 0, N - 8);
+	ASSERT_LE(0, self->fd);
+	EXPECT_EQ(8, table_drain(&self->got, self->fd, 4096));
+	ASSERT_EQ(H_SUCCESS, guest_protect(&self->guest, 5000, 1));
+	EXPECT_EQ(1, table_drain(&self->got, self->fd, 4096));
+}
+
 /* H_REMOVE: reported, and so is what comes instead */
 TEST_F(vcpu, removed)
 {
@@ -605,19 +622,28 @@ TEST_F(vcpu, reset_between_runs)
 /* A resize keeps what is bolted, and a new reader follows the new HPT */
 TEST_F(vcpu, resize)
 {
+	struct hpte e = page_hpte(0);
 	struct table big;
 	int fd;
 
-	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
-					 page_hpte(0)));
+	/* What is bolted is moved */
+	e.v |= HPTE_V_BOLTED;
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index, e));
 	ASSERT_EQ(0, vm_resize(&self->vm, ORDER + 1));
 	EXPECT_EQ(-ESTALE, table_read(&self->got, self->fd, 4096));
 
 	ASSERT_EQ(0, table_init(&big, 2 * N));
+	/* To be moved is no change that a new reader is told about */
+	fd = vm_htab_fd(&self->vm, 0, 2 * N - 8);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(8, table_drain(&big, fd, 4096));
+	close(fd);
+	table_unsee(&big);
+
 	fd = vm_htab_fd(&self->vm, 0, 0);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ((long)(2 * N), table_drain(&big, fd, 4096));
-	EXPECT_EQ(1, big.n_valid);
+	EXPECT_EQ(2, big.n_valid);
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 2 * N - 1,
 					 hpte_at(1)));
 	EXPECT_EQ(1, table_drain(&big, fd, 4096));
