@@ -7,6 +7,7 @@ lines mean.  With a peer the guest goes to QEMUs on another host and back, and
 this program runs there too, to serve them.
 """
 import argparse
+import contextlib
 import functools
 import itertools
 import os
@@ -178,6 +179,11 @@ class Machine(pseries.Machine):
             if name.endswith((".console", ".stderr", ".hpt")):
                 shutil.copyfile(f"{self.dir}/{name}",
                                 f"/results/{prefix}-{name}")
+        with contextlib.suppress(Failure, OSError), \
+                open(f"/results/{prefix}-{self.name}.state", "w",
+                     encoding="ascii", errors="replace") as f:
+            for command in "info status", "info registers -a":
+                f.write(self.qmp.hmp(command) + "\n")
 
     def gone(self):
         self.kill()
