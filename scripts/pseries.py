@@ -5,6 +5,7 @@ the other.
 For programs that run inside an emulated host (scripts/host) with the root file
 system of scripts/rootfs.
 """
+import contextlib
 import glob
 import json
 import os
@@ -66,6 +67,7 @@ class Stream(threading.Thread):
         self.hpt_passes = self.hpt_next = 0
         self.hpt_shift = None
         self.source = self.destination = None
+        self.sockets = ()
         self.server = make_socket(listen)
         self.server.bind(listen)
         self.server.listen(1)
@@ -75,6 +77,7 @@ class Stream(threading.Thread):
         source, _ = self.server.accept()
         self.server.close()
         destination = make_socket(self.to)
+        self.sockets = source, destination
         try:
             destination.connect(self.to)
             self.source = source.makefile("rb", MiB)
@@ -87,12 +90,15 @@ class Stream(threading.Thread):
         except (EOFError, OSError):
             # A migration that is cancelled, or of which one side was killed.
             pass
-        for sock in source, destination:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        self.cut()
+        for sock in self.sockets:
             sock.close()
+
+    def cut(self):
+        """End it, also where nobody sends anything."""
+        for sock in self.sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def take(self, count):
         data = self.source.read(count)

@@ -482,8 +482,9 @@ class Guest:
         """The source lives on after a migration that came to nothing."""
         destination.gone()
         self.arriving = None
-        # The debugger had it stopped at the wrong moment.
-        if self.machine.status() == "paused":
+        # The debugger had it stopped at the wrong moment, so QEMU did not let
+        # it go on.
+        if self.machine.status() in ("paused", "postmigrate"):
             self.machine.call("cont")
         return self.lives()
 
@@ -526,6 +527,7 @@ def destination_killed(guest, plan):
     migration = Migration(guest, plan)
     status = migration.until(point)
     migration.destination.kill()
+    migration.stream.cut()
     migration.stream.join(LIMIT)
     if status == "pre-switchover":
         migration.go_on()
