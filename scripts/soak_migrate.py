@@ -39,6 +39,8 @@ MIN_ENTRIES = 4096
 LINES = 2
 # How long to wait for anything: emulated machines may be slow.
 LIMIT = 600
+# How often to say what a migration is waited for.
+TELL_EVERY = 30
 # Migrations of one guest, before another one is booted.
 LIFE = 25
 # Guests that did not come up, one after the other, before it is given up.
@@ -80,7 +82,7 @@ class Readers(threading.Thread):
         self.text_is_there = text_is_there
         self.qmp = Qmp(f"{machine.dir}/hmp", machine.process)
         self.file = f"{machine.dir}/memory"
-        self.reads = 0
+        self.reads = self.texts = 0
         self.wrong = None
         self.enough = threading.Event()
         self.start()
@@ -94,27 +96,32 @@ class Readers(threading.Thread):
                     at = start + rng.randrange(0, size, PAGE)
                     self.reads += "0x" in self.qmp.hmp(f"x /1xg {at:#x}")
                 # What cannot be read while the cpu is in user space.
-                if self.qmp.hmp(f"memsave {KERNEL + TEXT:#x} {TEXT_BYTES} "
-                                f"{self.file}"):
-                    continue
-                with open(self.file, "rb") as f:
-                    found = f.read()
-                self.qmp.hmp(f"pmemsave {TEXT} {TEXT_BYTES} {self.file}")
-                with open(self.file, "rb") as f:
-                    if f.read() != found and self.text_is_there:
+                with contextlib.suppress(Failure):
+                    found = self.save("memsave", KERNEL + TEXT)
+                    self.texts += 1
+                    if found != self.save("pmemsave", TEXT) and \
+                            self.text_is_there:
                         self.wrong = "memsave: not the kernel's text"
-                self.reads += 1
                 time.sleep(READ_EVERY)
         except (Failure, OSError, ValueError):
             # QEMU was killed.
             pass
+
+    def save(self, command, address):
+        """Save the kernel's text, and give it."""
+        # QEMU takes addresses with a sign.
+        signed = address - (address >> 63 << 64)
+        self.qmp.call(command, val=signed, size=TEXT_BYTES,
+                      filename=self.file)
+        with open(self.file, "rb") as f:
+            return f.read()
 
     def end(self):
         self.enough.set()
         self.join()
         if self.wrong:
             raise Failure(self.wrong)
-        return self.reads
+        return self.reads, self.texts
 
 
 class Machine(pseries.Machine):
@@ -146,7 +153,7 @@ class Machine(pseries.Machine):
 
     def end_readers(self):
         readers, self.readers = self.readers, None
-        return readers.end() if readers else 0
+        return readers.end() if readers else (0, 0)
 
     def debug(self):
         """Read with gdb's protocol, which stops the guest meanwhile.
@@ -270,10 +277,14 @@ class Plan:
 class Migration:
     """One that is under way."""
 
+    # What the monitor read of the kernel's text in all of them.
+    all_texts = 0
+
     def __init__(self, guest, plan):
         self.source = guest.machine
+        self.told = time.monotonic()
         self.readers = plan.readers
-        self.reads = 0
+        self.reads = self.texts = 0
         self.live = 0
         self.why = self.numbers = ""
         self.destination, to, port = guest.new(incoming=True)
@@ -293,6 +304,18 @@ class Migration:
         if self.readers:
             self.source.start_readers(plan.scenario != "reboot")
 
+    def info(self, wanted):
+        """What QEMU tells of it, and now and then what is waited for."""
+        info = migrate_info(self.source)
+        if time.monotonic() - self.told > TELL_EVERY:
+            self.told = time.monotonic()
+            ram = info[1]
+            say(f"{wanted}? {info[0]}, {ram.get('remaining', 0) >> 20} MiB of "
+                f"RAM to send, {ram.get('dirty-sync-count', 0)} passes over "
+                f"it, {self.stream.hpt_passes} over the HPT, "
+                f"{self.source.lines()} lines of the guest")
+        return info
+
     def reached(self, point, ram):
         what, how_much = point
         if what == "ram":
@@ -305,7 +328,7 @@ class Migration:
             return self.switchover()
         deadline = time.monotonic() + LIMIT / 2
         while True:
-            status, ram, _ = migrate_info(self.source)
+            status, ram, _ = self.info(point)
             self.live = self.stream.valid
             if status not in ("setup", "active", "device"):
                 return status
@@ -329,7 +352,10 @@ class Migration:
     def end_readers(self):
         if self.readers:
             self.readers = False
-            self.reads += self.source.end_readers()
+            reads, texts = self.source.end_readers()
+            self.reads += reads + texts
+            self.texts += texts
+            Migration.all_texts += texts
 
     def switchover(self):
         """Have the guest stopped."""
@@ -341,7 +367,7 @@ class Migration:
         """Wait until the migration gets there, or fails."""
         deadline = time.monotonic() + LIMIT
         while True:
-            status, _, info = migrate_info(self.source)
+            status, _, info = self.info(wanted)
             if status in (wanted, "failed"):
                 self.why = info.get("error-desc", "")
                 return status
@@ -372,7 +398,8 @@ class Migration:
             f"{self.stream.valid} valid HPTEs sent while it worked, "
             f"{self.stream.hpt_passes} passes")
         if self.reads:
-            self.numbers += f", {self.reads} reads by the monitor"
+            self.numbers += (f", {self.reads} reads by the monitor, "
+                             f"{self.texts} of them of the kernel's text")
 
 
 class Guest:
@@ -701,6 +728,9 @@ class Soak:
         plan = Plan(self.rng, scenario)
         say(str(vars(plan)))
         what = f"{plan.scenario}, {self.guest.kind}"
+        if self.peer:
+            remote = isinstance(self.guest.machine, Remote)
+            what += f", {'from' if remote else 'to'} the peer"
         try:
             text = SCENARIOS[scenario](self.guest, plan)
         except (Failure, OSError) as e:
@@ -716,6 +746,8 @@ class Soak:
         for scenario in SCENARIOS:
             alive = alive or self.boot()
             alive = alive and self.one(scenario)
+        self.result(Migration.all_texts > 0,
+                    "the monitor can read the kernel's text")
 
     def run(self):
         dead = 0
@@ -756,7 +788,7 @@ def main():
             return 0
     soak = Soak(args)
     if args.each:
-        print(f"1..{len(SCENARIOS)}", flush=True)
+        print(f"1..{len(SCENARIOS) + 1}", flush=True)
         soak.each()
     else:
         soak.run()
