@@ -8,8 +8,8 @@
  *
  *	READERS	of one VM (default: 10000)
  *	VMS	with a reader each (default: 1000; POWER8 has partition IDs for 1022)
- *	ORDER	of the large HPT (default: 27); 34 needs a host of 26 GiB with
- *		kvm_cma_resv_ratio=65
+ *	ORDER	of the large HPT (default: 27); 34 needs a host of 40 GiB with
+ *		kvm_cma_resv_ratio=45
  */
 #include <errno.h>
 #include <fcntl.h>
