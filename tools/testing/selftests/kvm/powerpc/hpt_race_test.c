@@ -673,7 +673,7 @@ static void *tick(void *arg)
 	return NULL;
 }
 
-TEST_F(race, reader_lets_others_run)
+TEST_F_TIMEOUT(race, reader_lets_others_run, 120)
 {
 	size_t size = NPTE(MAX_ORDER) * HPTE_BYTES * 2;
 	struct timespec begin, end;
