@@ -40,7 +40,7 @@
 #include "guest.h"
 #include "guest_code.h"
 
-#define DEFAULT_SECONDS	10
+#define DEFAULT_SECONDS	15
 #define NO_TIMEOUT	(24 * 60 * 60)
 
 #define VMS		3
