@@ -215,9 +215,13 @@ class Peer:
         self.file = sock.makefile("rwb")
 
     def call(self, *request):
-        pickle.dump(request, self.file)
-        self.file.flush()
-        good, answer = pickle.load(self.file)
+        try:
+            pickle.dump(request, self.file)
+            self.file.flush()
+            good, answer = pickle.load(self.file)
+        except (EOFError, OSError) as e:
+            raise Failure("the peer's host gives no answer: "
+                          f"{e or 'it ended'}") from None
         if not good:
             raise Failure(answer)
         return answer
