@@ -6,9 +6,9 @@ Runs inside an emulated host, which scripts/radix_test boots.  Nothing of the
 HPT is there to be sent, and all else is to work as it does for a guest that
 has one.  Prints TAP.
 
-The guest does not run while it is migrated: in the emulator pages that such a
-guest writes to meanwhile are missing from KVM's dirty log, with the base's own
-kernel as well, and the destination has old contents in them.
+The guest does not run while it is migrated: in the emulator the destination has
+old contents in some of the pages that such a guest writes to meanwhile, with
+the base's own kernel as well.
 """
 import subprocess
 import sys
