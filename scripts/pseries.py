@@ -222,6 +222,14 @@ class Qmp:
             if "return" in reply:
                 return reply["return"]
 
+    def memory(self, command, address, size, name):
+        """What memsave or pmemsave saves to a file of that name."""
+        # QEMU takes addresses with a sign.
+        signed = address - (address >> 63 << 64)
+        self.call(command, val=signed, size=size, filename=name)
+        with open(name, "rb") as f:
+            return f.read()
+
     def hmp(self, line):
         return self.call("human-monitor-command",
                          **{"command-line": line}).strip()

@@ -56,10 +56,8 @@ def migrate(source):
 
 
 def memory(machine, at):
-    name = f"/tmp/{machine.name}.memory"
-    machine.call("pmemsave", val=at, size=CHUNK, filename=name)
-    with open(name, "rb") as f:
-        return f.read()
+    return machine.qmp.memory("pmemsave", at, CHUNK,
+                              f"/tmp/{machine.name}.memory")
 
 
 def run():

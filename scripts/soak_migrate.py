@@ -109,12 +109,7 @@ class Readers(threading.Thread):
 
     def save(self, command, address):
         """Save the kernel's text, and give it."""
-        # QEMU takes addresses with a sign.
-        signed = address - (address >> 63 << 64)
-        self.qmp.call(command, val=signed, size=TEXT_BYTES,
-                      filename=self.file)
-        with open(self.file, "rb") as f:
-            return f.read()
+        return self.qmp.memory(command, address, TEXT_BYTES, self.file)
 
     def end(self):
         self.enough.set()
