@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A guest whose vcpus do one thing at a time: a hypercall, a load, a store, or
- * nothing for as long as they are left alone.  It runs little-endian
+ * nothing for as long as they are left alone.  It runs in the host's byte order
  * and in real mode, so through the VRMA; loads and stores can be made with
  * address translation for data, through an SLB entry and an HPTE.
  */
@@ -36,8 +36,9 @@
 #define GUEST_EA		0x100000000000UL
 #define GUEST_VSID		0x123456UL
 
-/* SF, ME and LE; with address translation for data */
-#define GUEST_MSR		0x8000000000001001UL
+/* SF, ME and maybe LE; with address translation for data */
+#define GUEST_MSR		(0x8000000000001000UL | \
+				 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__))
 #define GUEST_MSR_DR		(GUEST_MSR | 0x10UL)
 
 struct guest {

@@ -407,14 +407,15 @@ TEST_F(vcpu, aged_by_the_host)
 	EXPECT_TOLD(1);
 }
 
+/* The bitmap is of bytes */
 static bool page_is_dirty(struct vm *vm)
 {
-	unsigned long bitmap[MEM / PAGE_64K / 64] = { 0 };
+	unsigned char bitmap[MEM / PAGE_64K / 8] = { 0 };
 	struct kvm_dirty_log log = { .slot = 0, .dirty_bitmap = bitmap };
 
 	if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log))
 		return false;
-	return bitmap[0] & 1UL << PAGE;
+	return bitmap[PAGE / 8] & 1 << PAGE % 8;
 }
 
 /* Dirty logging clears C in the HPT, but not for the guest */

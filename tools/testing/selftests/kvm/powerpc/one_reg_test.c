@@ -34,7 +34,7 @@ enum kind {
 };
 
 union value {
-	unsigned long word[2];	/* the less significant one first */
+	unsigned long word[2];	/* as they are in memory */
 	unsigned char byte[16];
 };
 
@@ -48,6 +48,7 @@ struct reg {
 };
 
 #define MAX_REGS	512
+#define IS_BIG_ENDIAN	(__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
 
 #define LPCR_AIL	0x1800000UL
 
@@ -76,6 +77,15 @@ static int set_reg(struct guest *g, unsigned long id, const void *p)
 static size_t reg_size(unsigned long id)
 {
 	return 1UL << ((id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT);
+}
+
+/* A register of less than a doubleword is at the front of the first word */
+static unsigned int shift_of(unsigned long id)
+{
+	size_t size = reg_size(id);
+
+	return IS_BIG_ENDIAN && size < sizeof(long) ?
+	       8 * (sizeof(long) - size) : 0;
 }
 
 FIXTURE_SETUP(one_reg)
@@ -169,20 +179,24 @@ TEST_F(one_reg, set)
 		0x0123456789abcdef, 0xfedcba9876543210,
 	};
 	union value in, want, got;
+	unsigned int i, shift;
 	struct reg *r;
-	unsigned int i;
 	int diff;
 
 	for (r = self->reg; r < self->reg + self->n; r++) {
 		if (!can_write(r))
 			continue;
+		shift = shift_of(r->id);
 		memset(&r->was, 0, sizeof(r->was));
 		ASSERT_EQ(0, get_reg(&self->guest, r->id, &r->was))
 			here(r);
+		r->was.word[0] >>= shift;
 		for (i = 0; i < ARRAY_SIZE(pattern); i++) {
 			in.word[0] = pattern[i];
 			in.word[1] = pattern[i] * 3;
 			expect_value(r, &in, &want);
+			in.word[0] <<= shift;
+			want.word[0] <<= shift;
 			EXPECT_EQ(0, set_reg(&self->guest, r->id, &in))
 				here(r);
 			EXPECT_EQ(0, get_reg(&self->guest, r->id, &got))
@@ -301,8 +315,9 @@ TEST_F(one_reg, set_only_one)
 /* An FPR is the upper doubleword of its VSR */
 TEST_F(one_reg, fpr_is_in_vsr)
 {
+	enum { upper = !IS_BIG_ENDIAN, lower = IS_BIG_ENDIAN };
 	unsigned long fpr = 0x1122334455667788, got;
-	union value vsr = { .word = { 2, 1 } };
+	union value vsr = { .word[upper] = 1, .word[lower] = 2 };
 	unsigned int i;
 
 	for (i = 0; i < 32; i++) {
@@ -311,9 +326,9 @@ TEST_F(one_reg, fpr_is_in_vsr)
 		EXPECT_EQ(1, got);
 		ASSERT_EQ(0, set_reg(&self->guest, KVM_REG_PPC_FPR(i), &fpr));
 		ASSERT_EQ(0, get_reg(&self->guest, KVM_REG_PPC_VSR(i), &vsr));
-		EXPECT_EQ(2, vsr.word[0]);
-		EXPECT_EQ(fpr, vsr.word[1]);
-		vsr.word[1] = 1;
+		EXPECT_EQ(2, vsr.word[lower]);
+		EXPECT_EQ(fpr, vsr.word[upper]);
+		vsr.word[upper] = 1;
 	}
 }
 
