@@ -442,7 +442,8 @@ static void age_pages(void)
 	close(fd);
 }
 
-static void get_dirty_log(struct world *w, unsigned long *bitmap)
+/* The bitmap is of bytes */
+static void get_dirty_log(struct world *w, unsigned char *bitmap)
 {
 	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
 
@@ -455,7 +456,7 @@ static void do_to_memory(struct world *w)
 {
 	unsigned long page = RANDOM_PAGE + rnd(w, w->n_pages);
 	size_t len = (1 + rnd(w, 8)) * PAGE_64K;
-	unsigned long bitmap[MEM / PAGE_64K / 64];
+	unsigned char bitmap[MEM / PAGE_64K / 8];
 	char *at = w->vm.mem + page * PAGE_64K;
 	pid_t child;
 
@@ -817,13 +818,14 @@ static void write_stream(struct world *w, struct vm *vm, struct stream *s)
  */
 static void copy_memory(struct world *from, struct world *to, bool all)
 {
-	unsigned long bitmap[MEM / PAGE_64K / 64] = { 0 }, page;
+	unsigned char bitmap[MEM / PAGE_64K / 8] = { 0 };
+	unsigned long page;
 
 	get_dirty_log(from, bitmap);
 	if (all)
 		memset(bitmap, 0xff, sizeof(bitmap));
 	for (page = 0; page < from->n_pages; page++)
-		if (bitmap[page / 64] & 1UL << page % 64)
+		if (bitmap[page / 8] & 1 << page % 8)
 			memcpy(to->vm.mem + SLOT_1 + page * PAGE_64K,
 			       from->vm.mem + SLOT_1 + page * PAGE_64K,
 			       PAGE_64K);
