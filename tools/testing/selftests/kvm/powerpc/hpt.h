@@ -77,6 +77,13 @@ int vm_init(struct vm *vm, unsigned int order, size_t mem_size);
 void vm_free(struct vm *vm);
 int vm_memslot(struct vm *vm, unsigned int slot, unsigned long gpa,
 	       void *host, size_t size, unsigned int flags);
+
+/* The bitmap of KVM_GET_DIRTY_LOG is one of bytes */
+static inline bool in_dirty_log(const unsigned char *bitmap, unsigned long page)
+{
+	return bitmap[page / 8] & 1 << page % 8;
+}
+
 int vm_alloc_hpt(struct vm *vm, unsigned int order);
 int vm_set_radix(struct vm *vm, bool radix);
 int vm_resize_prepare(struct vm *vm, unsigned int order);

@@ -442,7 +442,6 @@ static void age_pages(void)
 	close(fd);
 }
 
-/* The bitmap is of bytes */
 static void get_dirty_log(struct world *w, unsigned char *bitmap)
 {
 	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
@@ -825,7 +824,7 @@ static void copy_memory(struct world *from, struct world *to, bool all)
 	if (all)
 		memset(bitmap, 0xff, sizeof(bitmap));
 	for (page = 0; page < from->n_pages; page++)
-		if (bitmap[page / 8] & 1 << page % 8)
+		if (in_dirty_log(bitmap, page))
 			memcpy(to->vm.mem + SLOT_1 + page * PAGE_64K,
 			       from->vm.mem + SLOT_1 + page * PAGE_64K,
 			       PAGE_64K);

@@ -407,7 +407,6 @@ TEST_F(vcpu, aged_by_the_host)
 	EXPECT_TOLD(1);
 }
 
-/* The bitmap is of bytes */
 static bool page_is_dirty(struct vm *vm)
 {
 	unsigned char bitmap[MEM / PAGE_64K / 8] = { 0 };
@@ -415,7 +414,7 @@ static bool page_is_dirty(struct vm *vm)
 
 	if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log))
 		return false;
-	return bitmap[PAGE / 8] & 1 << PAGE % 8;
+	return in_dirty_log(bitmap, PAGE);
 }
 
 /* Dirty logging clears C in the HPT, but not for the guest */
