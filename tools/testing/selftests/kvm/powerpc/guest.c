@@ -47,8 +47,9 @@ static int set_slb(struct guest *g)
 	if (ioctl(g->fd, KVM_GET_SREGS, &sregs))
 		return fail("KVM_GET_SREGS");
 	sregs.u.s.ppc64.slb[0].slbe = GUEST_EA | SLB_ESID_V;
-	sregs.u.s.ppc64.slb[0].slbv = GUEST_VSID << SLB_VSID_SHIFT |
-				      SLB_VSID_L | SLB_VSID_LP_64K;
+	sregs.u.s.ppc64.slb[0].slbv = GUEST_VSID << SLB_VSID_SHIFT;
+	if (mem_shift() == 16)
+		sregs.u.s.ppc64.slb[0].slbv |= SLB_VSID_L | SLB_VSID_LP_64K;
 	if (ioctl(g->fd, KVM_SET_SREGS, &sregs))
 		return fail("KVM_SET_SREGS");
 	return 0;
@@ -93,7 +94,7 @@ int guest_init(struct guest *g, struct vm *vm, bool own_vrma)
 	if (guest_init_vcpu(g, vm, 0) || enable_hcall(g, H_CLEAR_REF) ||
 	    enable_hcall(g, H_CLEAR_MOD))
 		return -EIO;
-	return own_vrma ? vm_write_vrma(vm, 0, HPTE_R_RC) : 0;
+	return own_vrma ? vm_write_vrma(vm, NPTE(MIN_ORDER), 0, HPTE_R_RC) : 0;
 }
 
 void guest_free(struct guest *g)
@@ -230,16 +231,18 @@ struct hpte guest_hpte(unsigned long page, unsigned long gpa, unsigned long rc)
 	unsigned long offset = page * PAGE_64K;
 	struct hpte e = {
 		.v = GUEST_VSID << 12 | (offset >> 16 & ~0x7fUL) |
-		     HPTE_V_LARGE | HPTE_V_VALID,
-		.r = gpa | HPTE_R_LP_64K | HPTE_R_M | rc,
+		     HPTE_V_VALID,
+		.r = gpa | HPTE_R_M | rc,
 	};
 
-	return e;
+	return mem_sized(e);
 }
 
 unsigned long guest_index(unsigned long npte, unsigned long page)
 {
-	return ((GUEST_VSID ^ page) & (npte / 8 - 1)) * 8;
+	unsigned long hash = GUEST_VSID ^ page * PAGE_64K >> mem_shift();
+
+	return (hash & (npte / 8 - 1)) * 8;
 }
 
 static void kick(int sig)

@@ -73,7 +73,7 @@ long guest_clear_mod(struct guest *g, unsigned long index);
 /* Access guest memory, with or without translation of the address */
 int guest_load(struct guest *g, unsigned long addr, bool translate);
 int guest_store(struct guest *g, unsigned long addr, bool translate);
-/* The 64K page at GUEST_EA + @page * 64K: its HPTE, and where it belongs */
+/* What maps GUEST_EA + @page * 64K: the HPTE, and where it belongs */
 struct hpte guest_hpte(unsigned long page, unsigned long gpa,
 		       unsigned long rc);
 unsigned long guest_index(unsigned long npte, unsigned long page);

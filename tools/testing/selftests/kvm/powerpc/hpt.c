@@ -253,29 +253,89 @@ int vm_invalidate(struct vm *vm, unsigned long index, unsigned int n)
 	return vm_write_run(vm, index, 0, n);
 }
 
-struct hpte vrma_hpte(unsigned long page, unsigned long rc)
+unsigned int mem_shift(void)
 {
-	struct hpte e = {
-		.v = HPTE_V_1TB | VRMA_VSID << 24 | (page & ~0x7fUL) |
-		     HPTE_V_BOLTED | HPTE_V_LARGE | HPTE_V_VALID,
-		.r = page * PAGE_64K | HPTE_R_LP_64K | HPTE_R_M | rc,
-	};
+	return sysconf(_SC_PAGESIZE) < (long)PAGE_64K ? 12 : 16;
+}
 
+struct hpte mem_sized(struct hpte e)
+{
+	if (mem_shift() == 16) {
+		e.v |= HPTE_V_LARGE;
+		e.r |= HPTE_R_LP_64K;
+	}
 	return e;
 }
 
-unsigned long vrma_index(unsigned long npte, unsigned long page)
+struct hpte mem_hpte(unsigned long index, unsigned long gpa)
 {
-	unsigned long hash = page ^ VRMA_VSID ^ (VRMA_VSID << 25);
+	struct hpte e = hpte_at(index);
 
-	/* KVM puts its own in the last slot of a group, so take the first */
-	return (hash & (npte / 8 - 1)) * 8;
+	e.v &= ~HPTE_V_LARGE;
+	e.r = (e.r & ~HPTE_R_RPN) | gpa;
+	return mem_sized(e);
 }
 
-int vm_write_vrma(struct vm *vm, unsigned long page, unsigned long rc)
+bool in_dirty_log(const unsigned char *bitmap, unsigned long offset)
 {
-	return vm_write_hpte(vm, vrma_index(NPTE(MIN_ORDER), page),
-			     vrma_hpte(page, rc));
+	unsigned long page = offset >> mem_shift();
+
+	/* The bitmap is one of bytes */
+	return bitmap[page / 8] & 1 << page % 8;
+}
+
+struct hpte vrma_hpte(unsigned long gpa, unsigned long rc)
+{
+	struct hpte e = {
+		.v = HPTE_V_1TB | VRMA_VSID << 24 | (gpa >> 16 & ~0x7fUL) |
+		     HPTE_V_BOLTED | HPTE_V_VALID,
+		.r = gpa | HPTE_R_M | rc,
+	};
+
+	return mem_sized(e);
+}
+
+unsigned long vrma_index(unsigned long npte, unsigned long gpa)
+{
+	unsigned long hash = gpa >> mem_shift() ^ VRMA_VSID ^ (VRMA_VSID << 25);
+
+	/* Guests use the first slot of a group, KVM the last for its own */
+	return (hash & (npte / 8 - 1)) * 8 + 6;
+}
+
+unsigned int vrma_count(void)
+{
+	return PAGE_64K >> mem_shift();
+}
+
+void table_set_vrma(struct table *t, unsigned long npte, unsigned long gpa,
+		    unsigned long rc)
+{
+	unsigned long end = gpa + PAGE_64K;
+
+	for (; gpa < end; gpa += 1UL << mem_shift())
+		table_set(t, vrma_index(npte, gpa), vrma_hpte(gpa, rc));
+}
+
+void stream_vrma(struct stream *s, unsigned long npte, unsigned long gpa,
+		 unsigned long rc)
+{
+	unsigned long end = gpa + PAGE_64K;
+
+	for (; gpa < end; gpa += 1UL << mem_shift()) {
+		stream_header(s, vrma_index(npte, gpa), 1, 0);
+		stream_hpte(s, vrma_hpte(gpa, rc));
+	}
+}
+
+int vm_write_vrma(struct vm *vm, unsigned long npte, unsigned long gpa,
+		  unsigned long rc)
+{
+	unsigned char buf[PAGE_64K / PAGE_4K * (REC_BYTES + HPTE_BYTES)];
+	struct stream s = { .buf = buf, .size = sizeof(buf) };
+
+	stream_vrma(&s, npte, gpa, rc);
+	return vm_write(vm, &s);
 }
 
 struct hpte hpte_at(unsigned long index)

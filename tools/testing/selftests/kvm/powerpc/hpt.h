@@ -49,6 +49,7 @@
 #define MIN_ORDER		18
 #define NPTE(order)		(0x4000UL << ((order) - MIN_ORDER))
 
+#define PAGE_4K			0x1000UL
 #define PAGE_64K		0x10000UL
 #define PAGE_16M		0x1000000UL
 
@@ -77,13 +78,6 @@ int vm_init(struct vm *vm, unsigned int order, size_t mem_size);
 void vm_free(struct vm *vm);
 int vm_memslot(struct vm *vm, unsigned int slot, unsigned long gpa,
 	       void *host, size_t size, unsigned int flags);
-
-/* The bitmap of KVM_GET_DIRTY_LOG is one of bytes */
-static inline bool in_dirty_log(const unsigned char *bitmap, unsigned long page)
-{
-	return bitmap[page / 8] & 1 << page % 8;
-}
-
 int vm_alloc_hpt(struct vm *vm, unsigned int order);
 int vm_set_radix(struct vm *vm, bool radix);
 int vm_resize_prepare(struct vm *vm, unsigned int order);
@@ -102,10 +96,6 @@ int vm_write_run(struct vm *vm, unsigned long index, unsigned int n_valid,
 		 unsigned int n_invalid);
 int vm_write_hpte(struct vm *vm, unsigned long index, struct hpte e);
 int vm_invalidate(struct vm *vm, unsigned long index, unsigned int n);
-/* An HPTE of the VRMA for a 64K page of guest memory; makes the MMU ready */
-int vm_write_vrma(struct vm *vm, unsigned long page, unsigned long rc);
-unsigned long vrma_index(unsigned long npte, unsigned long page);
-struct hpte vrma_hpte(unsigned long page, unsigned long rc);
 
 /* A valid HPTE that depends on @index: MMIO, 4K or 64K, every third bolted */
 struct hpte hpte_at(unsigned long index);
@@ -183,5 +173,30 @@ long table_drain(struct table *t, int fd, size_t size);
 long table_dump(struct table *t, struct vm *vm, unsigned long flags);
 /* The number of HPTEs that differ, the first ones are shown */
 unsigned long table_diff(struct table *want, struct table *got);
+
+/*
+ * Guest memory is mapped in pages of 64K, on a host with pages of 4K in those,
+ * since the host's can't be smaller than the HPTE's.  log2 of that size.
+ */
+unsigned int mem_shift(void);
+/* The HPTE @e, of a page of 4K, with that page size */
+struct hpte mem_sized(struct hpte e);
+/* A valid HPTE that depends on @index, for guest memory at @gpa */
+struct hpte mem_hpte(unsigned long index, unsigned long gpa);
+/* Is what is @offset into its memslot in what KVM_GET_DIRTY_LOG said? */
+bool in_dirty_log(const unsigned char *bitmap, unsigned long offset);
+
+/* The HPTE of the VRMA for the page of guest memory at @gpa */
+unsigned long vrma_index(unsigned long npte, unsigned long gpa);
+struct hpte vrma_hpte(unsigned long gpa, unsigned long rc);
+/* The HPTEs of the VRMA for 64K of guest memory: how many there are */
+unsigned int vrma_count(void);
+void table_set_vrma(struct table *t, unsigned long npte, unsigned long gpa,
+		    unsigned long rc);
+void stream_vrma(struct stream *s, unsigned long npte, unsigned long gpa,
+		 unsigned long rc);
+/* Written to the HPT they make the MMU ready */
+int vm_write_vrma(struct vm *vm, unsigned long npte, unsigned long gpa,
+		  unsigned long rc);
 
 #endif

@@ -192,15 +192,14 @@ FIXTURE(stream)
 
 FIXTURE_SETUP(stream)
 {
-	struct hpte present = hpte_at(3000), absent = hpte_at(3001);
+	struct hpte present = mem_hpte(3000, 0);
+	struct hpte absent = mem_hpte(3001, PAGE_64K);
 
 	ASSERT_EQ(0, vm_init(&self->vm, MIN_ORDER, PAGE_16M));
 	self->vm.mem[0] = 1;
 
 	ASSERT_EQ(0, table_init(&self->want, NPTE(MIN_ORDER)));
 	ASSERT_EQ(0, table_init(&self->got, NPTE(MIN_ORDER)));
-	present.r &= ~HPTE_R_RPN;
-	absent.r = (absent.r & ~HPTE_R_RPN) | HPTE_R_LP_64K | PAGE_64K;
 	table_set(&self->want, 3000, present);
 	table_set(&self->want, 3001, absent);
 	table_set(&self->want, 3002, hpte_at(3002));

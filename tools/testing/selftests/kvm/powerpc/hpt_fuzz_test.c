@@ -307,10 +307,8 @@ static void make_stream(struct thread *t)
 	t->s.len = 0;
 	for (i = 0; i < n; i++)
 		stream_run(&t->s, rnd(t, npte), rnd(t, 64), rnd(t, 300));
-	if (rnd(t, 4) == 0) {
-		stream_header(&t->s, vrma_index(npte, 0), 1, 0);
-		stream_hpte(&t->s, vrma_hpte(0, 0));
-	}
+	if (rnd(t, 4) == 0)
+		stream_vrma(&t->s, npte, 0, 0);
 	for (i = 0; what < 3 && i < 1 + what * 10; i++)
 		t->s.buf[rnd(t, t->s.len)] ^= 1 << rnd(t, 8);
 	for (i = 0; what == 3 && i < t->s.len; i++)
@@ -566,8 +564,8 @@ static void run_vcpu(struct thread *t)
 		.gpr[15] = rnd(t, 2) ? 0 : H_EXACT,
 		.gpr[16] = index,
 		.gpr[17] = e.v,
-		.gpr[18] = rnd(t, 2) ? e.r : (rnd(t, 20) + 256) * PAGE_64K |
-					     HPTE_R_LP_64K | HPTE_R_M,
+		.gpr[18] = rnd(t, 2) ? e.r :
+			   guest_hpte(0, (rnd(t, 20) + 256) * PAGE_64K, 0).r,
 	};
 
 	switch (rnd(t, 8)) {
@@ -789,7 +787,7 @@ static int make_vms(struct fuzz *f)
 		vm->mem = f->mem + i * PAGE_16M;
 		if (vm_memslot(vm, 0, 0, vm->mem, PAGE_16M, 0))
 			return -EIO;
-		if (i != VMS - 1 && vm_write_vrma(vm, 0, 0))
+		if (i != VMS - 1 && vm_write_vrma(vm, NPTE(MIN_ORDER), 0, 0))
 			return -EIO;
 		for (k = 0; k < VCPUS; k++) {
 			fd = ioctl(vm->fd, KVM_CREATE_VCPU, k);

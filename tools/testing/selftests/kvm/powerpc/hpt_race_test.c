@@ -324,7 +324,7 @@ TEST_F(race, read_vs_resize)
 	unsigned int n = 0, order = ORDER;
 	struct table t;
 
-	ASSERT_EQ(0, vm_write_vrma(&self->vm, 0, HPTE_R_RC));
+	ASSERT_EQ(0, vm_write_vrma(&self->vm, NPTE(ORDER), 0, HPTE_R_RC));
 	ASSERT_EQ(0, start(self->worker, THREADS, read_on));
 	while (n < REPLACES || !time_is_up(&self->end)) {
 		EXPECT_LE(0, vm_resize_prepare(&self->vm, ORDER + 3));
@@ -562,8 +562,7 @@ TEST_F_TIMEOUT(race, replicas_of_a_busy_guest, BUSY_TIMEOUT)
 	ASSERT_EQ(0, table_init(&dump, NPTE(ORDER)));
 	ASSERT_EQ(0, table_init(&got[0], NPTE(ORDER)));
 	ASSERT_EQ(0, table_init(&got[1], NPTE(ORDER)));
-	table_set(&c.want, vrma_index(NPTE(ORDER), 0),
-		  vrma_hpte(0, HPTE_R_RC));
+	table_set_vrma(&c.want, NPTE(ORDER), 0, HPTE_R_RC);
 	fd[0] = self->old_fd;
 	fd[1] = vm_htab_fd(&self->vm, 0, 0);
 	ASSERT_LE(0, fd[1]);

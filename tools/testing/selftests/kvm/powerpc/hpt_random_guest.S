@@ -5,10 +5,10 @@
  * accesses to its pages with translation, until it has done enough of them or
  * is told to stop.
  *
- * The code runs in real mode.  HPTEs are for pages of 64K, at the real address
- * that is the effective one's offset from r24, in the primary or the secondary
- * group.  All vcpus write the same to a page but for the low 16 bits, so that
- * what a load finds tells if it came by the right HPTE.
+ * The code runs in real mode.  HPTEs are for pages that are 64K apart, at the
+ * real address that is the effective one's offset from r24, in the primary or
+ * the secondary group.  All vcpus write the same to a page but for the low 16
+ * bits, so that what a load finds tells if it came by the right HPTE.
  *
  *	r13	struct shared
  *	r14	state of the generator, not 0
@@ -59,8 +59,10 @@ random_guest:
 	add	31, 31, 24
 
 	/* Bits 0 to 2: the slot, bit 4: the secondary group */
+	ld	3, SHARED_PER_64K(13)
+	sld	18, 17, 3
 	ld	3, SHARED_VSID(13)
-	xor	18, 17, 3
+	xor	18, 18, 3
 	ld	19, SHARED_V(13)
 	andi.	3, 20, 0x10
 	beq	1f

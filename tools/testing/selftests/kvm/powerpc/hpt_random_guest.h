@@ -18,6 +18,7 @@
 #define SHARED_R	40
 #define SHARED_OTHER_V	48
 #define SHARED_OTHER_R	56
+#define SHARED_PER_64K	64
 
 #ifndef __ASSEMBLER__
 extern const char random_guest[], random_guest_end[], random_guest_fault[];

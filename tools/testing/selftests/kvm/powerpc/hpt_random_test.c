@@ -59,6 +59,7 @@ struct shared {
 	unsigned long r;
 	unsigned long other_v;
 	unsigned long other_r;
+	unsigned long per_64k;		/* log2 of the pages in 64K */
 };
 
 struct world;
@@ -185,6 +186,7 @@ static void load_code(struct world *w)
 		.r = e.r,
 		.other_v = 1UL << 42,
 		.other_r = GPA_MMIO,
+		.per_64k = 16 - mem_shift(),
 	};
 }
 
@@ -378,7 +380,7 @@ static void *run_reader(void *arg)
 /* Also such that tell of bolted HPTEs only, or begin in the table's middle */
 static int make_reader(struct world *w, struct reader *r)
 {
-	unsigned long start = 0, vrma = vrma_index(NPTE(ORDER), 0);
+	unsigned long start = 0, gpa, vrma;
 
 	r->w = w;
 	r->habit = rnd(w, 6);
@@ -389,9 +391,12 @@ static int make_reader(struct world *w, struct reader *r)
 		start = rnd(w, NPTE(ORDER));
 	if (open_reader(r, start))
 		return -EIO;
-	/* There is nothing but this one yet; it comes without R and C */
-	if (start > vrma)
-		table_set(&r->got, vrma, vrma_hpte(0, 0));
+	/* There is nothing but these yet; they come without R and C */
+	for (gpa = 0; gpa < PAGE_64K; gpa += 1UL << mem_shift()) {
+		vrma = vrma_index(NPTE(ORDER), gpa);
+		if (start > vrma)
+			table_set(&r->got, vrma, vrma_hpte(gpa, 0));
+	}
 	return 0;
 }
 
@@ -455,7 +460,7 @@ static void do_to_memory(struct world *w)
 {
 	unsigned long page = RANDOM_PAGE + rnd(w, w->n_pages);
 	size_t len = (1 + rnd(w, 8)) * PAGE_64K;
-	unsigned char bitmap[MEM / PAGE_64K / 8];
+	unsigned char bitmap[MEM / PAGE_4K / 8];
 	char *at = w->vm.mem + page * PAGE_64K;
 	pid_t child;
 
@@ -516,8 +521,7 @@ static void new_vrma(struct world *w)
 	w->own_vrma = rnd(w, 2);
 	if (!w->own_vrma)
 		return;
-	if (vm_write_hpte(&w->vm, vrma_index(NPTE(w->order), 0),
-			  vrma_hpte(0, 0)))
+	if (vm_write_vrma(&w->vm, NPTE(w->order), 0, 0))
 		wrong(w, "write of a VRMA HPTE");
 }
 
@@ -738,7 +742,7 @@ static int make_world(struct world *w)
 	w->n_vcpus = 1 + rnd(w, MAX_VCPUS);
 	w->n_readers = 1 + rnd(w, MAX_READERS);
 	w->n_pages = MAX_PAGES >> rnd(w, 4);
-	if (make_vm(w) || vm_write_vrma(&w->vm, 0, 0))
+	if (make_vm(w) || vm_write_vrma(&w->vm, NPTE(ORDER), 0, 0))
 		return -EIO;
 	w->own_vrma = true;
 	load_code(w);
@@ -817,14 +821,14 @@ static void write_stream(struct world *w, struct vm *vm, struct stream *s)
  */
 static void copy_memory(struct world *from, struct world *to, bool all)
 {
-	unsigned char bitmap[MEM / PAGE_64K / 8] = { 0 };
+	unsigned char bitmap[MEM / PAGE_4K / 8] = { 0 };
 	unsigned long page;
 
 	get_dirty_log(from, bitmap);
 	if (all)
 		memset(bitmap, 0xff, sizeof(bitmap));
 	for (page = 0; page < from->n_pages; page++)
-		if (in_dirty_log(bitmap, page))
+		if (in_dirty_log(bitmap, page * PAGE_64K))
 			memcpy(to->vm.mem + SLOT_1 + page * PAGE_64K,
 			       from->vm.mem + SLOT_1 + page * PAGE_64K,
 			       PAGE_64K);

@@ -85,7 +85,7 @@ static void expected(struct table *t)
 		for (end = i; end < i + run; end++)
 			table_set(t, end, kind(end));
 	table_set(t, N - 1, kind(N - 1));
-	table_set(t, vrma_index(N, 0), vrma_hpte(0, HPTE_R_RC));
+	table_set_vrma(t, N, 0, HPTE_R_RC);
 }
 
 static int make_vm(struct vm *vm)

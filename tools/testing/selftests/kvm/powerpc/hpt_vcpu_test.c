@@ -42,7 +42,7 @@ FIXTURE_SETUP(vcpu)
 	ASSERT_EQ(0, guest_init(&self->guest, &self->vm, true));
 	ASSERT_EQ(0, table_init(&self->want, N));
 	ASSERT_EQ(0, table_init(&self->got, N));
-	table_set(&self->want, vrma_index(N, 0), vrma_hpte(0, HPTE_R_RC));
+	table_set_vrma(&self->want, N, 0, HPTE_R_RC);
 	self->index = guest_index(N, PAGE);
 	self->vm.mem[GPA] = 1;
 
@@ -280,16 +280,16 @@ TEST_F(vcpu, hardware_rc_after_clear)
 /* In the VRMA, where a guest starts */
 TEST_F(vcpu, hardware_rc_in_vrma)
 {
-	unsigned long i = vrma_index(N, PAGE);
+	unsigned long i = vrma_index(N, GPA);
 
-	ASSERT_EQ(0, vm_write_vrma(&self->vm, PAGE, 0));
-	table_set(&self->want, i, vrma_hpte(PAGE, 0));
-	EXPECT_TOLD(1);
+	ASSERT_EQ(0, vm_write_vrma(&self->vm, N, GPA, 0));
+	table_set_vrma(&self->want, N, GPA, 0);
+	EXPECT_TOLD(vrma_count());
 	ASSERT_EQ(0, guest_load(&self->guest, GPA, false));
-	table_set(&self->want, i, vrma_hpte(PAGE, HPTE_R_R));
+	table_set(&self->want, i, vrma_hpte(GPA, HPTE_R_R));
 	EXPECT_TOLD(1);
 	ASSERT_EQ(0, guest_store(&self->guest, GPA, false));
-	table_set(&self->want, i, vrma_hpte(PAGE, HPTE_R_RC));
+	table_set(&self->want, i, vrma_hpte(GPA, HPTE_R_RC));
 	EXPECT_TOLD(1);
 }
 
@@ -409,12 +409,12 @@ TEST_F(vcpu, aged_by_the_host)
 
 static bool page_is_dirty(struct vm *vm)
 {
-	unsigned char bitmap[MEM / PAGE_64K / 8] = { 0 };
+	unsigned char bitmap[MEM / PAGE_4K / 8] = { 0 };
 	struct kvm_dirty_log log = { .slot = 0, .dirty_bitmap = bitmap };
 
 	if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log))
 		return false;
-	return in_dirty_log(bitmap, PAGE);
+	return in_dirty_log(bitmap, GPA);
 }
 
 /* Dirty logging clears C in the HPT, but not for the guest */
@@ -557,8 +557,11 @@ TEST_F(vcpu, write_of_vrma_makes_mmu_ready)
 /* Without one KVM maps all of the guest's memory, which is reported */
 TEST_F(vcpu, vrma_made_by_kvm)
 {
-	unsigned long page;
+	/* As many as there are groups, if there is memory for more */
+	unsigned long n = MEM >> mem_shift(), page, gpa;
 
+	if (n > N / 8)
+		n = N / 8;
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
 	close(self->fd);
 	self->fd = vm_htab_fd(&self->vm, 0, 0);
@@ -568,10 +571,12 @@ TEST_F(vcpu, vrma_made_by_kvm)
 
 	ASSERT_EQ(0, guest_load(&self->guest, 0x8000, false));
 	memset(self->want.hpte, 0, N * sizeof(struct hpte));
-	for (page = 0; page < MEM / PAGE_64K; page++)
-		table_set(&self->want, vrma_index(N, page) + 7,
-			  vrma_hpte(page, HPTE_R_RC));
-	EXPECT_TOLD(MEM / PAGE_64K);
+	for (page = 0; page < n; page++) {
+		gpa = page << mem_shift();
+		table_set(&self->want, vrma_index(N, gpa) + 1,
+			  vrma_hpte(gpa, HPTE_R_RC));
+	}
+	EXPECT_TOLD(n);
 }
 
 /* A writer is refused while a vcpu runs, and only then */
@@ -609,7 +614,7 @@ TEST_F(vcpu, reset_between_runs)
 					 page_hpte(0)));
 	ASSERT_EQ(0, page_store(&self->guest));
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
-	ASSERT_EQ(0, vm_write_vrma(&self->vm, 0, HPTE_R_RC));
+	ASSERT_EQ(0, vm_write_vrma(&self->vm, N, 0, HPTE_R_RC));
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
 					 page_hpte(0)));
 	table_set(&self->want, self->index, page_hpte(0));
@@ -643,7 +648,7 @@ TEST_F(vcpu, resize)
 	fd = vm_htab_fd(&self->vm, 0, 0);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ((long)(2 * N), table_drain(&big, fd, 4096));
-	EXPECT_EQ(2, big.n_valid);
+	EXPECT_EQ(1 + vrma_count(), big.n_valid);
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 2 * N - 1,
 					 hpte_at(1)));
 	EXPECT_EQ(1, table_drain(&big, fd, 4096));

@@ -420,9 +420,12 @@ static int htab_receive(struct htab_sink *d)
 #define N	NPTE(ORDER)
 #define MEM	PAGE_16M
 
-/* Pages that the guest maps and unmaps at GUEST_EA, and one it leaves alone */
+/*
+ * Pages that the guest maps and unmaps at GUEST_EA, and one it leaves alone.
+ * Their HPTEs are behind those of FILL.
+ */
 #define FIRST_PAGE	16UL
-#define PAGES		64UL
+#define PAGES		32UL
 #define KEPT_PAGE	8UL
 
 /* HPTEs from the beginning on, more than go into one read */
@@ -773,7 +776,9 @@ TEST_F_TIMEOUT(vmm, destination_gone, BUSY_TIMEOUT)
 	htab_close(&self->m.source);
 	close(self->m.source.out);
 
+	/* With room for a read's worth that nobody takes */
 	ASSERT_EQ(0, make_way(&self->m));
+	ASSERT_LE(0, fcntl(self->m.pipe[0], F_SETPIPE_SZ, 4 * HTAB_CHUNK));
 	ASSERT_EQ(0, htab_begin(&self->m.source));
 	ASSERT_EQ(1, htab_send(&self->m.source));
 	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 12000, 1, 0));

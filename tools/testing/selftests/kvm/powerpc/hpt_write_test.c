@@ -62,7 +62,7 @@ static unsigned long differs(struct vm *vm, struct table *want)
 	return n;
 }
 
-/* An HPTE that maps guest memory */
+/* Of any page size */
 static struct hpte mapping(unsigned long index, unsigned long gpa,
 			   unsigned long page_size)
 {
@@ -92,8 +92,8 @@ TEST_F(write, many_records)
 TEST_F(write, page_sizes)
 {
 	struct hpte e[] = {
-		mapping(64, 0, PAGE_64K),
-		mapping(65, PAGE_64K, PAGE_64K),
+		mem_hpte(64, 0),
+		mem_hpte(65, PAGE_64K),
 		mapping(66, GPA_MMIO, PAGE_64K),
 		mapping(67, GPA_MMIO, PAGE_16M),
 		/* 4K, 64K in a segment of 4K, 16M in 4K, 16M in 64K, 16G */
@@ -127,9 +127,8 @@ TEST_F(write, replaces_and_removes)
 	self->s.len = 0;
 	stream_header(&self->s, 110, 5, 10);
 	for (i = 0; i < 5; i++) {
-		stream_hpte(&self->s, mapping(i, i * PAGE_64K, PAGE_64K));
-		table_set(&self->want, 110 + i,
-			  mapping(i, i * PAGE_64K, PAGE_64K));
+		stream_hpte(&self->s, mem_hpte(i, i * PAGE_64K));
+		table_set(&self->want, 110 + i, mem_hpte(i, i * PAGE_64K));
 	}
 	memset(&self->want.hpte[115], 0, 10 * sizeof(struct hpte));
 	add(&self->s, &self->want, 130, 0, 20);
@@ -386,6 +385,9 @@ TEST_F(write, larger_than_host_page)
 {
 	refused(_metadata, &self->vm, &self->s, self->fd,
 		mapping(3, 0, PAGE_16M), -EIO);
+	if (mem_shift() < 16)
+		refused(_metadata, &self->vm, &self->s, self->fd,
+			mapping(3, 0, PAGE_64K), -EIO);
 }
 
 /* Nor one that does not fit into the guest's memory: EIO */
