@@ -253,7 +253,7 @@ static void replace(struct vm *vm, struct timespec *end)
 }
 
 /* One thread reads, another replaces the HPT by one of another size */
-TEST_F(race, read_vs_replace)
+TEST_F_TIMEOUT(race, read_vs_replace, BUSY_TIMEOUT)
 {
 	struct table t;
 
@@ -268,7 +268,7 @@ TEST_F(race, read_vs_replace)
 	EXPECT_EQ((long)NPTE(ORDER), table_dump(&t, &self->vm, 0));
 }
 
-TEST_F(race, write_vs_replace)
+TEST_F_TIMEOUT(race, write_vs_replace, BUSY_TIMEOUT)
 {
 	struct table t;
 
@@ -280,7 +280,7 @@ TEST_F(race, write_vs_replace)
 	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
 }
 
-TEST_F(race, debugfs_vs_replace)
+TEST_F_TIMEOUT(race, debugfs_vs_replace, BUSY_TIMEOUT)
 {
 	struct table t;
 
@@ -296,7 +296,7 @@ TEST_F(race, debugfs_vs_replace)
 }
 
 /* The HPT is zeroed all the time; a reader follows */
-TEST_F(race, read_vs_reset)
+TEST_F_TIMEOUT(race, read_vs_reset, BUSY_TIMEOUT)
 {
 	struct table want, got;
 	unsigned int n = 0;
@@ -319,7 +319,7 @@ TEST_F(race, read_vs_reset)
 }
 
 /* Resizes are prepared, given up, and committed */
-TEST_F(race, read_vs_resize)
+TEST_F_TIMEOUT(race, read_vs_resize, BUSY_TIMEOUT)
 {
 	unsigned int n = 0, order = ORDER;
 	struct table t;
@@ -344,7 +344,7 @@ TEST_F(race, read_vs_resize)
 }
 
 /* The VM is radix, is not, is again */
-TEST_F(race, read_vs_radix)
+TEST_F_TIMEOUT(race, read_vs_radix, BUSY_TIMEOUT)
 {
 	unsigned int n = 0;
 	struct table t;
@@ -416,7 +416,7 @@ TEST_F_TIMEOUT(race, run_vs_radix, BUSY_TIMEOUT)
 }
 
 /* Readers come and go while a writer is at it; one that stays misses nothing */
-TEST_F(race, readers_come_and_go)
+TEST_F_TIMEOUT(race, readers_come_and_go, BUSY_TIMEOUT)
 {
 	struct table got, dump;
 
@@ -435,7 +435,7 @@ TEST_F(race, readers_come_and_go)
 }
 
 /* The VM's own descriptor is closed, those of the HPT are the last */
-TEST_F(race, close_while_reading)
+TEST_F_TIMEOUT(race, close_while_reading, BUSY_TIMEOUT)
 {
 	pid_t child[2];
 	int i, status, fd, end[2];
@@ -610,7 +610,7 @@ static int fill_all(struct vm *vm, unsigned int order)
 }
 
 /* A reader can be killed in the middle of a read */
-TEST_F(race, reader_is_killed)
+TEST_F_TIMEOUT(race, reader_is_killed, BUSY_TIMEOUT)
 {
 	size_t size = NPTE(MAX_ORDER) * HPTE_BYTES * 2;
 	struct kvm_get_htab_header *buf;
@@ -672,7 +672,7 @@ static void *tick(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(race, reader_lets_others_run, 120)
+TEST_F_TIMEOUT(race, reader_lets_others_run, BUSY_TIMEOUT)
 {
 	size_t size = NPTE(MAX_ORDER) * HPTE_BYTES * 2;
 	struct timespec begin, end;
