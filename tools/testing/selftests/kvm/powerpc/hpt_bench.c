@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What KVM_PPC_GET_HTAB_FD costs, and what the tracking behind it costs a
- * hypercalls.
+ * hypercall.
  *
  *	hpt_bench ORDER...
  *
@@ -172,7 +172,7 @@ static void empty_table(struct bench *b)
 		die("KVM_PPC_ALLOCATE_HTAB", -err);
 }
 
-/* It maps a 64K page of the guest's memory, unless b->absent; R and C are set */
+/* It maps a page of the guest's memory, unless b->absent; R and C are set */
 static struct hpte make_hpte(struct bench *b, unsigned long index)
 {
 	struct hpte e = hpte_at(index);
@@ -180,10 +180,10 @@ static struct hpte make_hpte(struct bench *b, unsigned long index)
 	if (b->absent)
 		return e;
 
-	e.v |= HPTE_V_LARGE;
+	e.v &= ~HPTE_V_LARGE;
 	e.r = (index * PAGE_64K) & (PAGE_16M - 1);
-	e.r |= HPTE_R_LP_64K | HPTE_R_M | HPTE_R_RC | 2;
-	return e;
+	e.r |= HPTE_R_M | HPTE_R_RC | 2;
+	return mem_sized(e);
 }
 
 static void add_run(struct bench *b, struct stream *s, unsigned long index,
@@ -454,14 +454,18 @@ static const char * const hcall_names[] = { "enter", "protect", "remove" };
 
 static void run_hcalls(struct guest *g, unsigned long *ticks)
 {
+	struct hpte e = mem_sized((struct hpte) {
+		.v = HPTE_V_VALID | 0x12345000,
+		.r = GUEST_PAGE | HPTE_R_M | 2,
+	});
 	struct kvm_regs regs = {
 		.pc = GUEST_LOOP,
 		.msr = GUEST_MSR,
 		.gpr[18] = H_EXACT,
 		.gpr[20] = HCALLS,
 		.gpr[21] = 2,
-		.gpr[23] = HPTE_V_LARGE | HPTE_V_VALID | 0x12345000,
-		.gpr[24] = GUEST_PAGE | HPTE_R_LP_64K | HPTE_R_M | 2,
+		.gpr[23] = e.v,
+		.gpr[24] = e.r,
 	};
 
 	if (ioctl(g->fd, KVM_SET_REGS, &regs))

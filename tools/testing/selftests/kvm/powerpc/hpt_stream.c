@@ -8,7 +8,8 @@
  * The first makes a VM with HPTEs of all kinds and reads its HPT to FILE, the
  * second writes FILE to the HPT of a new VM and reads that back.  Both compare
  * what they have read with what it must be, HPTE by HPTE.  To see whether a
- * kernel takes the streams of another run the one here and the other there.
+ * kernel takes the streams of another run the one here and the other there; the
+ * pages of both have the same size.
  *
  * The records go to the kernel one by one, as QEMU has always done it.
  */
@@ -62,7 +63,8 @@ static struct hpte kind(unsigned long i)
 	if (i % 4 == 0)
 		gpa = i % 3 ? i * 0x1000 % MEM : GPA_MMIO + i * 0x1000;
 	else if (size == HPTE_R_LP_64K)
-		gpa = i % 3 ? i * PAGE_64K % MEM : GPA_MMIO + i * PAGE_64K;
+		gpa = i % 3 && mem_shift() == 16 ? i * PAGE_64K % MEM :
+						   GPA_MMIO + i * PAGE_64K;
 	else if (size == 0)
 		gpa = i % 3 ? SLOT1_GPA : GPA_MMIO + i * PAGE_16M;
 	else
