@@ -145,19 +145,22 @@ int vm_resize_commit(struct vm *vm, unsigned int order)
 	return vm_resize_ioctl(vm, KVM_PPC_RESIZE_HPT_COMMIT, order);
 }
 
-int vm_resize(struct vm *vm, unsigned int order)
+int vm_resize_ready(struct vm *vm, unsigned int order)
 {
 	int i, ret;
 
 	for (i = 0; i < 1000; i++) {
 		ret = vm_resize_prepare(vm, order);
-		if (ret < 0)
+		if (ret <= 0)
 			return ret;
-		if (!ret)
-			return vm_resize_commit(vm, order);
 		usleep(5000);
 	}
 	return -ETIMEDOUT;
+}
+
+int vm_resize(struct vm *vm, unsigned int order)
+{
+	return vm_resize_ready(vm, order) ?: vm_resize_commit(vm, order);
 }
 
 int vm_htab_fd(struct vm *vm, unsigned long flags, unsigned long start_index)

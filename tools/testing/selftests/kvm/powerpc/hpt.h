@@ -82,6 +82,8 @@ int vm_alloc_hpt(struct vm *vm, unsigned int order);
 int vm_set_radix(struct vm *vm, bool radix);
 int vm_resize_prepare(struct vm *vm, unsigned int order);
 int vm_resize_commit(struct vm *vm, unsigned int order);
+/* Waits until it can be committed */
+int vm_resize_ready(struct vm *vm, unsigned int order);
 int vm_resize(struct vm *vm, unsigned int order);
 /* A new file descriptor, or a negative errno */
 int vm_htab_fd(struct vm *vm, unsigned long flags, unsigned long start_index);
