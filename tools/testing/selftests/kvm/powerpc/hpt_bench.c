@@ -175,15 +175,9 @@ static void empty_table(struct bench *b)
 /* It maps a page of the guest's memory, unless b->absent; R and C are set */
 static struct hpte make_hpte(struct bench *b, unsigned long index)
 {
-	struct hpte e = hpte_at(index);
-
 	if (b->absent)
-		return e;
-
-	e.v &= ~HPTE_V_LARGE;
-	e.r = (index * PAGE_64K) & (PAGE_16M - 1);
-	e.r |= HPTE_R_M | HPTE_R_RC | 2;
-	return mem_sized(e);
+		return hpte_at(index);
+	return mem_hpte(index, index * PAGE_64K % PAGE_16M);
 }
 
 static void add_run(struct bench *b, struct stream *s, unsigned long index,
