@@ -663,28 +663,26 @@ struct ticker {
 	struct timespec begin;
 };
 
-static long us_since(struct timespec *then)
+static long us_between(struct timespec *then, struct timespec *now)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - then->tv_sec) * 1000000 +
-	       (now.tv_nsec - then->tv_nsec) / 1000;
+	return (now->tv_sec - then->tv_sec) * 1000000 +
+	       (now->tv_nsec - then->tv_nsec) / 1000;
 }
 
 static void *tick(void *arg)
 {
-	struct timespec ms = { .tv_nsec = 1000000 }, last;
+	struct timespec ms = { .tv_nsec = 1000000 }, last, now;
 	struct ticker *t = arg;
 	long us;
 
 	clock_gettime(CLOCK_MONOTONIC, &last);
 	while (!stopped()) {
 		nanosleep(&ms, NULL);
-		us = us_since(&last);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		us = us_between(&last, &now);
 		if (us > t->longest)
 			__atomic_store_n(&t->longest, us, __ATOMIC_RELAXED);
-		clock_gettime(CLOCK_MONOTONIC, &last);
+		last = now;
 	}
 	return NULL;
 }
@@ -723,9 +721,12 @@ static void ticker_begin(struct ticker *t)
 /* Did others get the processor while something went on since then? */
 static bool ticker_ends(struct __test_metadata *_metadata, struct ticker *t)
 {
-	long us = us_since(&t->begin);
+	struct timespec end;
+	long us;
 
+	clock_gettime(CLOCK_MONOTONIC, &end);
 	usleep(10000);
+	us = us_between(&t->begin, &end);
 	TH_LOG("took %ld us, longest wait %ld us", us, t->longest);
 	return t->longest < us / 2;
 }
