@@ -687,8 +687,8 @@ static void *tick(void *arg)
 	return NULL;
 }
 
-/* On one processor with the caller from now on */
-static int ticker_init(struct ticker *t)
+/* All threads of the caller's from now on share a processor */
+static int one_processor(void)
 {
 	cpu_set_t one, all;
 	int i;
@@ -699,10 +699,13 @@ static int ticker_init(struct ticker *t)
 		;
 	CPU_ZERO(&one);
 	CPU_SET(i, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		return -errno;
+	return sched_setaffinity(0, sizeof(one), &one) ? -errno : 0;
+}
+
+static int ticker_init(struct ticker *t)
+{
 	t->longest = 0;
-	return -pthread_create(&t->thread, NULL, tick, t);
+	return one_processor() ?: -pthread_create(&t->thread, NULL, tick, t);
 }
 
 static void ticker_free(struct ticker *t)
@@ -776,6 +779,145 @@ TEST_F_TIMEOUT(race, resize_lets_others_run, BUSY_TIMEOUT)
 	}
 	EXPECT_TRUE(good);
 	ticker_free(&t);
+}
+
+/*
+ * The locks of an HPTE and of a page's chain in the reverse map are bits that
+ * the scheduler does not know of, and who waits for one has preemption off.  So
+ * who has one must not lose the processor: somebody who is more important and
+ * wants it as well never gets to an end.  One such comes in the middle of what
+ * takes each of these locks once.  Only a preemptible kernel can fail.
+ */
+struct intruder {
+	pthread_t thread;
+	pthread_barrier_t begin;
+	struct vm *vm;
+	int (*intrude)(struct vm *vm, unsigned int seed);
+	long least;		/* that it took, in microseconds */
+	int err;
+};
+
+#define INTRUSIONS	5
+
+static void *intrude(void *arg)
+{
+	struct sched_param fifo = { .sched_priority = 1 };
+	struct intruder *in = arg;
+	unsigned int seed = 1;
+	int i;
+
+	in->err = sched_setscheduler(0, SCHED_FIFO, &fifo) ? -errno : 0;
+	for (i = 0; i < INTRUSIONS; i++) {
+		pthread_barrier_wait(&in->begin);
+		usleep(rand_r(&seed) % (in->least + 1));
+		in->err = in->err ?: in->intrude(in->vm, rand_r(&seed));
+		pthread_barrier_wait(&in->begin);
+	}
+	return NULL;
+}
+
+static int intruder_init(struct intruder *in, struct vm *vm,
+			 int (*fn)(struct vm *vm, unsigned int seed))
+{
+	*in = (struct intruder) { .vm = vm, .intrude = fn };
+	return one_processor() ?: -pthread_barrier_init(&in->begin, NULL, 2) ?:
+		-pthread_create(&in->thread, NULL, intrude, in);
+}
+
+static void intruder_begins(struct intruder *in, struct timespec *now)
+{
+	clock_gettime(CLOCK_MONOTONIC, now);
+	pthread_barrier_wait(&in->begin);
+}
+
+static void intruder_ends(struct intruder *in, struct timespec *then)
+{
+	struct timespec now;
+	long us;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pthread_barrier_wait(&in->begin);
+	us = us_between(then, &now);
+	if (!in->least || us < in->least)
+		in->least = us;
+}
+
+/* All HPTEs are of the page at @gpa, so its chain has all of them */
+static int fill_page(struct vm *vm, struct stream *s, unsigned long gpa)
+{
+	unsigned long i;
+	ssize_t n;
+
+	s->len = 0;
+	stream_header(s, 0, NPTE(ORDER), 0);
+	for (i = 0; i < NPTE(ORDER); i++)
+		stream_hpte(s, mem_hpte(i, gpa));
+	n = stream_write(vm->wfd, s->buf, s->len);
+	return n < 0 ? n : 0;
+}
+
+static int invalidate_one(struct vm *vm, unsigned int seed)
+{
+	return vm_invalidate(vm, seed % NPTE(ORDER), 1);
+}
+
+/* A memslot goes away */
+TEST_F_TIMEOUT(race, flush_is_not_preempted, BUSY_TIMEOUT)
+{
+	struct timespec now;
+	struct intruder in;
+	struct stream s;
+	int i;
+
+	memset(self->vm.mem, 1, PAGE_64K);
+	ASSERT_EQ(0, stream_init(&s, NPTE(ORDER) * HPTE_BYTES + REC_BYTES));
+	ASSERT_EQ(0, vm_invalidate(&self->vm, 0, 1));
+	ASSERT_EQ(0, intruder_init(&in, &self->vm, invalidate_one));
+	for (i = 0; i < INTRUSIONS; i++) {
+		ASSERT_EQ(0, vm_memslot(&self->vm, 1, PAGE_16M, self->vm.mem,
+					PAGE_64K, 0));
+		ASSERT_EQ(0, fill_page(&self->vm, &s, PAGE_16M));
+		intruder_begins(&in, &now);
+		ASSERT_EQ(0, vm_memslot(&self->vm, 1, PAGE_16M, self->vm.mem,
+					0, 0));
+		intruder_ends(&in, &now);
+	}
+	pthread_join(in.thread, NULL);
+	EXPECT_EQ(0, in.err);
+	TH_LOG("took %ld us or more", in.least);
+}
+
+static int unmap_page(struct vm *vm, unsigned int seed)
+{
+	return madvise(vm->mem + PAGE_64K, PAGE_64K, MADV_DONTNEED) ?
+		-errno : 0;
+}
+
+/* A resize is committed */
+TEST_F_TIMEOUT(race, commit_is_not_preempted, BUSY_TIMEOUT)
+{
+	struct timespec now;
+	struct intruder in;
+	struct stream s;
+	int i;
+
+	ASSERT_EQ(0, stream_init(&s, NPTE(ORDER) * HPTE_BYTES + REC_BYTES));
+	ASSERT_EQ(0, vm_invalidate(&self->vm, 0, 1));
+	ASSERT_EQ(0, intruder_init(&in, &self->vm, unmap_page));
+	for (i = 0; i < INTRUSIONS; i++) {
+		/* It may move pages, and HPTEs of those become absent */
+		ASSERT_EQ(0, vm_resize_ready(&self->vm, ORDER));
+		memset(self->vm.mem, 1, 2 * PAGE_64K);
+		ASSERT_EQ(0, fill_page(&self->vm, &s, PAGE_64K));
+		ASSERT_EQ(0, vm_write_vrma(&self->vm, NPTE(ORDER), 0,
+					   HPTE_R_RC));
+		intruder_begins(&in, &now);
+		ASSERT_EQ(0, vm_resize_commit(&self->vm, ORDER));
+		intruder_ends(&in, &now);
+	}
+	pthread_join(in.thread, NULL);
+	EXPECT_EQ(0, in.err);
+	TH_LOG("took %ld us or more", in.least);
 }
 
 /*
