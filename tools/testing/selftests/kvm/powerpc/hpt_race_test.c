@@ -35,8 +35,9 @@
 /* That a VM may have if the kernel is for 32 CPUs */
 #define VCPUS		32
 
-/* How often the VM becomes radix or HPT beside a vcpu */
-#define SWITCHES	200
+/* How often a VM becomes radix or HPT beside its vcpus, and how many VMs do */
+#define SWITCHES	40
+#define RADIX_VMS	10
 
 /* Seconds that may be needed in an emulator on a busy machine */
 #define BUSY_TIMEOUT	300
@@ -370,6 +371,12 @@ TEST_F_TIMEOUT(race, read_vs_radix, BUSY_TIMEOUT)
 	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
 }
 
+/* A vcpu for each thing done first */
+static bool vcpus_missing(struct worker *w)
+{
+	return __atomic_load_n(&w->done, __ATOMIC_RELAXED) < VCPUS;
+}
+
 /* One vcpu after the other; they all find the same, whichever MMU they have */
 static void *run_on(void *arg)
 {
@@ -396,26 +403,36 @@ static void *run_on(void *arg)
 	return NULL;
 }
 
-/* The VM is radix and is not whenever no vcpu runs, as one comes in */
+/* VMs are radix and are not whenever no vcpu runs, as one comes in */
 TEST_F_TIMEOUT(race, run_vs_radix, BUSY_TIMEOUT)
 {
-	unsigned int n = 0;
-	bool radix = false;
+	struct worker *w = self->worker;
+	unsigned int i, n;
+	struct vm vm;
+	bool radix;
 	int err;
 
 	if (!self->vm.radix)
 		SKIP(return, "the host has no radix MMU");
-	ASSERT_EQ(0, start(self->worker, 1, run_on));
-	while (n < SWITCHES && !self->worker[0].wrong) {
-		err = vm_set_radix(&self->vm, !radix);
-		if (err == -EBUSY)
-			continue;
-		ASSERT_EQ(0, err);
-		radix = !radix;
-		n++;
+	for (i = 0; i < RADIX_VMS; i++) {
+		ASSERT_EQ(0, vm_init(&vm, ORDER, PAGE_16M));
+		*w = (struct worker) { .vm = &vm };
+		__atomic_store_n(&stop, false, __ATOMIC_RELAXED);
+		ASSERT_EQ(0, start(w, 1, run_on));
+		radix = false;
+		n = 0;
+		while ((n < SWITCHES || vcpus_missing(w)) && !w->wrong) {
+			err = vm_set_radix(&vm, !radix);
+			if (err == -EBUSY)
+				continue;
+			ASSERT_EQ(0, err);
+			radix = !radix;
+			n++;
+		}
+		finish(w, 1);
+		EXPECT_TRUE(worked(w, 1));
+		vm_free(&vm);
 	}
-	finish(self->worker, 1);
-	EXPECT_TRUE(worked(self->worker, 1));
 }
 
 /* Readers come and go while a writer is at it; one that stays misses nothing */
