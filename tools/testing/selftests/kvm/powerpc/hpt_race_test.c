@@ -371,7 +371,7 @@ TEST_F_TIMEOUT(race, read_vs_radix, BUSY_TIMEOUT)
 	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
 }
 
-/* A vcpu for each thing done first */
+/* Each time round there is one more until all are there */
 static bool vcpus_missing(struct worker *w)
 {
 	return __atomic_load_n(&w->done, __ATOMIC_RELAXED) < VCPUS;
