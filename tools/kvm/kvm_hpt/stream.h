@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#include "../../../arch/powerpc/kvm/book3s_hv_hpt_records.h"
+#include "../../../arch/powerpc/kvm/hpt/records.h"
 #include "hpte.h"
 #include "msg.h"
 #include "source.h"

@@ -14,7 +14,7 @@
  *
  *	NO_WMB		kvmppc_hpt_mark() without smp_wmb()
  *	NO_ENTERWMB	kvmppc_hpt_enter() without smp_wmb()
- *	NO_MB		kvmppc_hpt_harvest() without smp_mb__after_atomic()
+ *	NO_MB		kvm_hpt_harvest() without smp_mb__after_atomic()
  *	NO_GRACE	a reader goes without a grace period
  *	NO_CAREFUL	and takes no locks until then
  *	NO_LOCK		a mark is taken off without the HPTE lock

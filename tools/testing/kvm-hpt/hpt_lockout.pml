@@ -2,13 +2,13 @@
 /*
  * How a write keeps vcpus out, for Spin: a vcpu wants to run while HPTEs are
  * being written. It must not run meanwhile, and must see them when it runs
- * after that. See lock_out_vcpus() and let_vcpus_in().
+ * after that. See kvm_hpt_lock_out_vcpus() and kvm_hpt_let_vcpus_in().
  *
  * Steps stand for loads and stores as in hpt.pml. Each of these makes an
  * assertion fail:
  *
- *	NO_LOCKOUT	lock_out_vcpus() without smp_mb()
- *	NO_RELEASE	let_vcpus_in() without smp_store_release()
+ *	NO_LOCKOUT	kvm_hpt_lock_out_vcpus() without smp_mb()
+ *	NO_RELEASE	kvm_hpt_let_vcpus_in() without smp_store_release()
  */
 
 bool mmu_ready = true;

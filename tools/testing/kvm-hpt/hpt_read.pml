@@ -3,12 +3,12 @@
  * How an HPTE is read without its lock, for Spin: a vcpu removes an HPTE and
  * enters others in its place, a reader takes marks off and reads meanwhile.
  * Both doublewords and the reverse map word of what it reports have to be of
- * the same HPTE. See read_hpte() and read_clean().
+ * the same HPTE. See kvm_hpte_read() and kvm_hpt_read_clean().
  *
  * Steps stand for loads and stores as in hpt.pml. Each of these makes the
  * assertion fail:
  *
- *	NO_RMB		read_hpte(), read_clean() without smp_rmb()
+ *	NO_RMB		kvm_hpte_read(), kvm_hpt_read_clean() without smp_rmb()
  *	NO_RECHECK	the HPTE is read though its reverse map word has a mark
  */
 

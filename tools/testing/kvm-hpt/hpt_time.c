@@ -16,7 +16,7 @@
 
 #include <linux/file.h>
 
-#include "book3s_hv_hpt.h"
+#include "hpt.h"
 #include "fake.h"
 #include "stock.h"
 

@@ -15,7 +15,7 @@
 #include <linux/file.h>
 #include <linux/slab.h>
 
-#include "book3s_hv_hpt.h"
+#include "hpt.h"
 #include "fake.h"
 #include "model.h"
 

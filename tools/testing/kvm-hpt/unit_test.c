@@ -14,9 +14,9 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "book3s_hv_hpt.h"
-#include "book3s_hv_hpt_records.h"
-#include "book3s_hv_hpt_set.h"
+#include "hpt.h"
+#include "records.h"
+#include "set.h"
 
 /* Both the kernel and the test harness have one */
 #undef is_signed_type
@@ -530,13 +530,13 @@ TEST_F(groups, used_at_every_edge)
 	unsigned int i, j;
 
 	EXPECT_EQ(BIG_GROUPS, self->info->groups->nr);
-	EXPECT_EQ(BIG_GROUPS, kvmppc_hpt_next_used(self->info, 0));
+	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, 0));
 	for (i = 0; i < ARRAY_SIZE(edges); i++) {
 		kvmppc_hpt_use(self->info, edges[i] * 8 + i % 8);
-		ASSERT_TRUE(kvmppc_hpt_group_used(self->info, edges[i]));
+		ASSERT_TRUE(kvm_hpt_group_used(self->info, edges[i]));
 		if (i + 1 < ARRAY_SIZE(edges))
-			ASSERT_FALSE(kvmppc_hpt_group_used(self->info,
-							   edges[i + 1]));
+			ASSERT_FALSE(
+				kvm_hpt_group_used(self->info, edges[i + 1]));
 	}
 	for (i = 0, j = 0; i < BIG_GROUPS; i++) {
 		while (j < ARRAY_SIZE(edges) && edges[j] < i)
@@ -546,9 +546,9 @@ TEST_F(groups, used_at_every_edge)
 		if (i > HPT_CHUNK_GROUPS + 400 && i < BIG_GROUPS - 400)
 			i = BIG_GROUPS - 400;
 		ASSERT_EQ(j < ARRAY_SIZE(edges) ? edges[j] : BIG_GROUPS,
-			  kvmppc_hpt_next_used(self->info, i));
+			  kvm_hpt_next_used(self->info, i));
 	}
-	EXPECT_EQ(BIG_GROUPS, kvmppc_hpt_next_used(self->info, BIG_GROUPS));
+	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, BIG_GROUPS));
 }
 
 TEST_F(groups, used_are_counted_from_every_edge)
@@ -559,7 +559,7 @@ TEST_F(groups, used_are_counted_from_every_edge)
 		kvmppc_hpt_use(self->info, edges[i] * 8);
 	for (i = 0; i < ARRAY_SIZE(edges); i++)
 		EXPECT_EQ(ARRAY_SIZE(edges) - i,
-			  kvmppc_hpt_nr_used(self->info, edges[i]));
+			  kvm_hpt_nr_used(self->info, edges[i]));
 }
 
 /* From each edge, to each edge, with one bit or none in between */
@@ -576,8 +576,7 @@ TEST_F(groups, visit_from_edge_to_edge)
 			for (j = i; j < ARRAY_SIZE(edges); j++) {
 				from = edges[i];
 				to = edges[j];
-				next = kvmppc_hpt_next_visit(self->info, from,
-							     to);
+				next = kvm_hpt_next_visit(self->info, from, to);
 				if (bit >= from && bit < to)
 					ASSERT_TRUE(bit == next);
 				ASSERT_TRUE(bit == next || to <= next);
@@ -585,8 +584,8 @@ TEST_F(groups, visit_from_edge_to_edge)
 			if (bit >= edges[i])
 				continue;
 			ASSERT_EQ(BIG_GROUPS,
-				  kvmppc_hpt_next_visit(self->info, edges[i],
-							BIG_GROUPS));
+				  kvm_hpt_next_visit(self->info, edges[i],
+						     BIG_GROUPS));
 		}
 		clear_bit(bit % HPT_CHUNK_GROUPS,
 			  chunk[bit / HPT_CHUNK_GROUPS].visit);
@@ -601,9 +600,9 @@ TEST_F(groups, zero_clears_what_was_used)
 		ASSERT_EQ(0, fake_h_enter(self->kvm, edges[i] * 8 + i % 8, V,
 					  R(i + 1)));
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, BIG_ORDER));
-	EXPECT_EQ(BIG_GROUPS, kvmppc_hpt_next_used(self->info, 0));
+	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, 0));
 	for (i = 0; i < ARRAY_SIZE(edges); i++) {
-		EXPECT_EQ(0, *kvmppc_hpte(self->info, edges[i] * 8 + i % 8));
+		EXPECT_EQ(0, *kvm_hpte_at(self->info, edges[i] * 8 + i % 8));
 		EXPECT_EQ(0, self->info->rev[edges[i] * 8 + i % 8].guest_rpte);
 	}
 }
@@ -1094,7 +1093,7 @@ TEST_F(file, each_state_of_an_hpte)
 			      (state & 16 ? PP_RXRX : PP_RWRW);
 			fake_h_enter(self->kvm, index,
 				     V | (state & 64 ? HPTE_V_BOLTED : 0), gr);
-			kvmppc_hpte(info, index)[1] |=
+			kvm_hpte_at(info, index)[1] |=
 				cpu_to_be64((state & 4 ? HPTE_R_R : 0) |
 					    (state & 8 ? HPTE_R_C : 0));
 			if (state & 32)
@@ -1483,8 +1482,7 @@ static void unlock_and_enter(void)
 
 	shim_spin = NULL;
 	preempt_count = 0;
-	unlock_hpte(kvmppc_hpte(&locked.kvm->arch.hpt, locked.index),
-		    locked.v);
+	unlock_hpte(kvm_hpte_at(&locked.kvm->arch.hpt, locked.index), locked.v);
 	if (locked.other)
 		fake_h_enter(locked.kvm, locked.other, V, R(5));
 	preempt_count = was;
@@ -1494,7 +1492,7 @@ static void unlock_and_enter(void)
 static void leave_locked(struct kvm *kvm, unsigned long index, bool away,
 			 unsigned long other)
 {
-	__be64 *hptep = kvmppc_hpte(&kvm->arch.hpt, index);
+	__be64 *hptep = kvm_hpte_at(&kvm->arch.hpt, index);
 	u64 v;
 
 	try_lock_hpte(hptep, HPTE_V_HVLOCK);
@@ -2319,7 +2317,7 @@ TEST_F(file, write_cut_at_each_byte)
 
 static bool there(struct kvm *kvm, unsigned long index)
 {
-	return *kvmppc_hpte(&kvm->arch.hpt, index);
+	return *kvm_hpte_at(&kvm->arch.hpt, index);
 }
 
 /* The longest record, and ones beside it that do not fit with it */

@@ -11,12 +11,12 @@
  * mark     kvmppc_hpt_mark(), below. Whoever changes the guest's view of an
  *          HPTE sets HPTE_GR_MODIFIED in its reverse map word, then the bit
  *          of its group (HPTEG) in the "visit" bitmap of the HPT.
- * harvest  book3s_hv_hpt_harvest.c. A reader clears the group's bit, looks at
+ * harvest  hpt/harvest.c. A reader clears the group's bit, looks at
  *          the eight HPTEs, clears HPTE_GR_MODIFIED under the HPTE lock and
  *          hands what it found to every other reader.
- * records  book3s_hv_hpt_records.c encodes and decodes the stream.
- *          book3s_hv_hpt_pass.c decides what a pass puts into it.
- * copy     book3s_hv_hpt_read.c, with no lock held but the reader's own.
+ * records  hpt/records.c encodes and decodes the stream.
+ *          hpt/pass.c decides what a pass puts into it.
+ * copy     hpt/read.c, with no lock held but the reader's own.
  *
  * Lock order, outermost first:
  *
@@ -140,7 +140,7 @@ static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
 	if (rev->guest_rpte & HPTE_GR_MODIFIED)
 		return;
 	rev->guest_rpte |= HPTE_GR_MODIFIED;
-	/* Pairs with smp_mb__after_atomic() in kvmppc_hpt_harvest() */
+	/* Pairs with smp_mb__after_atomic() in kvm_hpt_harvest() */
 	smp_wmb();
 	kvmppc_hpt_visit(&kvm->arch.hpt, index);
 }
@@ -174,9 +174,9 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 	}
 	WRITE_ONCE(rev->guest_rpte, guest_rpte | HPTE_GR_MODIFIED);
 	/*
-	 * Pairs with smp_rmb() in read_hpte() and read_clean(), which read
-	 * the HPTE, written after this, before the word, and with
-	 * smp_mb__after_atomic() in kvmppc_hpt_harvest().
+	 * Pairs with smp_rmb() in kvm_hpte_read() and kvm_hpt_read_clean(),
+	 * which read the HPTE, written after this, before the word, and with
+	 * smp_mb__after_atomic() in kvm_hpt_harvest().
 	 */
 	smp_wmb();
 	if (!(old & HPTE_GR_MODIFIED))

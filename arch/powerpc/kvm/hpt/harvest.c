@@ -8,11 +8,12 @@
 #include <linux/kvm_host.h>
 #include <linux/preempt.h>
 
-#include "book3s_hv_hpt.h"
-#include "trace_hv_hpt.h"
+#include "hpt.h"
+#include "trace.h"
 
 /* Put an HPTE into a view, in the pre-v3.0 format without software bits */
-static void set_view(struct kvm_hpt_view *view, int i, u64 v, u64 r, u64 gr)
+static void kvm_hpt_set_view(struct kvm_hpt_view *view, int i, u64 v, u64 r,
+			     u64 gr)
 {
 	if (cpu_has_feature(CPU_FTR_ARCH_300))
 		v = hpte_new_to_old_v(v, r);
@@ -24,17 +25,17 @@ static void set_view(struct kvm_hpt_view *view, int i, u64 v, u64 r, u64 gr)
  * Read an HPTE with its lock held, fold new R and C into the guest's view and
  * clear the mark. Return whether hardware may change the guest's view of it.
  */
-static noinline bool harvest_hpte(__be64 *hptep, struct revmap_entry *rev,
-				  int i, struct kvm_hpt_view *view)
+static noinline bool kvm_hpte_harvest(__be64 *hptep, struct revmap_entry *rev,
+				      int i, struct kvm_hpt_view *view)
 {
 	u64 v, r, gr, new_rc;
 
 	preempt_disable();
-	lock_hpte(hptep);
-	v = hpte_dword(hptep) & ~HPTE_V_HVLOCK;
-	r = hpte_dword(hptep + 1);
+	kvm_hpte_lock(hptep);
+	v = kvm_hpte_dword(hptep) & ~HPTE_V_HVLOCK;
+	r = kvm_hpte_dword(hptep + 1);
 	gr = rev->guest_rpte;
-	new_rc = hpte_new_rc(v, r, gr);
+	new_rc = kvm_hpte_new_rc(v, r, gr);
 	if (new_rc || (gr & HPTE_GR_MODIFIED)) {
 		view->changed |= BIT(i);
 		gr = (gr | new_rc) & ~HPTE_GR_MODIFIED;
@@ -43,98 +44,99 @@ static noinline bool harvest_hpte(__be64 *hptep, struct revmap_entry *rev,
 	unlock_hpte(hptep, v);
 	preempt_enable();
 
-	if (!hpte_valid(v)) {
+	if (!kvm_hpte_valid(v)) {
 		view->v[i] = 0;
 		return false;
 	}
-	set_view(view, i, v, r, gr);
-	return hpte_rc_open(gr);
+	kvm_hpt_set_view(view, i, v, r, gr);
+	return kvm_hpte_rc_open(gr);
 }
 
 /*
  * Read an HPTE without its lock, if it is not locked or marked and has no new
- * R or C. Return as harvest_hpte().
+ * R or C. Return as kvm_hpte_harvest().
  *
  * Nobody else harvests meanwhile, so whatever was changed since the last
  * harvest is marked. A reverse map word without a mark is the one that belongs
  * to what was read before it; what changes after that is marked in time for a
  * later harvest.
  */
-static bool read_hpte(__be64 *hptep, struct revmap_entry *rev, int i,
-		      struct kvm_hpt_view *view)
+static bool kvm_hpte_read(__be64 *hptep, struct revmap_entry *rev, int i,
+			  struct kvm_hpt_view *view)
 {
 	u64 v, r, gr;
 
-	v = hpte_dword(hptep);
-	r = hpte_dword(hptep + 1);
+	v = kvm_hpte_dword(hptep);
+	r = kvm_hpte_dword(hptep + 1);
 	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
 	smp_rmb();
 	gr = READ_ONCE(rev->guest_rpte);
 	if ((v & HPTE_V_HVLOCK) || (gr & HPTE_GR_MODIFIED) ||
-	    hpte_new_rc(v, r, gr))
-		return harvest_hpte(hptep, rev, i, view);
-	if (!hpte_valid(v)) {
+	    kvm_hpte_new_rc(v, r, gr))
+		return kvm_hpte_harvest(hptep, rev, i, view);
+	if (!kvm_hpte_valid(v)) {
 		view->v[i] = 0;
 		return false;
 	}
-	set_view(view, i, v, r, gr);
-	return hpte_rc_open(gr);
+	kvm_hpt_set_view(view, i, v, r, gr);
+	return kvm_hpte_rc_open(gr);
 }
 
 /*
  * Return a bit for each HPTE that is marked, or that hardware may change or has
  * changed while the guest let it.
  */
-static u8 look_at_marks(const __be64 *hptep, const struct revmap_entry *rev)
+static u8 kvm_hpt_look_at_marks(const __be64 *hptep,
+				const struct revmap_entry *rev)
 {
 	u8 look = 0;
 	u64 gr;
 	int i;
 
-	for (i = 0; i < HPTES_IN_GROUP; i++) {
+	for (i = 0; i < HPT_GROUP_HPTES; i++) {
 		gr = READ_ONCE(rev[i].guest_rpte);
 		if ((gr & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C)) ==
 		    (HPTE_R_R | HPTE_R_C))
 			continue;
 		if ((gr & HPTE_GR_MODIFIED) ||
 		    (READ_ONCE(hptep[2 * i]) &&
-		     (hpte_rc_open(gr) ||
-		      hpte_new_rc(hpte_dword(&hptep[2 * i]),
-				  hpte_dword(&hptep[2 * i + 1]), gr))))
+		     (kvm_hpte_rc_open(gr) ||
+		      kvm_hpte_new_rc(kvm_hpte_dword(&hptep[2 * i]),
+				      kvm_hpte_dword(&hptep[2 * i + 1]), gr))))
 			look |= BIT(i);
 	}
 	return look;
 }
 
 /**
- * kvmppc_hpt_peek() - what would a harvest of a group find?
+ * kvm_hpt_peek() - what would a harvest of a group find?
  * @info: the HPT
  * @group: index of the group
  *
  * Context: kvm->arch.mmu_setup_lock held and an HPT present; does not sleep.
  * Return: a bit for each HPTE that has changed since the last harvest.
  */
-u8 kvmppc_hpt_peek(struct kvm_hpt_info *info, unsigned long group)
+u8 kvm_hpt_peek(struct kvm_hpt_info *info, unsigned long group)
 {
 	unsigned long index = group << HPT_GROUP_SHIFT;
-	const __be64 *hptep = kvmppc_hpte(info, index);
+	const __be64 *hptep = kvm_hpte_at(info, index);
 	u8 changed = 0;
 	u64 v, r, gr;
 	int i;
 
-	for (i = 0; i < HPTES_IN_GROUP; i++) {
-		v = hpte_dword(&hptep[2 * i]);
-		r = hpte_dword(&hptep[2 * i + 1]);
+	for (i = 0; i < HPT_GROUP_HPTES; i++) {
+		v = kvm_hpte_dword(&hptep[2 * i]);
+		r = kvm_hpte_dword(&hptep[2 * i + 1]);
 		gr = READ_ONCE(info->rev[index + i].guest_rpte);
-		if ((gr & HPTE_GR_MODIFIED) || hpte_new_rc(v, r, gr))
+		if ((gr & HPTE_GR_MODIFIED) || kvm_hpte_new_rc(v, r, gr))
 			changed |= BIT(i);
 	}
 	return changed;
 }
 
-static noinline void spread_changes(struct kvm *kvm,
-				    struct kvm_hpt_reader *self,
-				    unsigned long group, u8 changed)
+static noinline void kvm_hpt_spread_changes(struct kvm *kvm,
+					    struct kvm_hpt_reader *self,
+					    unsigned long group, u8 changed)
 {
 	struct kvm_hpt_reader *reader;
 	unsigned long first = group << HPT_GROUP_SHIFT;
@@ -147,7 +149,7 @@ static noinline void spread_changes(struct kvm *kvm,
 		if (reader->first_pass) {
 			if (reader->cursor <= first)
 				continue;
-			if (reader->cursor < first + HPTES_IN_GROUP)
+			if (reader->cursor < first + HPT_GROUP_HPTES)
 				behind &= BIT(HPT_SLOT(reader->cursor)) - 1;
 		}
 		kvm_hpt_reader_add(kvm, reader, group, behind);
@@ -156,7 +158,7 @@ static noinline void spread_changes(struct kvm *kvm,
 }
 
 /**
- * kvmppc_hpt_harvest() - take the marks off a group
+ * kvm_hpt_harvest() - take the marks off a group
  * @kvm: the VM
  * @self: the reader that does it
  * @group: index of the group
@@ -169,15 +171,15 @@ static noinline void spread_changes(struct kvm *kvm,
  *
  * Context: kvm->arch.mmu_setup_lock held and an HPT present; may sleep.
  */
-void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
-			unsigned long group, u8 want, struct kvm_hpt_view *view)
+void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
+		     unsigned long group, u8 want, struct kvm_hpt_view *view)
 {
 	struct kvm_hpt_info *info = &kvm->arch.hpt;
 	unsigned long *visit = info->groups->chunk[group >> HPT_CHUNK_SHIFT].visit;
 	unsigned long bit = group & (HPT_CHUNK_GROUPS - 1);
 	unsigned long index = group << HPT_GROUP_SHIFT;
 	struct revmap_entry *rev = &info->rev[index];
-	__be64 *hptep = kvmppc_hpte(info, index);
+	__be64 *hptep = kvm_hpte_at(info, index);
 	bool locked = !kvm->arch.hpt_all_mark;
 	bool rc_open = false;
 	int i;
@@ -193,14 +195,16 @@ void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	}
 
 	view->changed = 0;
-	want |= look_at_marks(hptep, rev);
+	want |= kvm_hpt_look_at_marks(hptep, rev);
 	while (want) {
 		i = __ffs(want);
 		want &= want - 1;
 		if (locked)
-			rc_open |= harvest_hpte(hptep + 2 * i, rev + i, i, view);
+			rc_open |= kvm_hpte_harvest(hptep + 2 * i, rev + i, i,
+						    view);
 		else
-			rc_open |= read_hpte(hptep + 2 * i, rev + i, i, view);
+			rc_open |=
+				kvm_hpte_read(hptep + 2 * i, rev + i, i, view);
 	}
 	if (rc_open)
 		set_bit(bit, visit);
@@ -209,5 +213,5 @@ void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	trace_kvm_hpt_harvest(kvm->arch.lpid, group, view->changed);
 	atomic64_add(hweight8(view->changed), &kvm->stat.hpt_changes);
 	if (kvm->arch.hpt_nr_readers > 1)
-		spread_changes(kvm, self, group, view->changed);
+		kvm_hpt_spread_changes(kvm, self, group, view->changed);
 }

@@ -6,8 +6,8 @@
  *
  * Nothing here knows of KVM, takes a lock, allocates or sleeps.
  */
-#ifndef __POWERPC_BOOK3S_HV_HPT_RECORDS_H__
-#define __POWERPC_BOOK3S_HV_HPT_RECORDS_H__
+#ifndef __POWERPC_KVM_HPT_RECORDS_H__
+#define __POWERPC_KVM_HPT_RECORDS_H__
 
 #include <linux/kvm.h>
 #include <linux/limits.h>
@@ -219,4 +219,4 @@ struct hpt_record {
 int hpt_decode(void *buf, size_t len, u64 nr_hptes, struct hpt_record *rec);
 size_t hpt_whole_records(const void *buf, size_t len, u64 *valid, u64 *invalid);
 
-#endif /* __POWERPC_BOOK3S_HV_HPT_RECORDS_H__ */
+#endif /* __POWERPC_KVM_HPT_RECORDS_H__ */

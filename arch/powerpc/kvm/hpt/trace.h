@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Trace events of the HPT file, and of the tracking behind it */
-#if !defined(_TRACE_KVM_HV_HPT_H) || defined(TRACE_HEADER_MULTI_READ)
-#define _TRACE_KVM_HV_HPT_H
+#if !defined(_TRACE_KVM_HPT_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_KVM_HPT_H
 
 #include <linux/tracepoint.h>
 
@@ -144,11 +144,11 @@ TRACE_EVENT(kvm_hpt_write,
 		  __entry->n_invalid, __entry->err)
 );
 
-#endif /* _TRACE_KVM_HV_HPT_H */
+#endif /* _TRACE_KVM_HPT_H */
 
 #undef TRACE_INCLUDE_PATH
 #undef TRACE_INCLUDE_FILE
-#define TRACE_INCLUDE_PATH .
-#define TRACE_INCLUDE_FILE trace_hv_hpt
+#define TRACE_INCLUDE_PATH ../../arch/powerpc/kvm/hpt
+#define TRACE_INCLUDE_FILE trace
 
 #include <trace/define_trace.h>

@@ -8,16 +8,16 @@
 #include <linux/bits.h>
 #include <linux/xarray.h>
 
-#include "book3s_hv_hpt_set.h"
+#include "set.h"
 
 #define GROUPS_PER_ENTRY	4
 
-static unsigned int entry_shift(unsigned long group)
+static unsigned int hpt_set_entry_shift(unsigned long group)
 {
 	return group % GROUPS_PER_ENTRY * BITS_PER_BYTE;
 }
 
-static unsigned long entry_bits(void *entry)
+static unsigned long hpt_set_entry_bits(void *entry)
 {
 	return entry ? xa_to_value(entry) : 0;
 }
@@ -53,8 +53,9 @@ void hpt_set_clear(struct xarray *set)
 int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes)
 {
 	unsigned long key = group / GROUPS_PER_ENTRY;
-	unsigned long old = entry_bits(xa_load(set, key));
-	unsigned long new = old | (unsigned long)hptes << entry_shift(group);
+	unsigned long old = hpt_set_entry_bits(xa_load(set, key));
+	unsigned long new = old | (unsigned long)hptes
+					  << hpt_set_entry_shift(group);
 
 	if (new == old)
 		return 0;
@@ -72,7 +73,7 @@ u8 hpt_set_get(struct xarray *set, unsigned long group)
 {
 	void *entry = xa_load(set, group / GROUPS_PER_ENTRY);
 
-	return entry_bits(entry) >> entry_shift(group);
+	return hpt_set_entry_bits(entry) >> hpt_set_entry_shift(group);
 }
 
 /**
@@ -89,14 +90,14 @@ u8 hpt_set_take(struct xarray *set, unsigned long group)
 
 	if (xa_empty(set))
 		return 0;
-	old = entry_bits(xa_load(set, key));
-	new = old & ~(0xfful << entry_shift(group));
+	old = hpt_set_entry_bits(xa_load(set, key));
+	new = old & ~(0xfful << hpt_set_entry_shift(group));
 	if (!new)
 		xa_erase(set, key);
 	else if (new != old)
 		/* An entry that is there is replaced in place: cannot fail */
 		xa_store(set, key, xa_mk_value(new), GFP_NOWAIT);
-	return old >> entry_shift(group);
+	return old >> hpt_set_entry_shift(group);
 }
 
 /**
@@ -115,11 +116,12 @@ unsigned long hpt_set_next(struct xarray *set, unsigned long group)
 	if (xa_empty(set))
 		return HPT_SET_END;
 	entry = xa_load(set, key);
-	bits = entry_bits(entry) >> entry_shift(group);
+	bits = hpt_set_entry_bits(entry) >> hpt_set_entry_shift(group);
 	if (bits)
 		return group + __ffs(bits) / BITS_PER_BYTE;
 	entry = xa_find_after(set, &key, ULONG_MAX, XA_PRESENT);
 	if (!entry)
 		return HPT_SET_END;
-	return key * GROUPS_PER_ENTRY + __ffs(entry_bits(entry)) / BITS_PER_BYTE;
+	return key * GROUPS_PER_ENTRY +
+	       __ffs(hpt_set_entry_bits(entry)) / BITS_PER_BYTE;
 }

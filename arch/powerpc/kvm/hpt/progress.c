@@ -13,9 +13,9 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include "book3s_hv_hpt.h"
-#include "book3s_hv_hpt_records.h"
-#include "book3s_hv_hpt_set.h"
+#include "hpt.h"
+#include "records.h"
+#include "set.h"
 
 /* Groups looked at before mmu_setup_lock is given up for a moment */
 #define COUNT_GROUPS	4096
@@ -26,17 +26,17 @@
  */
 #define POLL_PERIOD	(HZ / 10)
 
-static const u32 abi_state[] = {
+static const u32 kvm_hpt_abi_state[] = {
 	[HPT_READER_NONE]	= KVM_PPC_HTAB_NONE,
 	[HPT_READER_ATTACHED]	= KVM_PPC_HTAB_CURRENT,
 	[HPT_READER_STALE]	= KVM_PPC_HTAB_STALE,
 };
 
 /* The HPTEs of a group, a bit each, of which the reader has a change to tell */
-static u8 changes_of(struct kvm *kvm, struct kvm_hpt_reader *reader,
-		     unsigned long group)
+static u8 kvm_hpt_changes_of(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			     unsigned long group)
 {
-	u8 changed = kvmppc_hpt_peek(&kvm->arch.hpt, group) |
+	u8 changed = kvm_hpt_peek(&kvm->arch.hpt, group) |
 		     hpt_set_get(&reader->changed, group);
 
 	if (reader->left_group == group)
@@ -47,17 +47,17 @@ static u8 changes_of(struct kvm *kvm, struct kvm_hpt_reader *reader,
 }
 
 /* Groups in which there can be a change that a reader has to tell */
-static unsigned long end_of_changes(struct kvm *kvm,
-				    struct kvm_hpt_reader *reader)
+static unsigned long kvm_hpt_end_of_changes(struct kvm *kvm,
+					    struct kvm_hpt_reader *reader)
 {
 	if (reader->first_pass)
-		return DIV_ROUND_UP(reader->cursor, HPTES_IN_GROUP);
+		return DIV_ROUND_UP(reader->cursor, HPT_GROUP_HPTES);
 	return kvm->arch.hpt.groups->nr;
 }
 
-static void count_group(struct kvm *kvm, struct kvm_hpt_reader *reader,
-			struct hpt_counter *count, unsigned long group,
-			u8 hptes)
+static void kvm_hpt_count_group(struct kvm *kvm, struct kvm_hpt_reader *reader,
+				struct hpt_counter *count, unsigned long group,
+				u8 hptes)
 {
 	unsigned long index;
 	u64 v;
@@ -65,7 +65,7 @@ static void count_group(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	while (hptes) {
 		index = (group << HPT_GROUP_SHIFT) + __ffs(hptes);
 		hptes &= hptes - 1;
-		v = hpte_dword(kvmppc_hpte(&kvm->arch.hpt, index));
+		v = kvm_hpte_dword(kvm_hpte_at(&kvm->arch.hpt, index));
 		hpt_count(count, index, kvm_hpt_shown(reader, v), 1);
 	}
 }
@@ -74,26 +74,27 @@ static void count_group(struct kvm *kvm, struct kvm_hpt_reader *reader,
  * Count the changes in some groups from *@pos on, and move it past them. Return
  * whether these were all.
  */
-static bool count_changes(struct kvm *kvm, struct kvm_hpt_reader *reader,
-			  struct hpt_counter *count, unsigned long *pos)
+static bool kvm_hpt_count_changes(struct kvm *kvm,
+				  struct kvm_hpt_reader *reader,
+				  struct hpt_counter *count, unsigned long *pos)
 {
-	unsigned long end = end_of_changes(kvm, reader), group = *pos;
+	unsigned long end = kvm_hpt_end_of_changes(kvm, reader), group = *pos;
 	int budget;
 
 	for (budget = COUNT_GROUPS; budget; budget--) {
 		group = kvm_hpt_next_change(kvm, reader, group, end);
 		if (group >= end)
 			return true;
-		count_group(kvm, reader, count, group,
-			    changes_of(kvm, reader, group));
+		kvm_hpt_count_group(kvm, reader, count, group,
+				    kvm_hpt_changes_of(kvm, reader, group));
 		*pos = ++group;
 	}
 	return false;
 }
 
 /* The same for what a first pass has yet to look at, from HPTE *@pos on */
-static bool count_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
-			struct hpt_counter *count, unsigned long *pos)
+static bool kvm_hpt_count_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
+				struct hpt_counter *count, unsigned long *pos)
 {
 	struct kvm_hpt_info *info = &kvm->arch.hpt;
 	unsigned long nr_hptes = kvmppc_hpt_npte(info);
@@ -103,42 +104,44 @@ static bool count_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	*pos = max(*pos, reader->cursor);
 	for (budget = COUNT_GROUPS; *pos < nr_hptes && budget; budget--) {
 		group = *pos >> HPT_GROUP_SHIFT;
-		next = kvmppc_hpt_skip_unused(info, *pos);
+		next = kvm_hpt_skip_unused(info, *pos);
 		if (next > *pos) {
 			hpt_count(count, *pos, false, next - *pos);
 			*pos = next;
 			continue;
 		}
-		count_group(kvm, reader, count, group, U8_MAX << HPT_SLOT(*pos));
+		kvm_hpt_count_group(kvm, reader, count, group,
+				    U8_MAX << HPT_SLOT(*pos));
 		*pos = (group + 1) << HPT_GROUP_SHIFT;
 	}
 	return *pos >= nr_hptes;
 }
 
 /* At most this much is left of a first pass */
-static void bound_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
-			struct kvm_ppc_htab_progress *p)
+static void kvm_hpt_bound_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
+				struct kvm_ppc_htab_progress *p)
 {
 	unsigned long left = p->hptes - reader->cursor;
-	u64 groups = kvmppc_hpt_nr_used(&kvm->arch.hpt,
-					reader->cursor >> HPT_GROUP_SHIFT);
+	u64 groups = kvm_hpt_nr_used(&kvm->arch.hpt,
+				     reader->cursor >> HPT_GROUP_SHIFT);
 	/* A record has two kinds of HPTEs, and they may alternate */
-	u64 headers = groups * HPTES_IN_GROUP / 2 + left / HPT_RECORD_HPTES + 2;
+	u64 headers =
+		groups * HPT_GROUP_HPTES / 2 + left / HPT_RECORD_HPTES + 2;
 
-	p->first_hptes = min_t(u64, groups * HPTES_IN_GROUP, left);
+	p->first_hptes = min_t(u64, groups * HPT_GROUP_HPTES, left);
 	p->first_bytes = p->first_hptes * HPT_STREAM_HPTE +
 			 headers * sizeof(struct kvm_get_htab_header);
 }
 
 /**
- * struct counting - a count under way
+ * struct kvm_hpt_counting - a count under way
  * @restarts: the reader's when it was begun
  * @changed: changes behind the reader
  * @changed_pos: group to go on with
  * @first: what is left of the first pass
  * @first_pos: HPTE to go on with
  */
-struct counting {
+struct kvm_hpt_counting {
 	unsigned long restarts;
 	struct hpt_counter changed;
 	unsigned long changed_pos;
@@ -150,14 +153,14 @@ struct counting {
  * Count for a while with mmu_setup_lock held, and fill @p. Return whether there
  * is nothing left to count.
  */
-static bool count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
-		       struct counting *c, bool all,
-		       struct kvm_ppc_htab_progress *p)
+static bool kvm_hpt_count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			       struct kvm_hpt_counting *c, bool all,
+			       struct kvm_ppc_htab_progress *p)
 {
 	bool done;
 
 	*p = (struct kvm_ppc_htab_progress) {
-		.state = abi_state[reader->state],
+		.state = kvm_hpt_abi_state[reader->state],
 		.pass = reader->pass,
 		.position = reader->cursor,
 	};
@@ -166,34 +169,34 @@ static bool count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	p->hptes = kvmppc_hpt_npte(&kvm->arch.hpt);
 
 	if (c->restarts != reader->restarts)
-		*c = (struct counting) { .restarts = reader->restarts };
-	done = count_changes(kvm, reader, &c->changed, &c->changed_pos);
+		*c = (struct kvm_hpt_counting) { .restarts = reader->restarts };
+	done = kvm_hpt_count_changes(kvm, reader, &c->changed, &c->changed_pos);
 	p->changed_hptes = c->changed.valid + c->changed.invalid;
 	p->changed_bytes = c->changed.bytes;
 	if (!reader->first_pass)
 		return done;
 
 	if (!all) {
-		bound_first(kvm, reader, p);
+		kvm_hpt_bound_first(kvm, reader, p);
 		return done;
 	}
-	done &= count_first(kvm, reader, &c->first, &c->first_pos);
+	done &= kvm_hpt_count_first(kvm, reader, &c->first, &c->first_pos);
 	p->first_hptes = c->first.valid;
 	p->first_bytes = c->first.bytes;
 	return done;
 }
 
-static int get_progress(struct kvm_hpt_fd *fd, bool all,
-			struct kvm_ppc_htab_progress *p)
+static int kvm_hpt_get_progress(struct kvm_hpt_fd *fd, bool all,
+				struct kvm_ppc_htab_progress *p)
 {
 	struct mutex *lock = &fd->kvm->arch.mmu_setup_lock;
-	struct counting c = { };
+	struct kvm_hpt_counting c = { };
 	bool done;
 
 	do {
 		if (mutex_lock_killable(lock))
 			return -EINTR;
-		done = count_some(fd->kvm, &fd->reader, &c, all, p);
+		done = kvm_hpt_count_some(fd->kvm, &fd->reader, &c, all, p);
 		mutex_unlock(lock);
 		cond_resched();
 		if (fatal_signal_pending(current))
@@ -226,8 +229,8 @@ long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (argsz < sizeof(p) || flags & ~KVM_PPC_HTAB_PROGRESS_COUNT)
 		return -EINVAL;
 
-	err = get_progress(file->private_data,
-			   flags & KVM_PPC_HTAB_PROGRESS_COUNT, &p);
+	err = kvm_hpt_get_progress(file->private_data,
+				   flags & KVM_PPC_HTAB_PROGRESS_COUNT, &p);
 	if (err)
 		return err;
 	p.argsz = sizeof(p);
@@ -254,7 +257,7 @@ void kvm_hpt_show_reader(struct seq_file *m, struct file *file)
 	struct kvm_ppc_htab_progress p;
 
 	seq_puts(m, "htab-mode:\tread\n");
-	if (get_progress(fd, false, &p))
+	if (kvm_hpt_get_progress(fd, false, &p))
 		return;
 	seq_printf(m, "htab-state:\t%s\n", states[p.state]);
 	seq_printf(m, "htab-flags:\t%#x\n",
@@ -290,16 +293,16 @@ void kvm_hpt_show_writer(struct seq_file *m, struct file *file)
 }
 
 /* Is there a change that nobody has harvested, before group @end? */
-static bool unharvested(struct kvm *kvm, unsigned long end)
+static bool kvm_hpt_unharvested(struct kvm *kvm, unsigned long end)
 {
 	struct kvm_hpt_info *info = &kvm->arch.hpt;
 	unsigned long group = 0;
 
 	for (;; group++) {
-		group = kvmppc_hpt_next_visit(info, group, end);
+		group = kvm_hpt_next_visit(info, group, end);
 		if (group >= end)
 			return false;
-		if (kvmppc_hpt_peek(info, group))
+		if (kvm_hpt_peek(info, group))
 			return true;
 		cond_resched();
 	}
@@ -309,7 +312,7 @@ static bool unharvested(struct kvm *kvm, unsigned long end)
  * Would a read return at once with something, an error maybe? @marks says
  * whether there are changes that nobody has harvested.
  */
-static bool has_news(struct kvm_hpt_reader *reader, bool marks)
+static bool kvm_hpt_has_news(struct kvm_hpt_reader *reader, bool marks)
 {
 	switch (reader->state) {
 	case HPT_READER_NONE:
@@ -323,10 +326,10 @@ static bool has_news(struct kvm_hpt_reader *reader, bool marks)
 	return true;
 }
 
-static bool any_marks(struct kvm *kvm)
+static bool kvm_hpt_any_marks(struct kvm *kvm)
 {
-	return kvmppc_hpt_present(kvm) &&
-	       unharvested(kvm, kvm->arch.hpt.groups->nr);
+	return kvm_hpt_present(kvm) &&
+	       kvm_hpt_unharvested(kvm, kvm->arch.hpt.groups->nr);
 }
 
 /**
@@ -343,9 +346,9 @@ void kvm_hpt_poll_work(struct work_struct *work)
 	bool marks, news = false;
 
 	mutex_lock(&kvm->arch.mmu_setup_lock);
-	marks = any_marks(kvm);
+	marks = kvm_hpt_any_marks(kvm);
 	list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
-		news |= reader->polled && has_news(reader, marks);
+		news |= reader->polled && kvm_hpt_has_news(reader, marks);
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
 
 	if (news)
@@ -371,10 +374,10 @@ __poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait)
 	poll_wait(file, &kvm->arch.hpt_wait, wait);
 
 	mutex_lock(&kvm->arch.mmu_setup_lock);
-	if (reader->state == HPT_READER_NONE && kvmppc_hpt_present(kvm))
+	if (reader->state == HPT_READER_NONE && kvm_hpt_present(kvm))
 		kvm_hpt_reader_attach(reader, 0);
-	reader->polled = !has_news(reader, false) &&
-			 !has_news(reader, any_marks(kvm));
+	reader->polled = !kvm_hpt_has_news(reader, false) &&
+			 !kvm_hpt_has_news(reader, kvm_hpt_any_marks(kvm));
 	if (reader->polled)
 		schedule_delayed_work(&kvm->arch.hpt_poll, POLL_PERIOD);
 	else

@@ -11,23 +11,24 @@
 #include <linux/preempt.h>
 #include <linux/seq_file.h>
 
-#include "book3s_hv_hpt.h"
+#include "hpt.h"
 
 /* Find the next HPTE that is there, from *pos on */
-static void *find_hpte(struct kvm *kvm, loff_t *pos)
+static void *kvm_hpt_debugfs_find(struct kvm *kvm, loff_t *pos)
 {
 	struct kvm_hpt_info *info = &kvm->arch.hpt;
 	unsigned long index = *pos, group;
 
-	if (!kvmppc_hpt_present(kvm))
+	if (!kvm_hpt_present(kvm))
 		return NULL;
 	while (index < kvmppc_hpt_npte(info)) {
 		group = index >> HPT_GROUP_SHIFT;
-		if (!kvmppc_hpt_group_used(info, group)) {
-			index = kvmppc_hpt_skip_unused(info, index);
+		if (!kvm_hpt_group_used(info, group)) {
+			index = kvm_hpt_skip_unused(info, index);
 			continue;
 		}
-		if (hpte_valid(be64_to_cpu(READ_ONCE(*kvmppc_hpte(info, index))))) {
+		if (kvm_hpte_valid(be64_to_cpu(
+			    READ_ONCE(*kvm_hpte_at(info, index))))) {
 			*pos = index;
 			return pos;
 		}
@@ -38,22 +39,22 @@ static void *find_hpte(struct kvm *kvm, loff_t *pos)
 	return NULL;
 }
 
-static void *htab_start(struct seq_file *m, loff_t *pos)
+static void *kvm_hpt_debugfs_start(struct seq_file *m, loff_t *pos)
 {
 	struct kvm *kvm = m->private;
 
 	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
 		return ERR_PTR(-EINTR);
-	return find_hpte(kvm, pos);
+	return kvm_hpt_debugfs_find(kvm, pos);
 }
 
-static void *htab_next(struct seq_file *m, void *p, loff_t *pos)
+static void *kvm_hpt_debugfs_next(struct seq_file *m, void *p, loff_t *pos)
 {
 	++*pos;
-	return find_hpte(m->private, pos);
+	return kvm_hpt_debugfs_find(m->private, pos);
 }
 
-static void htab_stop(struct seq_file *m, void *p)
+static void kvm_hpt_debugfs_stop(struct seq_file *m, void *p)
 {
 	struct kvm *kvm = m->private;
 
@@ -61,41 +62,41 @@ static void htab_stop(struct seq_file *m, void *p)
 		mutex_unlock(&kvm->arch.mmu_setup_lock);
 }
 
-static int htab_show(struct seq_file *m, void *p)
+static int kvm_hpt_debugfs_show(struct seq_file *m, void *p)
 {
 	struct kvm *kvm = m->private;
 	unsigned long index = *(loff_t *)p;
-	__be64 *hptep = kvmppc_hpte(&kvm->arch.hpt, index);
+	__be64 *hptep = kvm_hpte_at(&kvm->arch.hpt, index);
 	unsigned long v, r, gr;
 
 	preempt_disable();
-	lock_hpte(hptep);
+	kvm_hpte_lock(hptep);
 	v = be64_to_cpu(hptep[0]) & ~HPTE_V_HVLOCK;
 	r = be64_to_cpu(READ_ONCE(hptep[1]));
 	gr = kvm->arch.hpt.rev[index].guest_rpte & ~HPTE_GR_RESERVED;
 	unlock_hpte(hptep, v);
 	preempt_enable();
 
-	if (hpte_valid(v))
+	if (kvm_hpte_valid(v))
 		seq_printf(m, "%6lx %.16lx %.16lx %.16lx\n", index, v, r, gr);
 	return 0;
 }
 
-static const struct seq_operations htab_sops = {
-	.start	= htab_start,
-	.next	= htab_next,
-	.stop	= htab_stop,
-	.show	= htab_show,
+static const struct seq_operations kvm_hpt_debugfs_sops = {
+	.start	= kvm_hpt_debugfs_start,
+	.next	= kvm_hpt_debugfs_next,
+	.stop	= kvm_hpt_debugfs_stop,
+	.show	= kvm_hpt_debugfs_show,
 };
 
-static int htab_open(struct inode *inode, struct file *file)
+static int kvm_hpt_debugfs_open(struct inode *inode, struct file *file)
 {
 	struct kvm *kvm = inode->i_private;
 	int err;
 
 	if (!kvm_get_kvm_safe(kvm))
 		return -ENOENT;
-	err = seq_open(file, &htab_sops);
+	err = seq_open(file, &kvm_hpt_debugfs_sops);
 	if (err) {
 		kvm_put_kvm(kvm);
 		return err;
@@ -104,7 +105,7 @@ static int htab_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static int htab_release(struct inode *inode, struct file *file)
+static int kvm_hpt_debugfs_release(struct inode *inode, struct file *file)
 {
 	struct kvm *kvm = inode->i_private;
 
@@ -113,12 +114,12 @@ static int htab_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static const struct file_operations htab_fops = {
+static const struct file_operations kvm_hpt_debugfs_fops = {
 	.owner		= THIS_MODULE,
-	.open		= htab_open,
+	.open		= kvm_hpt_debugfs_open,
 	.read		= seq_read,
 	.llseek		= seq_lseek,
-	.release	= htab_release,
+	.release	= kvm_hpt_debugfs_release,
 };
 
 /**
@@ -127,5 +128,6 @@ static const struct file_operations htab_fops = {
  */
 void kvmppc_mmu_debugfs_init(struct kvm *kvm)
 {
-	debugfs_create_file("htab", 0400, kvm->debugfs_dentry, kvm, &htab_fops);
+	debugfs_create_file("htab", 0400, kvm->debugfs_dentry, kvm,
+			    &kvm_hpt_debugfs_fops);
 }

@@ -19,24 +19,24 @@
 
 #include <asm/kvm_ppc.h>
 
-#include "book3s_hv_hpt.h"
-#include "book3s_hv_hpt_set.h"
+#include "hpt.h"
+#include "set.h"
 
 #define CREATE_TRACE_POINTS
-#include "trace_hv_hpt.h"
+#include "trace.h"
 
-static unsigned long chunk_groups(struct kvm_hpt_groups *groups,
-				  unsigned long chunk)
+static unsigned long kvm_hpt_chunk_groups(struct kvm_hpt_groups *groups,
+					  unsigned long chunk)
 {
 	return min(groups->nr - (chunk << HPT_CHUNK_SHIFT), HPT_CHUNK_GROUPS);
 }
 
-static unsigned long nr_chunks(struct kvm_hpt_groups *groups)
+static unsigned long kvm_hpt_nr_chunks(struct kvm_hpt_groups *groups)
 {
 	return DIV_ROUND_UP(groups->nr, HPT_CHUNK_GROUPS);
 }
 
-static unsigned long *alloc_bitmap(unsigned long bits)
+static unsigned long *kvm_hpt_alloc_bitmap(unsigned long bits)
 {
 	return kzalloc(BITS_TO_LONGS(bits) * sizeof(long),
 		       GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
@@ -63,11 +63,13 @@ int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info)
 	groups->nr = nr;
 	info->groups = groups;
 
-	for (i = 0; i < nr_chunks(groups); i++) {
+	for (i = 0; i < kvm_hpt_nr_chunks(groups); i++) {
 		struct kvm_hpt_group_chunk *chunk = &groups->chunk[i];
 
-		chunk->used = alloc_bitmap(chunk_groups(groups, i));
-		chunk->visit = alloc_bitmap(chunk_groups(groups, i));
+		chunk->used =
+			kvm_hpt_alloc_bitmap(kvm_hpt_chunk_groups(groups, i));
+		chunk->visit =
+			kvm_hpt_alloc_bitmap(kvm_hpt_chunk_groups(groups, i));
 		if (!chunk->used || !chunk->visit) {
 			kvmppc_hpt_free_groups(info);
 			return -ENOMEM;
@@ -86,7 +88,7 @@ void kvmppc_hpt_free_groups(struct kvm_hpt_info *info)
 
 	if (!info->groups)
 		return;
-	for (i = 0; i < nr_chunks(info->groups); i++) {
+	for (i = 0; i < kvm_hpt_nr_chunks(info->groups); i++) {
 		kfree(info->groups->chunk[i].used);
 		kfree(info->groups->chunk[i].visit);
 	}
@@ -100,8 +102,9 @@ void kvmppc_hpt_free_groups(struct kvm_hpt_info *info)
  * at a time. @nr is a multiple of the word size. The bitmap may change
  * meanwhile.
  */
-static unsigned long find_next_sparse(const unsigned long *map,
-				      unsigned long nr, unsigned long bit)
+static unsigned long kvm_hpt_find_next_sparse(const unsigned long *map,
+					      unsigned long nr,
+					      unsigned long bit)
 {
 	unsigned long i = bit / BITS_PER_LONG, end = nr / BITS_PER_LONG;
 	unsigned long word = READ_ONCE(map[i]);
@@ -129,8 +132,9 @@ found:
  * Find the next group whose bit is set in one of the bitmaps, up to @end rounded
  * up to a whole word.
  */
-static unsigned long next_group(struct kvm_hpt_groups *groups, bool visit,
-				unsigned long group, unsigned long end)
+static unsigned long kvm_hpt_next_group(struct kvm_hpt_groups *groups,
+					bool visit, unsigned long group,
+					unsigned long end)
 {
 	struct kvm_hpt_group_chunk *chunk;
 	unsigned long first, bit, nr;
@@ -140,8 +144,8 @@ static unsigned long next_group(struct kvm_hpt_groups *groups, bool visit,
 		chunk = &groups->chunk[group >> HPT_CHUNK_SHIFT];
 		first = round_down(group, HPT_CHUNK_GROUPS);
 		nr = min(end - first, HPT_CHUNK_GROUPS);
-		bit = find_next_sparse(visit ? chunk->visit : chunk->used, nr,
-				       group - first);
+		bit = kvm_hpt_find_next_sparse(
+			visit ? chunk->visit : chunk->used, nr, group - first);
 		group = first + bit;
 		if (bit < nr)
 			break;
@@ -150,20 +154,19 @@ static unsigned long next_group(struct kvm_hpt_groups *groups, bool visit,
 }
 
 /**
- * kvmppc_hpt_next_used() - find the next group that has ever held an HPTE
+ * kvm_hpt_next_used() - find the next group that has ever held an HPTE
  * @info: the HPT
  * @group: index of the first group to look at
  *
  * Return: its index, or the number of groups if there is none.
  */
-unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
-				   unsigned long group)
+unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group)
 {
-	return next_group(info->groups, false, group, info->groups->nr);
+	return kvm_hpt_next_group(info->groups, false, group, info->groups->nr);
 }
 
 /**
- * kvmppc_hpt_skip_unused() - go over groups that have never held an HPTE
+ * kvm_hpt_skip_unused() - go over groups that have never held an HPTE
  * @info: the HPT
  * @index: index of the HPTE to begin at
  *
@@ -171,44 +174,43 @@ unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
  * before, else index of the first HPTE of the next one that is, or the number
  * of HPTEs.
  */
-unsigned long kvmppc_hpt_skip_unused(struct kvm_hpt_info *info,
-				     unsigned long index)
+unsigned long kvm_hpt_skip_unused(struct kvm_hpt_info *info,
+				  unsigned long index)
 {
-	unsigned long group = kvmppc_hpt_next_used(info,
-						   index >> HPT_GROUP_SHIFT);
+	unsigned long group = kvm_hpt_next_used(info, index >> HPT_GROUP_SHIFT);
 
 	return max(index, group << HPT_GROUP_SHIFT);
 }
 
 /**
- * kvmppc_hpt_next_visit() - find the next group that a pass has to visit
+ * kvm_hpt_next_visit() - find the next group that a pass has to visit
  * @info: the HPT
  * @group: index of the first group to look at
  * @end: index of the group before which to end; it is rounded up
  *
  * Return: its index, or @end or more if there is none.
  */
-unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
-				    unsigned long group, unsigned long end)
+unsigned long kvm_hpt_next_visit(struct kvm_hpt_info *info, unsigned long group,
+				 unsigned long end)
 {
-	return next_group(info->groups, true, group, end);
+	return kvm_hpt_next_group(info->groups, true, group, end);
 }
 
 /**
- * kvmppc_hpt_nr_used() - count the groups that have ever held an HPTE
+ * kvm_hpt_nr_used() - count the groups that have ever held an HPTE
  * @info: the HPT
  * @group: index of the first to count
  *
  * Return: how many.
  */
-unsigned long kvmppc_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
+unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
 {
 	struct kvm_hpt_groups *groups = info->groups;
 	unsigned long first = group & (HPT_CHUNK_GROUPS - 1), n = 0, i;
 
-	for (i = group >> HPT_CHUNK_SHIFT; i < nr_chunks(groups); i++) {
+	for (i = group >> HPT_CHUNK_SHIFT; i < kvm_hpt_nr_chunks(groups); i++) {
 		n += bitmap_weight(groups->chunk[i].used,
-				   chunk_groups(groups, i)) -
+				   kvm_hpt_chunk_groups(groups, i)) -
 		     bitmap_weight(groups->chunk[i].used, first);
 		first = 0;
 	}
@@ -224,7 +226,7 @@ void kvm_hpt_wake(struct kvm *kvm)
 	wake_up_interruptible_poll(&kvm->arch.hpt_wait, EPOLLIN | EPOLLRDNORM);
 }
 
-static void reader_forget(struct kvm_hpt_reader *reader)
+static void kvm_hpt_reader_forget(struct kvm_hpt_reader *reader)
 {
 	hpt_set_clear(&reader->changed);
 	reader->left = 0;
@@ -238,7 +240,7 @@ static void reader_forget(struct kvm_hpt_reader *reader)
  */
 void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index)
 {
-	reader_forget(reader);
+	kvm_hpt_reader_forget(reader);
 	reader->state = HPT_READER_ATTACHED;
 	reader->first_pass = true;
 	reader->pass = 1;
@@ -246,7 +248,8 @@ void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index)
 	reader->unseen = start_index >> HPT_GROUP_SHIFT;
 }
 
-static void reader_restart(struct kvm *kvm, struct kvm_hpt_reader *reader)
+static void kvm_hpt_reader_restart(struct kvm *kvm,
+				   struct kvm_hpt_reader *reader)
 {
 	trace_kvm_hpt_invalidate(kvm->arch.lpid, reader->pass, reader->cursor,
 				 false);
@@ -269,7 +272,7 @@ void kvm_hpt_reader_add(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			unsigned long group, u8 changed)
 {
 	if (changed && hpt_set_add(&reader->changed, group, changed))
-		reader_restart(kvm, reader);
+		kvm_hpt_reader_restart(kvm, reader);
 }
 
 /**
@@ -293,7 +296,7 @@ int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	hpt_set_init(&reader->changed);
 	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
 		return -EINTR;
-	if (kvmppc_hpt_present(kvm)) {
+	if (kvm_hpt_present(kvm)) {
 		if (start_index >= kvmppc_hpt_npte(&kvm->arch.hpt)) {
 			err = -EINVAL;
 			goto out;
@@ -363,22 +366,24 @@ void kvmppc_hpt_zero(struct kvm *kvm)
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
 	synchronize_srcu_expedited(&kvm->srcu);
 
-	for (group = kvmppc_hpt_next_used(info, 0); group < groups->nr;
-	     group = kvmppc_hpt_next_used(info, group + 1)) {
+	for (group = kvm_hpt_next_used(info, 0); group < groups->nr;
+	     group = kvm_hpt_next_used(info, group + 1)) {
 		index = group << HPT_GROUP_SHIFT;
-		memset(kvmppc_hpte(info, index), 0,
-		       HPTES_IN_GROUP * sizeof(struct hash_pte));
-		for (i = 0; i < HPTES_IN_GROUP; i++)
+		memset(kvm_hpte_at(info, index), 0,
+		       HPT_GROUP_HPTES * sizeof(struct hash_pte));
+		for (i = 0; i < HPT_GROUP_HPTES; i++)
 			info->rev[index + i].guest_rpte = 0;
 		cond_resched();
 	}
-	for (i = 0; i < nr_chunks(groups); i++) {
-		bitmap_zero(groups->chunk[i].used, chunk_groups(groups, i));
-		bitmap_zero(groups->chunk[i].visit, chunk_groups(groups, i));
+	for (i = 0; i < kvm_hpt_nr_chunks(groups); i++) {
+		bitmap_zero(groups->chunk[i].used,
+			    kvm_hpt_chunk_groups(groups, i));
+		bitmap_zero(groups->chunk[i].visit,
+			    kvm_hpt_chunk_groups(groups, i));
 	}
 	list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
 		if (reader->state == HPT_READER_ATTACHED)
-			reader_restart(kvm, reader);
+			kvm_hpt_reader_restart(kvm, reader);
 	kvm_hpt_wake(kvm);
 }
 
@@ -400,7 +405,7 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 		if (reader->state == HPT_READER_ATTACHED) {
 			trace_kvm_hpt_invalidate(kvm->arch.lpid, reader->pass,
 						 reader->cursor, true);
-			reader_forget(reader);
+			kvm_hpt_reader_forget(reader);
 			reader->state = HPT_READER_STALE;
 		}
 	}

@@ -17,9 +17,9 @@
 #include <asm/hvcall.h>
 #include <asm/kvm_ppc.h>
 
-#include "book3s_hv_hpt.h"
-#include "book3s_hv_hpt_records.h"
-#include "trace_hv_hpt.h"
+#include "hpt.h"
+#include "records.h"
+#include "trace.h"
 
 /* HPTEs after which mmu_setup_lock is given up for a moment */
 #define APPLY_HPTES	65536
@@ -28,11 +28,11 @@
 #define RESCHED_HPTES	64
 
 /**
- * struct lockout - vcpus are locked out while this lives
+ * struct kvm_hpt_lockout - vcpus are locked out while this lives
  * @kvm: the VM
  * @mmu_ready: what kvm->arch.mmu_ready is to be afterwards
  */
-struct lockout {
+struct kvm_hpt_lockout {
 	struct kvm *kvm;
 	int mmu_ready;
 };
@@ -43,13 +43,13 @@ struct lockout {
  * Return: 0; -EINVAL if the VM has no HPT, -EBUSY if a vcpu is running, or
  * -EINTR if killed: the lock is not held then.
  */
-static int lock_out_vcpus(struct lockout *lo, struct kvm *kvm)
+static int kvm_hpt_lock_out_vcpus(struct kvm_hpt_lockout *lo, struct kvm *kvm)
 {
 	int err = -EINVAL;
 
 	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
 		return -EINTR;
-	if (!kvmppc_hpt_present(kvm))
+	if (!kvm_hpt_present(kvm))
 		goto fail;
 
 	lo->kvm = kvm;
@@ -74,7 +74,7 @@ fail:
 	return err;
 }
 
-static void let_vcpus_in(struct lockout *lo)
+static void kvm_hpt_let_vcpus_in(struct kvm_hpt_lockout *lo)
 {
 	/*
 	 * Pairs with smp_mb() in kvmppc_vcpu_run_hv(): a vcpu that sees the
@@ -85,16 +85,16 @@ static void let_vcpus_in(struct lockout *lo)
 }
 
 /* Remove an HPTE. @old becomes what it was in the guest's view. */
-static void remove_hpte(struct kvm *kvm, unsigned long index,
-			unsigned long old[2])
+static void kvm_hpte_remove(struct kvm *kvm, unsigned long index,
+			    unsigned long old[2])
 {
 	preempt_disable();
 	kvmppc_do_h_remove(kvm, 0, index, 0, old);
 	preempt_enable();
 }
 
-static long enter_hpte(struct kvm *kvm, unsigned long index, unsigned long v,
-		       unsigned long r)
+static long kvm_hpte_enter(struct kvm *kvm, unsigned long index,
+			   unsigned long v, unsigned long r)
 {
 	unsigned long entered;
 	long ret;
@@ -111,26 +111,27 @@ static long enter_hpte(struct kvm *kvm, unsigned long index, unsigned long v,
  * succeed for an HPTE if its page has been unmapped from, or become smaller
  * in, the host's page table meanwhile; it stays invalid then.
  */
-static void put_back(struct kvm *kvm, const struct hpt_record *rec,
-		     unsigned int n)
+static void kvm_hpt_put_back(struct kvm *kvm, const struct hpt_record *rec,
+			     unsigned int n)
 {
 	unsigned long index, old[2];
 
 	while (n--) {
 		index = rec->index + n;
-		if (hpte_there(kvmppc_hpte(&kvm->arch.hpt, index)))
-			remove_hpte(kvm, index, old);
+		if (kvm_hpte_there(kvm_hpte_at(&kvm->arch.hpt, index)))
+			kvm_hpte_remove(kvm, index, old);
 		if (rec->hpte[n][0])
-			enter_hpte(kvm, index, be64_to_cpu(rec->hpte[n][0]),
-				   be64_to_cpu(rec->hpte[n][1]));
+			kvm_hpte_enter(kvm, index, be64_to_cpu(rec->hpte[n][0]),
+				       be64_to_cpu(rec->hpte[n][1]));
 	}
 }
 
 /*
  * Enter the valid HPTEs of a record in the place of what is there. That in
- * turn goes into the record, for put_back(): dword 0 is 0 if there was none.
+ * turn goes into the record, for kvm_hpt_put_back(): dword 0 is 0 if there
+ * was none.
  */
-static int enter_valid(struct kvm *kvm, const struct hpt_record *rec)
+static int kvm_hpt_enter_valid(struct kvm *kvm, const struct hpt_record *rec)
 {
 	unsigned long index = rec->index, v, r, old[2];
 	__be64 (*hpte)[2] = rec->hpte;
@@ -140,13 +141,13 @@ static int enter_valid(struct kvm *kvm, const struct hpt_record *rec)
 		v = be64_to_cpu((*hpte)[0]);
 		r = be64_to_cpu((*hpte)[1]);
 		(*hpte)[0] = 0;
-		if (hpte_there(kvmppc_hpte(&kvm->arch.hpt, index))) {
-			remove_hpte(kvm, index, old);
+		if (kvm_hpte_there(kvm_hpte_at(&kvm->arch.hpt, index))) {
+			kvm_hpte_remove(kvm, index, old);
 			(*hpte)[0] = cpu_to_be64(old[0]);
 			(*hpte)[1] = cpu_to_be64(old[1]);
 		}
-		if (enter_hpte(kvm, index, v, r) != H_SUCCESS) {
-			put_back(kvm, rec, i + 1);
+		if (kvm_hpte_enter(kvm, index, v, r) != H_SUCCESS) {
+			kvm_hpt_put_back(kvm, rec, i + 1);
 			return -EIO;
 		}
 		if (i % RESCHED_HPTES == RESCHED_HPTES - 1)
@@ -155,7 +156,8 @@ static int enter_valid(struct kvm *kvm, const struct hpt_record *rec)
 	return 0;
 }
 
-static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
+static void kvm_hpt_remove_invalid(struct kvm *kvm,
+				   const struct hpt_record *rec)
 {
 	struct kvm_hpt_info *info = &kvm->arch.hpt;
 	unsigned long index = rec->index + rec->n_valid;
@@ -165,15 +167,15 @@ static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
 
 	while (index < end) {
 		group = index >> HPT_GROUP_SHIFT;
-		if (!kvmppc_hpt_group_used(info, group)) {
-			index = kvmppc_hpt_skip_unused(info, index);
+		if (!kvm_hpt_group_used(info, group)) {
+			index = kvm_hpt_skip_unused(info, index);
 			continue;
 		}
 		stop = min(end, (group + 1) << HPT_GROUP_SHIFT);
-		hptep = kvmppc_hpte(info, index);
+		hptep = kvm_hpte_at(info, index);
 		for (; index < stop; index++, hptep += 2)
-			if (hpte_there(hptep))
-				remove_hpte(kvm, index, old);
+			if (kvm_hpte_there(hptep))
+				kvm_hpte_remove(kvm, index, old);
 		if (!(index % RESCHED_HPTES))
 			cond_resched();
 	}
@@ -183,7 +185,7 @@ static void remove_invalid(struct kvm *kvm, const struct hpt_record *rec)
  * Would H_ENTER refuse an HPTE with a page of this size? This is the better
  * part of it: what the host maps may change until the HPTE is entered.
  */
-static bool large_refused(struct kvm *kvm, u64 r, unsigned long size)
+static bool kvm_hpte_large_refused(struct kvm *kvm, u64 r, unsigned long size)
 {
 	struct kvm_memory_slot *slot;
 	unsigned int shift;
@@ -210,7 +212,7 @@ static bool large_refused(struct kvm *kvm, u64 r, unsigned long size)
  * Check an HPTE with a large page, as H_ENTER would; cache attributes are left
  * to H_ENTER. Return the shift of the base page, or an error.
  */
-static int check_large(struct kvm *kvm, const __be64 hpte[2])
+static int kvm_hpte_check_large(struct kvm *kvm, const __be64 hpte[2])
 {
 	u64 r = be64_to_cpup(&hpte[1]);
 	/* The base page's, and above it the page's if that is larger */
@@ -219,7 +221,7 @@ static int check_large(struct kvm *kvm, const __be64 hpte[2])
 
 	if (!shifts)
 		return -EINVAL;
-	if (shift > PAGE_SHIFT && large_refused(kvm, r, BIT(shift)))
+	if (shift > PAGE_SHIFT && kvm_hpte_large_refused(kvm, r, BIT(shift)))
 		return -EIO;
 	return shifts & 0xff;
 }
@@ -228,7 +230,8 @@ static int check_large(struct kvm *kvm, const __be64 hpte[2])
  * Check the HPTEs of a record. @vrma is the shift of their base page if one is
  * VRMA's.
  */
-static int check_valid(struct kvm *kvm, const struct hpt_record *rec, int *vrma)
+static int kvm_hpt_check_valid(struct kvm *kvm, const struct hpt_record *rec,
+			       int *vrma)
 {
 	const __be64 (*hpte)[2] = rec->hpte, (*end)[2] = hpte + rec->n_valid;
 	int shift;
@@ -241,7 +244,7 @@ static int check_valid(struct kvm *kvm, const struct hpt_record *rec, int *vrma)
 			return -EINVAL;
 		shift = 12;
 		if (v & cpu_to_be64(HPTE_V_LARGE)) {
-			shift = check_large(kvm, *hpte);
+			shift = kvm_hpte_check_large(kvm, *hpte);
 			if (shift < 0)
 				return shift;
 		}
@@ -260,7 +263,7 @@ static int check_valid(struct kvm *kvm, const struct hpt_record *rec, int *vrma)
  * real mode with pages of that size (Power ISA Book III, "Virtual Real Mode
  * Addressing Mechanism").
  */
-static void set_vrma(struct kvm *kvm, int shift)
+static void kvm_hpt_set_vrma(struct kvm *kvm, int shift)
 {
 	unsigned long senc = slb_pgsize_encoding(1ul << shift);
 
@@ -273,23 +276,24 @@ static void set_vrma(struct kvm *kvm, int shift)
 				   LPCR_VRMASD);
 }
 
-static int apply_record(struct lockout *lo, const struct hpt_record *rec)
+static int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
+				const struct hpt_record *rec)
 {
 	struct kvm *kvm = lo->kvm;
 	int vrma, err, idx;
 
 	idx = srcu_read_lock(&kvm->srcu);
-	err = check_valid(kvm, rec, &vrma);
+	err = kvm_hpt_check_valid(kvm, rec, &vrma);
 	if (!err)
-		err = enter_valid(kvm, rec);
+		err = kvm_hpt_enter_valid(kvm, rec);
 	if (!err)
-		remove_invalid(kvm, rec);
+		kvm_hpt_remove_invalid(kvm, rec);
 	srcu_read_unlock(&kvm->srcu, idx);
 	if (err)
 		return err;
 
 	if (vrma && !lo->mmu_ready) {
-		set_vrma(kvm, vrma);
+		kvm_hpt_set_vrma(kvm, vrma);
 		lo->mmu_ready = 1;
 	}
 	return 0;
@@ -301,23 +305,23 @@ static int apply_record(struct lockout *lo, const struct hpt_record *rec)
  *
  * Return: 0, -ENODATA if the next record is incomplete, or why it is refused.
  */
-static int apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
-		      size_t *applied)
+static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
+			      size_t *applied)
 {
 	unsigned long budget = APPLY_HPTES, hptes;
 	struct kvm *kvm = fd->kvm;
 	struct hpt_record rec;
-	struct lockout lo;
+	struct kvm_hpt_lockout lo;
 	int err;
 
-	err = lock_out_vcpus(&lo, kvm);
+	err = kvm_hpt_lock_out_vcpus(&lo, kvm);
 	if (err)
 		return err;
 	do {
 		err = hpt_decode(buf, len, kvmppc_hpt_npte(&kvm->arch.hpt),
 				 &rec);
 		if (!err)
-			err = apply_record(&lo, &rec);
+			err = kvm_hpt_apply_record(&lo, &rec);
 		if (err)
 			break;
 		trace_kvm_hpt_write(kvm->arch.lpid, rec.index, rec.n_valid,
@@ -330,7 +334,7 @@ static int apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 		hptes = rec.n_valid + rec.n_invalid;
 		budget -= min(budget, hptes);
 	} while (budget && len);
-	let_vcpus_in(&lo);
+	kvm_hpt_let_vcpus_in(&lo);
 	return err;
 }
 
@@ -340,14 +344,14 @@ static int apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
  * Return: 0 if that is all of it, -ENODATA if an incomplete one is left, or
  * why the next one is refused.
  */
-static int apply_all(struct kvm_hpt_fd *fd, size_t len, size_t *applied)
+static int kvm_hpt_apply_all(struct kvm_hpt_fd *fd, size_t len, size_t *applied)
 {
 	int err = 0;
 
 	*applied = 0;
 	while (*applied < len) {
-		err = apply_some(fd, fd->buf + *applied, len - *applied,
-				 applied);
+		err = kvm_hpt_apply_some(fd, fd->buf + *applied, len - *applied,
+					 applied);
 		if (err || *applied == len)
 			break;
 		cond_resched();
@@ -358,7 +362,8 @@ static int apply_all(struct kvm_hpt_fd *fd, size_t len, size_t *applied)
 }
 
 /* The record at byte @pos of the buffer was refused, or is incomplete */
-static void note_refused(struct kvm_hpt_fd *fd, size_t pos, size_t len, int err)
+static void kvm_hpt_note_refused(struct kvm_hpt_fd *fd, size_t pos, size_t len,
+				 int err)
 {
 	struct kvm_get_htab_header hdr = { };
 
@@ -370,7 +375,7 @@ static void note_refused(struct kvm_hpt_fd *fd, size_t pos, size_t len, int err)
 			    hdr.n_invalid, err);
 }
 
-static ssize_t write_hpt(struct kvm_hpt_fd *fd, struct iov_iter *from)
+static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, struct iov_iter *from)
 {
 	size_t total = 0, len = 0, applied = 0, want, got;
 	int err;
@@ -385,7 +390,7 @@ static ssize_t write_hpt(struct kvm_hpt_fd *fd, struct iov_iter *from)
 		want = min(fd->buf_size - len, iov_iter_count(from));
 		got = copy_from_iter(fd->buf + len, want, from);
 		len += got;
-		err = apply_all(fd, len, &applied);
+		err = kvm_hpt_apply_all(fd, len, &applied);
 		total += applied;
 		if (err && err != -ENODATA)
 			break;
@@ -405,7 +410,7 @@ static ssize_t write_hpt(struct kvm_hpt_fd *fd, struct iov_iter *from)
 	fd->bytes += total;
 	atomic64_add(total, &fd->kvm->stat.hpt_write_bytes);
 	if (err == -EINVAL || err == -EIO)
-		note_refused(fd, applied, len, err);
+		kvm_hpt_note_refused(fd, applied, len, err);
 	mutex_unlock(&fd->lock);
 	return total ?: err;
 }
@@ -424,7 +429,7 @@ static ssize_t write_hpt(struct kvm_hpt_fd *fd, struct iov_iter *from)
  */
 ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
-	return write_hpt(iocb->ki_filp->private_data, from);
+	return kvm_hpt_do_write(iocb->ki_filp->private_data, from);
 }
 
 /**
@@ -443,5 +448,5 @@ ssize_t kvm_hpt_write(struct file *file, const char __user *buf, size_t len,
 	struct iov_iter from;
 
 	iov_iter_ubuf(&from, ITER_SOURCE, (void __user *)buf, len);
-	return write_hpt(file->private_data, &from);
+	return kvm_hpt_do_write(file->private_data, &from);
 }

@@ -8,7 +8,7 @@
 #include <linux/limits.h>
 #include <linux/minmax.h>
 
-#include "book3s_hv_hpt_records.h"
+#include "records.h"
 
 /**
  * hpt_encoder_init() - start with an empty buffer

@@ -11,14 +11,15 @@
 #include <linux/kvm_host.h>
 #include <linux/minmax.h>
 
-#include "book3s_hv_hpt.h"
-#include "book3s_hv_hpt_records.h"
-#include "book3s_hv_hpt_set.h"
-#include "trace_hv_hpt.h"
+#include "hpt.h"
+#include "records.h"
+#include "set.h"
+#include "trace.h"
 
-static bool encode_hpte(struct hpt_encoder *enc,
-			const struct kvm_hpt_reader *reader,
-			unsigned long index, const struct kvm_hpt_view *view)
+static bool kvm_hpt_encode_hpte(struct hpt_encoder *enc,
+				const struct kvm_hpt_reader *reader,
+				unsigned long index,
+				const struct kvm_hpt_view *view)
 {
 	unsigned int slot = HPT_SLOT(index);
 
@@ -32,14 +33,15 @@ static bool encode_hpte(struct hpt_encoder *enc,
  * Encode a group from the reader's cursor on, with one call for a run of
  * invalid HPTEs. Return false if the buffer is full.
  */
-static bool encode_group(struct hpt_encoder *enc, struct kvm_hpt_reader *reader,
-			 const struct kvm_hpt_view *view)
+static bool kvm_hpt_encode_group(struct hpt_encoder *enc,
+				 struct kvm_hpt_reader *reader,
+				 const struct kvm_hpt_view *view)
 {
 	unsigned long index = reader->cursor;
 	unsigned int slot = HPT_SLOT(index), from = slot;
 
 	index -= slot;
-	for (; slot < HPTES_IN_GROUP; slot++) {
+	for (; slot < HPT_GROUP_HPTES; slot++) {
 		if (!kvm_hpt_shown(reader, view->v[slot]))
 			continue;
 		reader->cursor += hpt_encode_invalid(enc, index + from,
@@ -52,11 +54,11 @@ static bool encode_group(struct hpt_encoder *enc, struct kvm_hpt_reader *reader,
 		from = slot + 1;
 	}
 	reader->cursor += hpt_encode_invalid(enc, index + from, slot - from);
-	return reader->cursor == index + HPTES_IN_GROUP;
+	return reader->cursor == index + HPT_GROUP_HPTES;
 }
 
 /* The end of the HPT is reached, the next pass begins at the front */
-static void end_pass(struct kvm *kvm, struct kvm_hpt_reader *reader)
+static void kvm_hpt_end_pass(struct kvm *kvm, struct kvm_hpt_reader *reader)
 {
 	trace_kvm_hpt_pass_end(kvm->arch.lpid, reader->pass);
 	atomic64_inc(&kvm->stat.hpt_passes);
@@ -90,9 +92,9 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 		if (budget-- <= 0)
 			return false;
 		group = reader->cursor >> HPT_GROUP_SHIFT;
-		if (!kvmppc_hpt_group_used(info, group)) {
+		if (!kvm_hpt_group_used(info, group)) {
 			kvm_hpt_await_marks(kvm);
-			next = kvmppc_hpt_skip_unused(info, reader->cursor);
+			next = kvm_hpt_skip_unused(info, reader->cursor);
 			done = hpt_encode_invalid(&g->enc, reader->cursor,
 						  next - reader->cursor);
 			reader->cursor += done;
@@ -101,7 +103,7 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			continue;
 		}
 
-		if (hpte_there(kvmppc_hpte(info, reader->cursor)) &&
+		if (kvm_hpte_there(kvm_hpte_at(info, reader->cursor)) &&
 		    !hpt_encode_room(&g->enc, reader->cursor))
 			return true;
 		if (kvm->arch.hpt_all_mark && !reader->bolted_only) {
@@ -111,15 +113,15 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			if (done)
 				continue;
 		}
-		kvmppc_hpt_harvest(kvm, reader, group, U8_MAX, view);
+		kvm_hpt_harvest(kvm, reader, group, U8_MAX, view);
 		before = BIT(HPT_SLOT(reader->cursor)) - 1;
 		kvm_hpt_reader_add(kvm, reader, group, view->changed & before);
 		if (reader->restarts != g->restarts ||
-		    !encode_group(&g->enc, reader, view))
+		    !kvm_hpt_encode_group(&g->enc, reader, view))
 			return true;
 	}
 	reader->first_pass = false;
-	end_pass(kvm, reader);
+	kvm_hpt_end_pass(kvm, reader);
 	g->end = true;
 	return true;
 }
@@ -140,12 +142,12 @@ unsigned long kvm_hpt_next_change(struct kvm *kvm,
 {
 	unsigned long next;
 
-	next = min(kvmppc_hpt_next_visit(&kvm->arch.hpt, group, end),
+	next = min(kvm_hpt_next_visit(&kvm->arch.hpt, group, end),
 		   hpt_set_next(&reader->changed, group));
 	if (reader->left && reader->left_group >= group)
 		next = min(next, reader->left_group);
 	if (group < reader->unseen)
-		next = min(next, kvmppc_hpt_next_used(&kvm->arch.hpt, group));
+		next = min(next, kvm_hpt_next_used(&kvm->arch.hpt, group));
 	return next;
 }
 
@@ -176,7 +178,7 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			reader->unseen = 0;
 		if (group >= end) {
 			if (!g->wrapped)
-				end_pass(kvm, reader);
+				kvm_hpt_end_pass(kvm, reader);
 			reader->cursor = 0;
 			g->end = g->enc.used || g->wrapped || !g->start;
 			if (g->end)
@@ -195,12 +197,12 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			changed |= reader->left;
 			reader->left = 0;
 		}
-		kvmppc_hpt_harvest(kvm, reader, group, changed, view);
+		kvm_hpt_harvest(kvm, reader, group, changed, view);
 		changed |= view->changed;
 		while (changed) {
 			slot = __ffs(changed);
-			if (!encode_hpte(&g->enc, reader,
-					 reader->cursor + slot, view)) {
+			if (!kvm_hpt_encode_hpte(&g->enc, reader,
+						 reader->cursor + slot, view)) {
 				reader->left_group = group;
 				reader->left = changed;
 				return true;

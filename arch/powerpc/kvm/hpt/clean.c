@@ -9,16 +9,16 @@
 #include <linux/kvm_host.h>
 #include <linux/minmax.h>
 
-#include "book3s_hv_hpt.h"
-#include "book3s_hv_hpt_records.h"
+#include "hpt.h"
+#include "records.h"
 
 /*
  * Dword 0 as it is streamed, of doublewords as they are in memory; @valid is
  * HPTE_V_VALID, which absent HPTEs get. For @v3 see hpte_new_to_old_v(): the
  * segment size is in the first byte of both, before the shift and after it.
  */
-static __always_inline __be64 raw_streamed_v(__be64 v, const __be64 *r,
-					     __be64 valid, bool v3)
+static __always_inline __be64 kvm_hpte_streamed_v(__be64 v, const __be64 *r,
+						  __be64 valid, bool v3)
 {
 	u64 ssize = 0, keep = ~HPTE_V_ABSENT;
 
@@ -32,16 +32,16 @@ static __always_inline __be64 raw_streamed_v(__be64 v, const __be64 *r,
 }
 
 /* Has hardware set R or C in one of these HPTEs, or can it? */
-static bool any_rc(const __be64 *hptep, const struct revmap_entry *rev,
-		   unsigned long n)
+static bool kvm_hpt_any_rc(const __be64 *hptep, const struct revmap_entry *rev,
+			   unsigned long n)
 {
 	u64 v, r, gr;
 
 	for (; n--; hptep += 2, rev++) {
-		v = hpte_dword(hptep);
-		r = hpte_dword(hptep + 1);
+		v = kvm_hpte_dword(hptep);
+		r = kvm_hpte_dword(hptep + 1);
 		gr = READ_ONCE(rev->guest_rpte);
-		if (hpte_rc_open(gr) || hpte_new_rc(v, r, gr))
+		if (kvm_hpte_rc_open(gr) || kvm_hpte_new_rc(v, r, gr))
 			return true;
 	}
 	return false;
@@ -55,14 +55,16 @@ static bool any_rc(const __be64 *hptep, const struct revmap_entry *rev,
  *
  * Return the number of valid HPTEs; -1 if it has to be done the long way.
  */
-static __always_inline long
-read_clean(struct kvm_hpt_info *info, unsigned long index, unsigned long *count,
-	   unsigned long room, bool v3, __be64 *out)
+static __always_inline long kvm_hpt_read_clean(struct kvm_hpt_info *info,
+					       unsigned long index,
+					       unsigned long *count,
+					       unsigned long room, bool v3,
+					       __be64 *out)
 {
 	const __be64 there = cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT);
 	__be64 valid = cpu_to_be64(HPTE_V_VALID);
 	const struct revmap_entry *rev = &info->rev[index];
-	const __be64 *hptep = kvmppc_hpte(info, index);
+	const __be64 *hptep = kvm_hpte_at(info, index);
 	const __be64 *p, *end = hptep + 2 * *count;
 	const __be64 *full = hptep + 2 * min(*count, room);
 	u64 gr, odd = 0;
@@ -76,7 +78,7 @@ read_clean(struct kvm_hpt_info *info, unsigned long index, unsigned long *count,
 		if (!(v & there))
 			break;
 		any_v |= v;
-		*to = raw_streamed_v(v, &p[1], valid, v3);
+		*to = kvm_hpte_streamed_v(v, &p[1], valid, v3);
 	}
 	n = (unsigned long)(to - out) / 2;
 	if (n && p == full)
@@ -97,16 +99,17 @@ read_clean(struct kvm_hpt_info *info, unsigned long index, unsigned long *count,
 	}
 	if (!(odd & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C)))
 		return n;
-	return odd & HPTE_GR_MODIFIED || any_rc(hptep, rev, n) ? -1 : n;
+	return odd & HPTE_GR_MODIFIED || kvm_hpt_any_rc(hptep, rev, n) ? -1 : n;
 }
 
-static __always_inline int
-gather_clean(struct kvm_hpt_info *info, struct kvm_hpt_reader *reader,
-	     struct hpt_encoder *enc, int budget, bool v3)
+static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
+						  struct kvm_hpt_reader *reader,
+						  struct hpt_encoder *enc,
+						  int budget, bool v3)
 {
 	unsigned long start = reader->cursor, index = start;
-	unsigned long end = round_down(start, HPTES_IN_GROUP) +
-			    budget * HPTES_IN_GROUP;
+	unsigned long end =
+		round_down(start, HPT_GROUP_HPTES) + budget * HPT_GROUP_HPTES;
 	/* What the compiler knows to be private stays in registers */
 	struct hpt_encoder e = *enc;
 	unsigned long count, room;
@@ -114,25 +117,25 @@ gather_clean(struct kvm_hpt_info *info, struct kvm_hpt_reader *reader,
 
 	end = min(end, kvmppc_hpt_npte(info));
 	for (; index < end; index += count) {
-		count = HPTES_IN_GROUP - HPT_SLOT(index);
+		count = HPT_GROUP_HPTES - HPT_SLOT(index);
 		room = hpt_encode_room(&e, index);
-		n = read_clean(info, index, &count, room, v3,
-			       hpt_encode_tail(&e, index));
+		n = kvm_hpt_read_clean(info, index, &count, room, v3,
+				       hpt_encode_tail(&e, index));
 		if (n < 0)
 			break;
 		/* Those that were removed may have marks to be taken off */
 		if (n < count &&
-		    kvmppc_hpt_group_to_visit(info, index >> HPT_GROUP_SHIFT))
+		    kvm_hpt_group_to_visit(info, index >> HPT_GROUP_SHIFT))
 			break;
 		if (n)
 			hpt_encode_run(&e, index, room, n, count - n);
-		else if (!kvmppc_hpt_group_used(info, index >> HPT_GROUP_SHIFT) ||
+		else if (!kvm_hpt_group_used(info, index >> HPT_GROUP_SHIFT) ||
 			 !hpt_encode_more_invalid(&e, index, count))
 			break;
 	}
 	reader->cursor = index;
 	*enc = e;
-	return DIV_ROUND_UP(index - start, HPTES_IN_GROUP);
+	return DIV_ROUND_UP(index - start, HPT_GROUP_HPTES);
 }
 
 /**
@@ -154,6 +157,6 @@ int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 			 int budget)
 {
 	if (cpu_has_feature(CPU_FTR_ARCH_300))
-		return gather_clean(info, reader, enc, budget, true);
-	return gather_clean(info, reader, enc, budget, false);
+		return __kvm_hpt_gather_clean(info, reader, enc, budget, true);
+	return __kvm_hpt_gather_clean(info, reader, enc, budget, false);
 }

@@ -16,8 +16,8 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include "book3s_hv_hpt.h"
-#include "trace_hv_hpt.h"
+#include "hpt.h"
+#include "trace.h"
 
 /**
  * kvm_hpt_fd_buffer() - have a buffer for records
@@ -40,30 +40,30 @@ int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size)
 	return 0;
 }
 
-static void free_fd(struct kvm_hpt_fd *fd)
+static void kvm_hpt_free_fd(struct kvm_hpt_fd *fd)
 {
 	kvfree(fd->buf);
 	mutex_destroy(&fd->lock);
 	kfree(fd);
 }
 
-static int release_reader(struct inode *inode, struct file *file)
+static int kvm_hpt_release_reader(struct inode *inode, struct file *file)
 {
 	struct kvm_hpt_fd *fd = file->private_data;
 	struct kvm *kvm = fd->kvm;
 
 	kvm_hpt_reader_close(kvm, &fd->reader);
-	free_fd(fd);
+	kvm_hpt_free_fd(fd);
 	kvm_put_kvm(kvm);
 	return 0;
 }
 
-static int release_writer(struct inode *inode, struct file *file)
+static int kvm_hpt_release_writer(struct inode *inode, struct file *file)
 {
 	struct kvm_hpt_fd *fd = file->private_data;
 	struct kvm *kvm = fd->kvm;
 
-	free_fd(fd);
+	kvm_hpt_free_fd(fd);
 	kvm_put_kvm(kvm);
 	return 0;
 }
@@ -72,7 +72,7 @@ static int release_writer(struct inode *inode, struct file *file)
  * There is no position to seek to, but sendfile() asks for it. read() and
  * write() would do without operations of their own, but cost less with them.
  */
-static const struct file_operations reader_fops = {
+static const struct file_operations kvm_hpt_reader_fops = {
 	.owner		= THIS_MODULE,
 	.llseek		= noop_llseek,
 	.read		= kvm_hpt_read,
@@ -82,24 +82,24 @@ static const struct file_operations reader_fops = {
 	.unlocked_ioctl	= kvm_hpt_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 	.show_fdinfo	= kvm_hpt_show_reader,
-	.release	= release_reader,
+	.release	= kvm_hpt_release_reader,
 };
 
-static const struct file_operations writer_fops = {
+static const struct file_operations kvm_hpt_writer_fops = {
 	.owner		= THIS_MODULE,
 	.llseek		= noop_llseek,
 	.write		= kvm_hpt_write,
 	.write_iter	= kvm_hpt_write_iter,
 	.splice_write	= iter_file_splice_write,
 	.show_fdinfo	= kvm_hpt_show_writer,
-	.release	= release_writer,
+	.release	= kvm_hpt_release_writer,
 };
 
-static struct file *make_file(struct kvm_hpt_fd *fd, bool write)
+static struct file *kvm_hpt_make_file(struct kvm_hpt_fd *fd, bool write)
 {
-	return anon_inode_getfile("kvm-htab",
-				  write ? &writer_fops : &reader_fops, fd,
-				  write ? O_WRONLY : O_RDONLY);
+	return anon_inode_getfile(
+		"kvm-htab", write ? &kvm_hpt_writer_fops : &kvm_hpt_reader_fops,
+		fd, write ? O_WRONLY : O_RDONLY);
 }
 
 /**
@@ -138,7 +138,7 @@ int kvm_vm_ioctl_get_htab_fd(struct kvm *kvm, struct kvm_get_htab_fd *args)
 		if (err)
 			goto put_desc;
 	}
-	file = make_file(fd, write);
+	file = kvm_hpt_make_file(fd, write);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
 		goto close;
@@ -154,7 +154,7 @@ close:
 put_desc:
 	put_unused_fd(desc);
 free:
-	free_fd(fd);
+	kvm_hpt_free_fd(fd);
 	return err;
 }
 

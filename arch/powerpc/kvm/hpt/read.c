@@ -12,9 +12,9 @@
 #include <linux/sizes.h>
 #include <linux/uio.h>
 
-#include "book3s_hv_hpt.h"
-#include "book3s_hv_hpt_records.h"
-#include "trace_hv_hpt.h"
+#include "hpt.h"
+#include "records.h"
+#include "trace.h"
 
 /* Bytes gathered before they are copied */
 #define GATHER_BYTES	SZ_64K
@@ -31,7 +31,7 @@
  * Return: 1 if there is more to do before @g can be copied, 0 if not,
  * -ESTALE or -EINTR.
  */
-static int gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
+static int kvm_hpt_gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 {
 	struct kvm_hpt_reader *reader = &fd->reader;
 	struct kvm *kvm = fd->kvm;
@@ -44,7 +44,7 @@ static int gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 		ret = -ESTALE;
 		goto out;
 	}
-	if (!kvmppc_hpt_present(kvm))
+	if (!kvm_hpt_present(kvm))
 		goto out;
 	if (reader->state == HPT_READER_NONE)
 		kvm_hpt_reader_attach(reader, 0);
@@ -75,12 +75,12 @@ out:
 }
 
 /* Fill the buffer. Return 0 or an error if there is nothing to copy. */
-static int gather(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
+static int kvm_hpt_gather_all(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 {
 	int ret;
 
 	do {
-		ret = gather_some(fd, g);
+		ret = kvm_hpt_gather_some(fd, g);
 		cond_resched();
 		if (ret > 0 && fatal_signal_pending(current))
 			ret = -EINTR;
@@ -89,8 +89,8 @@ static int gather(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 }
 
 /* Mark what is in a record as changed, for this reader */
-static void report_again(struct kvm *kvm, struct kvm_hpt_reader *reader,
-			 const struct kvm_get_htab_header *hdr)
+static void kvm_hpt_report_again(struct kvm *kvm, struct kvm_hpt_reader *reader,
+				 const struct kvm_get_htab_header *hdr)
 {
 	unsigned long index = hdr->index;
 	unsigned long end = index + hdr->n_valid + hdr->n_invalid;
@@ -105,7 +105,8 @@ static void report_again(struct kvm *kvm, struct kvm_hpt_reader *reader,
  * The records from byte @pos on did not get to user space: go back, so that
  * the next read reports what they held.
  */
-static void undeliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g, size_t pos)
+static void kvm_hpt_undeliver(struct kvm_hpt_fd *fd,
+			      const struct kvm_hpt_gather *g, size_t pos)
 {
 	struct kvm_hpt_reader *reader = &fd->reader;
 	const struct kvm_get_htab_header *hdr = g->enc.buf + pos;
@@ -118,7 +119,7 @@ static void undeliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g, siz
 	while (!g->first_pass && reader->restarts == g->restarts &&
 	       pos < g->enc.used) {
 		hdr = g->enc.buf + pos;
-		report_again(fd->kvm, reader, hdr);
+		kvm_hpt_report_again(fd->kvm, reader, hdr);
 		pos += hpt_record_bytes(hdr);
 	}
 	mutex_unlock(&fd->kvm->arch.mmu_setup_lock);
@@ -128,8 +129,9 @@ static void undeliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g, siz
  * Copy what was gathered. Return the number of bytes user space has got, in
  * whole records.
  */
-static size_t deliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g,
-		      struct iov_iter *to)
+static size_t kvm_hpt_deliver(struct kvm_hpt_fd *fd,
+			      const struct kvm_hpt_gather *g,
+			      struct iov_iter *to)
 {
 	size_t copied = copy_to_iter(g->enc.buf, g->enc.used, to);
 	u64 valid = g->enc.valid, invalid = g->enc.invalid;
@@ -145,12 +147,12 @@ static size_t deliver(struct kvm_hpt_fd *fd, const struct kvm_hpt_gather *g,
 	atomic64_add(whole, &fd->kvm->stat.hpt_read_bytes);
 	if (whole < g->enc.used) {
 		iov_iter_revert(to, copied - whole);
-		undeliver(fd, g, whole);
+		kvm_hpt_undeliver(fd, g, whole);
 	}
 	return whole;
 }
 
-static ssize_t read_hpt(struct kvm_hpt_fd *fd, struct iov_iter *to)
+static ssize_t kvm_hpt_do_read(struct kvm_hpt_fd *fd, struct iov_iter *to)
 {
 	size_t total = 0, size, whole;
 	struct kvm_hpt_gather g;
@@ -173,10 +175,10 @@ static ssize_t read_hpt(struct kvm_hpt_fd *fd, struct iov_iter *to)
 		hpt_encoder_init(&g.enc, fd->buf, size);
 		g.begun = false;
 		g.end = false;
-		err = gather(fd, &g);
+		err = kvm_hpt_gather_all(fd, &g);
 		if (err || !g.enc.used)
 			break;
-		whole = deliver(fd, &g, to);
+		whole = kvm_hpt_deliver(fd, &g, to);
 		total += whole;
 		if (whole < g.enc.used)
 			err = -EFAULT;
@@ -202,7 +204,7 @@ static ssize_t read_hpt(struct kvm_hpt_fd *fd, struct iov_iter *to)
  */
 ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
-	return read_hpt(iocb->ki_filp->private_data, to);
+	return kvm_hpt_do_read(iocb->ki_filp->private_data, to);
 }
 
 /**
@@ -221,5 +223,5 @@ ssize_t kvm_hpt_read(struct file *file, char __user *buf, size_t len,
 	struct iov_iter to;
 
 	iov_iter_ubuf(&to, ITER_DEST, buf, len);
-	return read_hpt(file->private_data, &to);
+	return kvm_hpt_do_read(file->private_data, &to);
 }

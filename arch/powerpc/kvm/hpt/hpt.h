@@ -1,23 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The HPT file: what its parts know of each other.
+ * The HPT file: internal interfaces.
  *
- *	book3s_hv_hpt_file.c	the ioctl, open and release
- *	book3s_hv_hpt_track.c	group bitmaps, readers, lifetime of the HPT
- *	book3s_hv_hpt_harvest.c	marks and hardware R/C to the readers' sets
- *	book3s_hv_hpt_clean.c	HPTEs that can be read without locks
- *	book3s_hv_hpt_set.c	a reader's set of changed HPTEs
- *	book3s_hv_hpt_records.c	the stream's encoder and decoder
- *	book3s_hv_hpt_pass.c	first and later passes
- *	book3s_hv_hpt_read.c	the copy to user space
- *	book3s_hv_hpt_write.c	check, remove and enter
- *	book3s_hv_hpt_progress.c how far a reader is: ioctl, fdinfo and poll()
+ *	file.c		the ioctl, open and release
+ *	track.c		group bitmaps, readers, lifetime of the HPT
+ *	harvest.c	marks and hardware R/C to the readers' sets
+ *	clean.c		HPTEs that can be read without locks
+ *	set.c		a reader's set of changed HPTEs
+ *	records.c	the stream's encoder and decoder
+ *	pass.c		first and later passes
+ *	read.c		the copy to user space
+ *	write.c		check, remove and enter
+ *	progress.c	how far a reader is: ioctl, fdinfo and poll()
+ *	debugfs.c	the HPT as text
+ *	trace.h		trace events
  *
- * All of it runs in process context with the MMU on. Locks: see
+ * Names, static functions included, so that all of them can be searched for
+ * and none collides with a name of the base:
+ *
+ *	kvmppc_hpt_*	 what the rest of KVM calls, see asm/kvm_book3s_hpt.h
+ *	kvm_hpt_*	 internal to this directory; about an HPT, a reader, a file
+ *	kvm_hpte_*	 internal to this directory; about one HPTE
+ *	hpt_*, HPT_*	 knows nothing of KVM: records.h, set.h, constants
+ *
+ * Terms:
+ *
+ *	group	 eight HPTEs, an HPTEG; the unit of the bitmaps and of a visit
+ *	mark	 HPTE_GR_MODIFIED in the reverse map word of an HPTE that changed
+ *	visit	 to look at the HPTEs of a group because its visit bit is set
+ *	harvest	 to clear the marks of a group and give the changes to all readers
+ *	pass	 one way of a reader through the HPT; the first reports every HPTE,
+ *		 later ones report changes
+ *	attach	 to begin a first pass over the HPT that the VM has
+ *	restart	 to begin again with a first pass, after a reset or for want of
+ *		 memory
+ *	retire	 to make all readers stale, before the HPT is replaced or freed
+ *	stale	 a reader whose HPT was retired; its reads fail
+ *	chain	 the HPTEs that map one guest page, linked in the reverse map
+ *
+ * All of this code runs in process context with the MMU on. Locks: see
  * asm/kvm_book3s_hpt.h.
  */
-#ifndef __POWERPC_BOOK3S_HV_HPT_H__
-#define __POWERPC_BOOK3S_HV_HPT_H__
+#ifndef __POWERPC_KVM_HPT_HPT_H__
+#define __POWERPC_KVM_HPT_HPT_H__
 
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
@@ -31,14 +56,14 @@
 #include <asm/kvm_book3s_64.h>
 #include <asm/kvm_book3s_hpt.h>
 
-#include "book3s_hv_hpt_records.h"
+#include "records.h"
 
-#define HPTES_IN_GROUP		BIT(HPT_GROUP_SHIFT)
+#define HPT_GROUP_HPTES		BIT(HPT_GROUP_SHIFT)
 
 /* Bytes of a record with a whole group: what reads of single HPTEs ask for */
 #define HPT_GROUP_BYTES		(sizeof(struct kvm_get_htab_header) + \
-				 HPTES_IN_GROUP * HPT_STREAM_HPTE)
-#define HPT_SLOT(index)		((index) & (HPTES_IN_GROUP - 1))
+				 HPT_GROUP_HPTES * HPT_STREAM_HPTE)
+#define HPT_SLOT(index)		((index) & (HPT_GROUP_HPTES - 1))
 
 /**
  * enum kvm_hpt_reader_state - which HPT a reader belongs to
@@ -97,8 +122,8 @@ struct kvm_hpt_reader {
  * @changed: HPTEs (a bit each) that changed and that no reader knows of yet
  */
 struct kvm_hpt_view {
-	u64 v[HPTES_IN_GROUP];
-	u64 r[HPTES_IN_GROUP];
+	u64 v[HPT_GROUP_HPTES];
+	u64 r[HPT_GROUP_HPTES];
 	u8 changed;
 };
 
@@ -150,13 +175,13 @@ struct kvm_hpt_gather {
 	unsigned long start;
 };
 
-static inline bool kvmppc_hpt_present(struct kvm *kvm)
+static inline bool kvm_hpt_present(struct kvm *kvm)
 {
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
 	return !kvm_is_radix(kvm) && kvm->arch.hpt.virt;
 }
 
-static inline __be64 *kvmppc_hpte(struct kvm_hpt_info *info,
+static inline __be64 *kvm_hpte_at(struct kvm_hpt_info *info,
 				  unsigned long index)
 {
 	return (__be64 *)(info->virt + (index << 4));
@@ -166,35 +191,35 @@ static inline __be64 *kvmppc_hpte(struct kvm_hpt_info *info,
  * Has a group ever held an HPTE? One may be entered meanwhile; it is marked
  * then, after the bit that is tested here was set.
  */
-static inline bool kvmppc_hpt_group_used(struct kvm_hpt_info *info,
-					 unsigned long group)
+static inline bool kvm_hpt_group_used(struct kvm_hpt_info *info,
+				      unsigned long group)
 {
 	return test_bit(group & (HPT_CHUNK_GROUPS - 1),
 			info->groups->chunk[group >> HPT_CHUNK_SHIFT].used);
 }
 
 /* Does the next pass have to visit a group? */
-static inline bool kvmppc_hpt_group_to_visit(struct kvm_hpt_info *info,
-					     unsigned long group)
+static inline bool kvm_hpt_group_to_visit(struct kvm_hpt_info *info,
+					  unsigned long group)
 {
 	return test_bit(group & (HPT_CHUNK_GROUPS - 1),
 			info->groups->chunk[group >> HPT_CHUNK_SHIFT].visit);
 }
 
 /* Is there an HPTE, as the guest sees it, with this dword 0? */
-static inline bool hpte_valid(u64 v)
+static inline bool kvm_hpte_valid(u64 v)
 {
 	return v & (HPTE_V_VALID | HPTE_V_ABSENT);
 }
 
 /* Is there an HPTE at this moment? */
-static inline bool hpte_there(const __be64 *hptep)
+static inline bool kvm_hpte_there(const __be64 *hptep)
 {
 	return READ_ONCE(*hptep) & cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT);
 }
 
 /* Read a doubleword that others may write */
-static inline u64 hpte_dword(const __be64 *dword)
+static inline u64 kvm_hpte_dword(const __be64 *dword)
 {
 	/*
 	 * Not by READ_ONCE(), with which the compiler does not use the
@@ -205,7 +230,7 @@ static inline u64 hpte_dword(const __be64 *dword)
 }
 
 /* R and C that hardware has set and the guest's view does not have yet */
-static inline u64 hpte_new_rc(u64 v, u64 r, u64 gr)
+static inline u64 kvm_hpte_new_rc(u64 v, u64 r, u64 gr)
 {
 	if (!(v & HPTE_V_VALID))
 		return 0;
@@ -217,7 +242,7 @@ static inline u64 hpte_new_rc(u64 v, u64 r, u64 gr)
  * guest's view changes? An absent HPTE counts as well as a valid one: it
  * becomes valid without a change of the guest's view.
  */
-static inline bool hpte_rc_open(u64 gr)
+static inline bool kvm_hpte_rc_open(u64 gr)
 {
 	return !(gr & HPTE_R_R) ||
 	       (!(gr & HPTE_R_C) && hpte_is_writable(gr));
@@ -226,28 +251,27 @@ static inline bool hpte_rc_open(u64 gr)
 /* Does the reader take an HPTE with this dword 0 for a valid one? */
 static inline bool kvm_hpt_shown(const struct kvm_hpt_reader *reader, u64 v)
 {
-	return hpte_valid(v) && (!reader->bolted_only || (v & HPTE_V_BOLTED));
+	return kvm_hpte_valid(v) &&
+	       (!reader->bolted_only || (v & HPTE_V_BOLTED));
 }
 
 /* With preemption disabled */
-static inline void lock_hpte(__be64 *hptep)
+static inline void kvm_hpte_lock(__be64 *hptep)
 {
 	while (!try_lock_hpte(hptep, HPTE_V_HVLOCK))
 		cpu_relax();
 }
 
-/* book3s_hv_hpt_file.c */
+/* file.c		*/
 int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size);
 
-/* book3s_hv_hpt_track.c */
-unsigned long kvmppc_hpt_next_used(struct kvm_hpt_info *info,
-				   unsigned long group);
-unsigned long kvmppc_hpt_skip_unused(struct kvm_hpt_info *info,
-				     unsigned long index);
-unsigned long kvmppc_hpt_next_visit(struct kvm_hpt_info *info,
-				    unsigned long group, unsigned long end);
-unsigned long kvmppc_hpt_nr_used(struct kvm_hpt_info *info,
-				 unsigned long group);
+/* track.c		*/
+unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group);
+unsigned long kvm_hpt_skip_unused(struct kvm_hpt_info *info,
+				  unsigned long index);
+unsigned long kvm_hpt_next_visit(struct kvm_hpt_info *info, unsigned long group,
+				 unsigned long end);
+unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group);
 void kvm_hpt_wake(struct kvm *kvm);
 int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			u64 start_index);
@@ -257,18 +281,17 @@ void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index);
 void kvm_hpt_reader_add(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			unsigned long group, u8 changed);
 
-/* book3s_hv_hpt_harvest.c */
-u8 kvmppc_hpt_peek(struct kvm_hpt_info *info, unsigned long group);
-void kvmppc_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
-			unsigned long group, u8 want,
-			struct kvm_hpt_view *view);
+/* harvest.c	*/
+u8 kvm_hpt_peek(struct kvm_hpt_info *info, unsigned long group);
+void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
+		     unsigned long group, u8 want, struct kvm_hpt_view *view);
 
-/* book3s_hv_hpt_clean.c */
+/* clean.c		*/
 int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 			 struct kvm_hpt_reader *reader, struct hpt_encoder *enc,
 			 int budget);
 
-/* book3s_hv_hpt_pass.c */
+/* pass.c		*/
 unsigned long kvm_hpt_next_change(struct kvm *kvm,
 				  struct kvm_hpt_reader *reader,
 				  unsigned long group, unsigned long end);
@@ -277,7 +300,7 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			  int budget);
 
-/* book3s_hv_hpt_read.c and book3s_hv_hpt_write.c */
+/* read.c		and write.c		*/
 ssize_t kvm_hpt_read(struct file *file, char __user *buf, size_t len,
 		     loff_t *pos);
 ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to);
@@ -285,11 +308,11 @@ ssize_t kvm_hpt_write(struct file *file, const char __user *buf, size_t len,
 		      loff_t *pos);
 ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
-/* book3s_hv_hpt_progress.c */
+/* progress.c	*/
 long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 void kvm_hpt_show_reader(struct seq_file *m, struct file *file);
 void kvm_hpt_show_writer(struct seq_file *m, struct file *file);
 __poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait);
 void kvm_hpt_poll_work(struct work_struct *work);
 
-#endif /* __POWERPC_BOOK3S_HV_HPT_H__ */
+#endif /* __POWERPC_KVM_HPT_HPT_H__ */

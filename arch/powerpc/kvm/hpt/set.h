@@ -5,8 +5,8 @@
  * The caller serialises all calls on a set. hpt_set_add() may sleep, the
  * others do not.
  */
-#ifndef __POWERPC_BOOK3S_HV_HPT_SET_H__
-#define __POWERPC_BOOK3S_HV_HPT_SET_H__
+#ifndef __POWERPC_KVM_HPT_SET_H__
+#define __POWERPC_KVM_HPT_SET_H__
 
 #include <linux/limits.h>
 #include <linux/types.h>
@@ -27,4 +27,4 @@ u8 hpt_set_get(struct xarray *set, unsigned long group);
 u8 hpt_set_take(struct xarray *set, unsigned long group);
 unsigned long hpt_set_next(struct xarray *set, unsigned long group);
 
-#endif /* __POWERPC_BOOK3S_HV_HPT_SET_H__ */
+#endif /* __POWERPC_KVM_HPT_SET_H__ */
