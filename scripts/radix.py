@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Migrate, save and restore a guest with a radix MMU, which has no HPT.
 
-Runs inside an emulated host, which scripts/radix_test boots.  Nothing of the
+Runs inside an emulated host, which scripts/test/radix boots.  Nothing of the
 HPT is there to be sent, and all else is to work as it does for a guest that
 has one.  Prints TAP.
 
