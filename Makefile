@@ -41,39 +41,39 @@ deps:
 	@scripts/deps
 
 tree: deps
-	@scripts/base
-	@scripts/tree
+	@scripts/kernel/base
+	@scripts/kernel/tree
 
 series: tree
-	@scripts/series
+	@scripts/series/write
 
 kernel: tree
-	@scripts/kernel $(VARIANT)
+	@scripts/kernel/build $(VARIANT)
 
 print-vmlinux:
-	@scripts/kernel -p $(VARIANT)
+	@scripts/kernel/build -p $(VARIANT)
 
 demo: tree
-	@scripts/kernel $(VARIANT)
-	@scripts/demo -k "$$(scripts/kernel -p $(VARIANT))"
+	@scripts/kernel/build $(VARIANT)
+	@scripts/test/demo -k "$$(scripts/kernel/build -p $(VARIANT))"
 
 # Without a VARIANT from the command line or the environment it is both of ours.
 check: tree
-	@scripts/check $(if $(filter file,$(origin VARIANT)),,$(VARIANT))
+	@scripts/test/check $(if $(filter file,$(origin VARIANT)),,$(VARIANT))
 
 check-all: tree
-	@scripts/check-all
+	@scripts/test/check-all
 
 breakages: tree
-	@scripts/breakages
+	@scripts/mutate/breakages
 
 soak: tree
-	@scripts/soak $(VARIANT)
+	@scripts/test/soak $(VARIANT)
 
 # The user-space harness on its own
 HARNESS = $(MAKE) -C tools/testing/kvm-hpt OUTPUT=$(CURDIR)/build/kvm-hpt \
-	KSRC=$(CURDIR)/build/$$(scripts/tree version)/tree \
-	STOCK=$(CURDIR)/build/$$(scripts/tree version)/pristine
+	KSRC=$(CURDIR)/build/$$(scripts/kernel/tree version)/tree \
+	STOCK=$(CURDIR)/build/$$(scripts/kernel/tree version)/pristine
 
 fuzz: tree
 	@$(HARNESS) fuzz DURATION=$(or $(DURATION),600)
@@ -90,12 +90,12 @@ time: tree
 
 bench: tree
 	@scripts/deps gnuplot-nox
-	@scripts/kernel stock
-	@scripts/kernel release
-	@scripts/bench
+	@scripts/kernel/build stock
+	@scripts/kernel/build release
+	@scripts/bench/run
 
 lint: tree
-	@scripts/lint
+	@scripts/test/lint
 
 clean:
 	rm -rf build

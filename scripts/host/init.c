@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The first process of an emulated host that scripts/host/boot boots.
+ *
+ * Mounts what programs expect, runs the command found in /command (its
+ * arguments, each ended by a NUL), copies what it prints to the console and to
+ * /results/output, and leaves everything in /results on the first virtio disk:
+ * a sector with the command's exit status and the length of what follows, then
+ * a cpio archive.  The sector is written last, so an archive that was cut
+ * short is never taken for a whole one.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DISK		"/dev/vda"
+#define RESULTS		"/results"
+#define SECTOR		512
+#define MAX_ARGS	256
+
+/* The exit status of a command that could not be run, as in a shell. */
+#define STATUS_NO_COMMAND	127
+
+static bool in_line;
+static FILE *archive;
+static unsigned int archive_ino;
+
+static void complain(const char *what)
+{
+	printf("init: %s: %s\n", what, strerror(errno));
+}
+
+static void try_mount(const char *type, const char *where)
+{
+	mkdir(where, 0755);
+	if (mount(type, where, type, 0, NULL) && errno != EBUSY)
+		complain(where);
+}
+
+static void set_up(void)
+{
+	static const char * const standard_links[][2] = {
+		{ "/proc/self/fd", "/dev/fd" },
+		{ "/proc/self/fd/0", "/dev/stdin" },
+		{ "/proc/self/fd/1", "/dev/stdout" },
+		{ "/proc/self/fd/2", "/dev/stderr" },
+	};
+	size_t i;
+
+	try_mount("proc", "/proc");
+	try_mount("sysfs", "/sys");
+	try_mount("debugfs", "/sys/kernel/debug");
+	try_mount("devtmpfs", "/dev");
+	try_mount("devpts", "/dev/pts");
+	try_mount("tmpfs", "/dev/shm");
+	try_mount("tmpfs", "/tmp");
+	mkdir(RESULTS, 0755);
+	for (i = 0; i < sizeof(standard_links) / sizeof(*standard_links); i++)
+		symlink(standard_links[i][0], standard_links[i][1]);
+
+	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/", 1);
+	setenv("HOME", "/", 1);
+	setenv("TMPDIR", "/tmp", 1);
+	if (chdir("/"))
+		complain("/");
+}
+
+static void exec_command(int out)
+{
+	static char text[65536];
+	char *argv[MAX_ARGS + 1];
+	size_t n, pos, argc = 0;
+	FILE *f = fopen("/command", "r");
+
+	if (!f) {
+		complain("/command");
+		_exit(STATUS_NO_COMMAND);
+	}
+	n = fread(text, 1, sizeof(text) - 1, f);
+	for (pos = 0; pos < n && argc < MAX_ARGS; pos += strlen(text + pos) + 1)
+		argv[argc++] = text + pos;
+	argv[argc] = NULL;
+
+	setsid();
+	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+	dup2(out, STDOUT_FILENO);
+	dup2(out, STDERR_FILENO);
+	execvp(argv[0], argv);
+	dprintf(STDERR_FILENO, "init: %s: %s\n", argv[0], strerror(errno));
+	_exit(STATUS_NO_COMMAND);
+}
+
+static void copy_output(int from, int log)
+{
+	char buf[4096];
+	ssize_t n = read(from, buf, sizeof(buf));
+
+	if (n <= 0)
+		return;
+	if (write(log, buf, n) != n)
+		complain(RESULTS "/output");
+	in_line = buf[n - 1] != '\n';
+	fwrite(buf, 1, n, stdout);
+	fflush(stdout);
+}
+
+/*
+ * Reap everything, as the first process must, until the command itself ends.
+ * A background process that keeps the pipe open does not hold this up.
+ */
+static int run_command(void)
+{
+	struct pollfd out = { .events = POLLIN };
+	int fds[2], log, status = 0;
+	pid_t child, pid;
+
+	log = open(RESULTS "/output", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+		   0644);
+	if (log < 0 || pipe2(fds, O_CLOEXEC)) {
+		complain("no way to take the output");
+		return STATUS_NO_COMMAND;
+	}
+
+	child = fork();
+	if (!child)
+		exec_command(fds[1]);
+	close(fds[1]);
+
+	out.fd = fds[0];
+	for (;;) {
+		if (poll(&out, 1, 50) > 0)
+			copy_output(out.fd, log);
+		if (out.revents & POLLHUP)
+			out.fd = -1;
+		pid = waitpid(-1, &status, WNOHANG);
+		if (pid == child || (pid < 0 && errno == ECHILD))
+			break;
+	}
+	while (poll(&out, 1, 0) > 0 && (out.revents & POLLIN))
+		copy_output(out.fd, log);
+	close(log);
+
+	if (WIFSIGNALED(status)) {
+		printf("init: the command was killed by signal %d\n",
+		       WTERMSIG(status));
+		return 128 + WTERMSIG(status);
+	}
+	return WEXITSTATUS(status);
+}
+
+static void pad_archive(void)
+{
+	while (ftell(archive) % 4)
+		putc(0, archive);
+}
+
+static void put_header(const char *name, mode_t mode, size_t size)
+{
+	fprintf(archive, "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x",
+		++archive_ino, mode, 0, 0, 1, 0, size, 0, 0, 0, 0);
+	fprintf(archive, "%08zx%08x%s%c", strlen(name) + 1, 0, name, 0);
+	pad_archive();
+}
+
+static int archive_one(const char *path, const struct stat *st, int type,
+		       struct FTW *ftw)
+{
+	const char *name = path + strlen(RESULTS) + 1;
+	char buf[65536];
+	size_t n, left = st->st_size;
+	FILE *f;
+
+	if (!ftw->level)
+		return 0;
+	if (type == FTW_D) {
+		put_header(name, S_IFDIR | 0755, 0);
+		return 0;
+	}
+	if (type != FTW_F || !S_ISREG(st->st_mode))
+		return 0;
+
+	f = fopen(path, "r");
+	if (!f) {
+		complain(path);
+		return 0;
+	}
+	put_header(name, S_IFREG | (st->st_mode & 0777), left);
+	while (left) {
+		n = fread(buf, 1, left < sizeof(buf) ? left : sizeof(buf), f);
+		/* Somebody truncated it: keep the promise in the header. */
+		if (!n) {
+			memset(buf, 0, sizeof(buf));
+			n = left < sizeof(buf) ? left : sizeof(buf);
+		}
+		fwrite(buf, 1, n, archive);
+		left -= n;
+	}
+	fclose(f);
+	pad_archive();
+	return 0;
+}
+
+static void leave_results(int status)
+{
+	char sector[SECTOR] = "";
+	long bytes;
+
+	archive = fopen(DISK, "r+");
+	if (!archive || fseek(archive, SECTOR, SEEK_SET)) {
+		complain(DISK);
+		return;
+	}
+	nftw(RESULTS, archive_one, 16, FTW_PHYS);
+	put_header("TRAILER!!!", 0, 0);
+	bytes = ftell(archive) - SECTOR;
+	if (fflush(archive) || ferror(archive) || fsync(fileno(archive))) {
+		complain(DISK);
+		return;
+	}
+
+	snprintf(sector, sizeof(sector), "results %d %ld\n", status, bytes);
+	rewind(archive);
+	fwrite(sector, 1, sizeof(sector), archive);
+	if (fflush(archive) || fsync(fileno(archive)))
+		complain(DISK);
+	fclose(archive);
+}
+
+int main(void)
+{
+	int status;
+
+	set_up();
+	printf("init: command starts\n");
+	fflush(stdout);
+	status = run_command();
+	printf("%sinit: command ended with %d\n", in_line ? "\n" : "", status);
+	fflush(stdout);
+	leave_results(status);
+	fflush(stdout);
+	sync();
+	reboot(RB_POWER_OFF);
+	return 0;
+}
