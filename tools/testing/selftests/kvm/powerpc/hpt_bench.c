@@ -32,9 +32,9 @@
 #include <sys/ioctl.h>
 #include <sys/platform/ppc.h>
 
-#include "guest.h"
-#include "guest_code.h"
-#include "hpt.h"
+#include "hpt_guest.h"
+#include "hpt_guest_code.h"
+#include "hpt_vm.h"
 #include "hpt_bench_guest.h"
 
 /* The buffer that QEMU reads with */

@@ -11,7 +11,7 @@
  * Results: ticks that all H_ENTER took in r25, H_PROTECT in r26, H_REMOVE in
  * r27, and the hypercalls' own results or'ed in r19.
  */
-#include "guest_code.h"
+#include "hpt_guest_code.h"
 
 	/* Time it, and add that to a register */
 	.macro	hypercall sum

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 
 #include "kselftest_harness.h"
-#include "hpt.h"
+#include "hpt_vm.h"
 
 FIXTURE(fd)
 {

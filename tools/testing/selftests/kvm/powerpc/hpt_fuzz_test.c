@@ -37,8 +37,8 @@
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
-#include "guest.h"
-#include "guest_code.h"
+#include "hpt_guest.h"
+#include "hpt_guest_code.h"
 
 #define DEFAULT_SECONDS	15
 #define NO_TIMEOUT	(24 * 60 * 60)

@@ -22,7 +22,7 @@
 #include <linux/userfaultfd.h>
 
 #include "kselftest_harness.h"
-#include "guest.h"
+#include "hpt_guest.h"
 
 #define USERFAULTFD	"/proc/sys/vm/unprivileged_userfaultfd"
 

@@ -23,7 +23,7 @@
 #include <sys/uio.h>
 
 #include "kselftest_harness.h"
-#include "hpt.h"
+#include "hpt_vm.h"
 
 #define ORDER	MIN_ORDER
 #define N	NPTE(ORDER)

@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
-#include "guest.h"
+#include "hpt_guest.h"
 
 #define ORDER		MIN_ORDER
 #define MAX_ORDER	22

@@ -25,7 +25,7 @@
  * Of each turn: r20 random number, r17 page, r18 index of an HPTE, r19 its
  * dword 0, r30 its dword 1, r31 effective address.
  */
-#include "guest_code.h"
+#include "hpt_guest_code.h"
 #include "hpt_random_guest.h"
 
 	.section .rodata

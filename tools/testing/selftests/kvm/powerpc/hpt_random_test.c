@@ -22,8 +22,8 @@
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
-#include "guest.h"
-#include "guest_code.h"
+#include "hpt_guest.h"
+#include "hpt_guest_code.h"
 #include "hpt_random_guest.h"
 
 #define ORDER		MIN_ORDER

@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #include "kselftest_harness.h"
-#include "hpt.h"
+#include "hpt_vm.h"
 
 #define ORDER	MIN_ORDER
 #define N	NPTE(ORDER)

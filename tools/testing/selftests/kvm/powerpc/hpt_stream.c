@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 
 #include "kselftest.h"
-#include "hpt.h"
+#include "hpt_vm.h"
 
 #define ORDER	MIN_ORDER
 #define N	NPTE(ORDER)

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
-#include "guest.h"
+#include "hpt_guest.h"
 
 #define ORDER	MIN_ORDER
 #define N	NPTE(ORDER)

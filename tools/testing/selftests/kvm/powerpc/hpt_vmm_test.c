@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
-#include "guest.h"
+#include "hpt_guest.h"
 
 /* [frames */
 /* The stream has no end of its own, so it goes to the destination in frames */

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #include "kselftest_harness.h"
-#include "hpt.h"
+#include "hpt_vm.h"
 
 #define ORDER	MIN_ORDER
 #define N	NPTE(ORDER)

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
-#include "guest.h"
+#include "hpt_guest.h"
 
 #define HWCAP2_ARCH_3_00	0x00800000UL
 #define HWCAP2_ARCH_3_1		0x00040000UL

@@ -5,7 +5,7 @@
  * ends in a hypercall that KVM does not know and hands to user space.  KVM
  * writes r3 to r12 when it comes back from that, so those carry nothing.
  */
-#include "guest_code.h"
+#include "hpt_guest_code.h"
 
 	.section .rodata
 	.balign	16

@@ -8,8 +8,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#include "guest.h"
-#include "guest_code.h"
+#include "hpt_guest.h"
+#include "hpt_guest_code.h"
 
 #define SLB_ESID_V	0x8000000UL
 #define SLB_VSID_L	0x100UL

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Helpers for the tests of KVM_PPC_GET_HTAB_FD: a VM with a hashed page table
- * (HPT), streams of records to write to it, and a replica of the HPT that is
- * kept up to date from what is read.
+ * The hashed page table (HPT) of a guest of Book3S HV as KVM_PPC_GET_HTAB_FD
+ * presents it: HPTEs, streams of records to write to it, and a replica of the
+ * HPT, kept up to date from what is read.  All of it is about buffers and file
+ * descriptors: any library for VMs can be beside it.
  *
  * Unless said otherwise functions return 0 or a negative errno.  HPTEs are in
  * the byte order of the CPU here; they are big-endian in a stream only.
@@ -61,44 +62,6 @@ struct hpte {
 	unsigned long r;
 };
 
-struct vm {
-	int kvm;
-	int fd;
-	int wfd;		/* opened by the first write */
-	int kmsg;		/* stands where the log ended at vm_init() */
-	bool radix;		/* it can be switched to radix and back */
-	char *mem;		/* guest real address 0, 16M aligned */
-	size_t mem_size;
-	char *map;		/* that is in here */
-	size_t map_size;
-};
-
-/* order == 0: no HPT; mem_size == 0: no guest memory */
-int vm_init(struct vm *vm, unsigned int order, size_t mem_size);
-void vm_free(struct vm *vm);
-int vm_memslot(struct vm *vm, unsigned int slot, unsigned long gpa,
-	       void *host, size_t size, unsigned int flags);
-int vm_alloc_hpt(struct vm *vm, unsigned int order);
-int vm_set_radix(struct vm *vm, bool radix);
-int vm_resize_prepare(struct vm *vm, unsigned int order);
-int vm_resize_commit(struct vm *vm, unsigned int order);
-/* Waits until it can be committed */
-int vm_resize_ready(struct vm *vm, unsigned int order);
-int vm_resize(struct vm *vm, unsigned int order);
-/* A new file descriptor, or a negative errno */
-int vm_htab_fd(struct vm *vm, unsigned long flags, unsigned long start_index);
-/* How many lines the kernel logged since vm_init(); the first are shown */
-int vm_kernel_log(struct vm *vm);
-
-/*
- * One record to one write(), which all kernels with this ABI take.  The HPTEs
- * are those of hpte_at().
- */
-int vm_write_run(struct vm *vm, unsigned long index, unsigned int n_valid,
-		 unsigned int n_invalid);
-int vm_write_hpte(struct vm *vm, unsigned long index, struct hpte e);
-int vm_invalidate(struct vm *vm, unsigned long index, unsigned int n);
-
 /* A valid HPTE that depends on @index: MMIO, 4K or 64K, every third bolted */
 struct hpte hpte_at(unsigned long index);
 
@@ -152,9 +115,6 @@ void table_free(struct table *t);
 void table_unsee(struct table *t);
 void table_set(struct table *t, unsigned long index, struct hpte e);
 void table_set_run(struct table *t, unsigned long index, unsigned int n);
-/* Write @n HPTEs at @index to the HPT, and to @want what is then expected */
-int vm_enter(struct vm *vm, struct table *want, unsigned long index,
-	     unsigned int n);
 /* How many HPTEs were reported: of a range, and exactly once of the table */
 unsigned long table_seen(struct table *t, unsigned long from, unsigned long to);
 unsigned long table_seen_once(struct table *t);
@@ -171,8 +131,6 @@ ssize_t table_read(struct table *t, int fd, size_t size);
  * about.  -ELOOP if the end does not come.
  */
 long table_drain(struct table *t, int fd, size_t size);
-/* Fill @t from a new reader */
-long table_dump(struct table *t, struct vm *vm, unsigned long flags);
 /* The number of HPTEs that differ, the first ones are shown */
 unsigned long table_diff(struct table *want, struct table *got);
 
@@ -185,8 +143,6 @@ unsigned int mem_shift(void);
 struct hpte mem_sized(struct hpte e);
 /* A valid HPTE that depends on @index, for guest memory at @gpa */
 struct hpte mem_hpte(unsigned long index, unsigned long gpa);
-/* Is what is @offset into its memslot in what KVM_GET_DIRTY_LOG said? */
-bool in_dirty_log(const unsigned char *bitmap, unsigned long offset);
 
 /* The HPTE of the VRMA for the page of guest memory at @gpa */
 unsigned long vrma_index(unsigned long npte, unsigned long gpa);
@@ -197,8 +153,5 @@ void table_set_vrma(struct table *t, unsigned long npte, unsigned long gpa,
 		    unsigned long rc);
 void stream_vrma(struct stream *s, unsigned long npte, unsigned long gpa,
 		 unsigned long rc);
-/* Written to the HPT they make the MMU ready */
-int vm_write_vrma(struct vm *vm, unsigned long npte, unsigned long gpa,
-		  unsigned long rc);
 
 #endif

@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "hpt.h"
+#include "hpt_vm.h"
 
 /* Hypercalls, their flags and their results, from PAPR */
 #define H_REMOVE		0x04
