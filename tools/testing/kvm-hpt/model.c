@@ -1092,6 +1092,10 @@ void model_random(uint64_t seed, struct model_op *ops, size_t nr)
 		/* Most of it happens in a few groups */
 		if (!codes[code].mishaps && random32(&seed) % 4)
 			ops[i].where = focus + ops[i].where % 24;
+		/* A first pass may begin among them */
+		if (codes[code].run == op_open && random32(&seed) % 2)
+			ops[i].arg = (ops[i].arg & 0xff0000ff) |
+				     (focus + ops[i].where % 24) % SLOTS << 8;
 	}
 }
 

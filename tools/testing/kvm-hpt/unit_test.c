@@ -887,6 +887,61 @@ TEST_F(file, first_pass_from_each_index)
 	}
 }
 
+/*
+ * Hardware sets R and C in any slot, with the pass begun at any index of its
+ * group or of one beside it, and at any time after the open: each is reported.
+ */
+TEST_F(file, hardware_sets_rc_around_the_start)
+{
+	unsigned long groups[] = { 1, 2, NR / 8 - 1 }, base, start, slot;
+	unsigned int g, when, others;
+	ssize_t len;
+	size_t first;
+	u64 v, r;
+	int fd;
+
+	shim_close(self->fd);
+	self->fd = -1;
+	for (g = 0; g < ARRAY_SIZE(groups) * 2 * 3; g++) {
+		base = groups[g % 3] * 8;
+		others = g / 3 % 2;
+		when = g / 6;
+		for (start = base; start < base + 8; start++) {
+			for (slot = base - 8; slot < base + 8; slot++) {
+				ASSERT_EQ(0, fake_allocate_hpt(self->kvm,
+							       ORDER));
+				for (v = base - 8; others && v < base + 8; v++)
+					if (v != slot)
+						fake_h_enter(self->kvm, v, V,
+							     R(1));
+				r = R(2) & ~(HPTE_R_R | HPTE_R_C);
+				fake_h_enter(self->kvm, slot, V, r);
+				fd = fake_open(self->kvm, 0, start);
+				self->v[slot] = V;
+				self->r[slot] = r;
+				if (when == 0)
+					fake_hw_access(self->kvm, slot, true);
+				first = when == 1 ? HPT_RECORD_MIN : BUF;
+				len = fake_read(fd, self->buf, first, BUF);
+				ASSERT_LE(0, len);
+				ASSERT_TRUE(apply(self->v, self->r, self->buf,
+						  len));
+				if (when)
+					fake_hw_access(self->kvm, slot, true);
+				ASSERT_TRUE(drain(fd, self->v, self->r,
+						  self->buf, BUF));
+				shim_close(fd);
+				model_look(self->kvm, slot, &v, &r);
+				ASSERT_FALSE(differ(self->v, self->r, slot, v,
+						    r)) {
+					TH_LOG("HPTE %lu, from %lu, %u, %u",
+					       slot, start, others, when);
+				}
+			}
+		}
+	}
+}
+
 TEST_F(file, bolted_only)
 {
 	int fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);

@@ -87,9 +87,10 @@ enum kvm_hpt_reader_state {
  * @polled: somebody may sleep in poll() until there is something to report
  * @cursor: index of the HPTE to look at next
  * @pass: number of the pass, 1 is the first
- * @unseen: groups below this one were not looked at by the first pass, which
- *	    began behind them; nobody may have noted that hardware can set R
- *	    or C in them, so the next pass visits all that are used
+ * @unseen: groups below this one were not, or not as a whole, looked at by the
+ *	    first pass, which began behind them or in the last of them; nobody
+ *	    may have noted that hardware can set R or C in them, so the next
+ *	    pass visits all that are used
  * @restarts: how often the reader was put back to the start of a first pass
  *	      or became stale: what was gathered before is void
  * @left_group: group with changes that did not fit into the last buffer

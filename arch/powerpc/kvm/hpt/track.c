@@ -245,7 +245,8 @@ void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index)
 	reader->first_pass = true;
 	reader->pass = 1;
 	reader->cursor = start_index;
-	reader->unseen = start_index >> HPT_GROUP_SHIFT;
+	/* The group the pass begins in is not looked at in front of that */
+	reader->unseen = DIV_ROUND_UP(start_index, HPT_GROUP_HPTES);
 }
 
 static void kvm_hpt_reader_restart(struct kvm *kvm,
