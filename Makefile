@@ -2,6 +2,10 @@
 
 VARIANT ?= release
 KERNEL ?= 6.12
+
+ifeq ($(KERNEL),newest)
+override KERNEL := $(or $(shell scripts/kernel/base -n),$(error no base))
+endif
 export KERNEL KERNEL_SRC DURATION SEED
 
 .DEFAULT_GOAL := help
@@ -32,7 +36,8 @@ help:
 	@echo '  VARIANT        release (default), kasan, kcsan, stock, stock-kasan, bare,'
 	@echo '                 be or 4k'
 	@echo '  KERNEL         the base: 6.12 (default), 6.1, or what else Debian has as'
-	@echo '                 linux-source-KERNEL, which is fetched from sid: 7.2'
+	@echo '                 linux-source-KERNEL, which is fetched from sid or'
+	@echo '                 experimental: 7.2, or newest'
 	@echo '  KERNEL_SRC     another base: a tarball or an unpacked tree'
 	@echo '  DURATION       how long to soak: 90, 30m, 8h (default: 1h)'
 	@echo '  SEED           the first seed to soak with'
