@@ -5,9 +5,12 @@
  */
 
 #include <linux/anon_inodes.h>
+#include <linux/dcache.h>
+#include <linux/err.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/kernel.h>
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -18,6 +21,24 @@
 
 #include "hpt.h"
 #include "trace.h"
+
+/**
+ * kvm_hpt_vm_name() - the name by which an administrator knows a VM
+ * @kvm: the VM
+ * @name: becomes the name of its directory in /sys/kernel/debug/kvm, which is
+ *	  PID-FD, or without debugfs the process ID alone
+ *
+ * Context: does not sleep.
+ */
+void kvm_hpt_vm_name(struct kvm *kvm, char name[KVM_HPT_VM_NAME])
+{
+	struct dentry *dir = kvm->debugfs_dentry;
+
+	if (IS_ERR_OR_NULL(dir))
+		snprintf(name, KVM_HPT_VM_NAME, "%d", kvm->userspace_pid);
+	else
+		snprintf(name, KVM_HPT_VM_NAME, "%s", dir->d_name.name);
+}
 
 /**
  * kvm_hpt_fd_buffer() - have a buffer for records
@@ -47,24 +68,28 @@ static void kvm_hpt_free_fd(struct kvm_hpt_fd *fd)
 	kfree(fd);
 }
 
+/* The end of a file that user space has had */
+static void kvm_hpt_close_fd(struct kvm_hpt_fd *fd)
+{
+	struct kvm *kvm = fd->kvm;
+
+	trace_kvm_hpt_close(kvm, fd->id, fd->valid, fd->invalid, fd->bytes);
+	kvm_hpt_free_fd(fd);
+	kvm_put_kvm(kvm);
+}
+
 static int kvm_hpt_release_reader(struct inode *inode, struct file *file)
 {
 	struct kvm_hpt_fd *fd = file->private_data;
-	struct kvm *kvm = fd->kvm;
 
-	kvm_hpt_reader_close(kvm, &fd->reader);
-	kvm_hpt_free_fd(fd);
-	kvm_put_kvm(kvm);
+	kvm_hpt_reader_close(fd->kvm, &fd->reader);
+	kvm_hpt_close_fd(fd);
 	return 0;
 }
 
 static int kvm_hpt_release_writer(struct inode *inode, struct file *file)
 {
-	struct kvm_hpt_fd *fd = file->private_data;
-	struct kvm *kvm = fd->kvm;
-
-	kvm_hpt_free_fd(fd);
-	kvm_put_kvm(kvm);
+	kvm_hpt_close_fd(file->private_data);
 	return 0;
 }
 
@@ -125,6 +150,7 @@ int kvm_vm_ioctl_get_htab_fd(struct kvm *kvm, struct kvm_get_htab_fd *args)
 	if (!fd)
 		return -ENOMEM;
 	fd->kvm = kvm;
+	fd->id = atomic64_inc_return(&kvm->arch.hpt_files);
 	mutex_init(&fd->lock);
 	fd->reader.bolted_only = args->flags & KVM_GET_HTAB_BOLTED_ONLY;
 
@@ -143,7 +169,7 @@ int kvm_vm_ioctl_get_htab_fd(struct kvm *kvm, struct kvm_get_htab_fd *args)
 		err = PTR_ERR(file);
 		goto close;
 	}
-	trace_kvm_hpt_open(kvm->arch.lpid, args->flags, args->start_index);
+	trace_kvm_hpt_open(kvm, fd->id, args->flags, args->start_index);
 	kvm_get_kvm(kvm);
 	fd_install(desc, file);
 	return desc;

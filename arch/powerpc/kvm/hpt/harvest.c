@@ -210,7 +210,7 @@ void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 		set_bit(bit, visit);
 	if (!view->changed)
 		return;
-	trace_kvm_hpt_harvest(kvm->arch.lpid, group, view->changed);
+	trace_kvm_hpt_harvest(kvm, kvm_hpt_file_of(self), group, view->changed);
 	atomic64_add(hweight8(view->changed), &kvm->stat.hpt_changes);
 	if (kvm->arch.hpt_nr_readers > 1)
 		kvm_hpt_spread_changes(kvm, self, group, view->changed);

@@ -131,6 +131,7 @@ struct kvm_hpt_view {
 /**
  * struct kvm_hpt_fd - an open HPT file
  * @kvm: the VM; the file holds a reference
+ * @id: number of the file among those of the VM, from 1 on
  * @lock: serialises reads or writes
  * @buf: records on their way to or from user space
  * @buf_size: size of @buf in bytes
@@ -144,6 +145,7 @@ struct kvm_hpt_view {
  */
 struct kvm_hpt_fd {
 	struct kvm *kvm;
+	u64 id;
 	struct mutex lock; /* protects all but the reader */
 	void *buf;
 	size_t buf_size;
@@ -175,6 +177,12 @@ struct kvm_hpt_gather {
 	unsigned long restarts;
 	unsigned long start;
 };
+
+/* The number of a reader's file */
+static inline u64 kvm_hpt_file_of(const struct kvm_hpt_reader *reader)
+{
+	return container_of(reader, struct kvm_hpt_fd, reader)->id;
+}
 
 static inline bool kvm_hpt_present(struct kvm *kvm)
 {
@@ -263,10 +271,14 @@ static inline void kvm_hpte_lock(__be64 *hptep)
 		cpu_relax();
 }
 
-/* file.c		*/
+/* Bytes of a VM's name, PID-FD */
+#define KVM_HPT_VM_NAME		24
+
+/* file.c */
+void kvm_hpt_vm_name(struct kvm *kvm, char name[KVM_HPT_VM_NAME]);
 int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size);
 
-/* track.c		*/
+/* track.c */
 unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group);
 unsigned long kvm_hpt_skip_unused(struct kvm_hpt_info *info,
 				  unsigned long index);
@@ -282,17 +294,17 @@ void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index);
 void kvm_hpt_reader_add(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			unsigned long group, u8 changed);
 
-/* harvest.c	*/
+/* harvest.c */
 u8 kvm_hpt_peek(struct kvm_hpt_info *info, unsigned long group);
 void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 		     unsigned long group, u8 want, struct kvm_hpt_view *view);
 
-/* clean.c		*/
+/* clean.c */
 int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 			 struct kvm_hpt_reader *reader, struct hpt_encoder *enc,
 			 int budget);
 
-/* pass.c		*/
+/* pass.c */
 unsigned long kvm_hpt_next_change(struct kvm *kvm,
 				  struct kvm_hpt_reader *reader,
 				  unsigned long group, unsigned long end);
@@ -301,7 +313,7 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			  int budget);
 
-/* read.c		and write.c		*/
+/* read.c and write.c */
 ssize_t kvm_hpt_read(struct file *file, char __user *buf, size_t len,
 		     loff_t *pos);
 ssize_t kvm_hpt_read_iter(struct kiocb *iocb, struct iov_iter *to);
@@ -309,7 +321,7 @@ ssize_t kvm_hpt_write(struct file *file, const char __user *buf, size_t len,
 		      loff_t *pos);
 ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
-/* progress.c	*/
+/* progress.c */
 long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 void kvm_hpt_show_reader(struct seq_file *m, struct file *file);
 void kvm_hpt_show_writer(struct seq_file *m, struct file *file);

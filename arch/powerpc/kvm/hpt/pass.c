@@ -60,7 +60,7 @@ static bool kvm_hpt_encode_group(struct hpt_encoder *enc,
 /* The end of the HPT is reached, the next pass begins at the front */
 static void kvm_hpt_end_pass(struct kvm *kvm, struct kvm_hpt_reader *reader)
 {
-	trace_kvm_hpt_pass_end(kvm->arch.lpid, reader->pass);
+	trace_kvm_hpt_pass_end(kvm, kvm_hpt_file_of(reader), reader->pass);
 	atomic64_inc(&kvm->stat.hpt_passes);
 	reader->pass++;
 	reader->cursor = 0;

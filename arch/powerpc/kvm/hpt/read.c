@@ -185,7 +185,7 @@ static ssize_t kvm_hpt_do_read(struct kvm_hpt_fd *fd, struct iov_iter *to)
 		else if (fatal_signal_pending(current))
 			err = -EINTR;
 	} while (!err && !g.end && iov_iter_count(to) >= HPT_RECORD_MIN);
-	trace_kvm_hpt_read(fd->kvm->arch.lpid, READ_ONCE(fd->reader.pass),
+	trace_kvm_hpt_read(fd->kvm, fd->id, READ_ONCE(fd->reader.pass),
 			   READ_ONCE(fd->reader.cursor), fd->valid - valid,
 			   fd->invalid - invalid, total ?: err);
 	mutex_unlock(&fd->lock);

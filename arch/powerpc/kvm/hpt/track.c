@@ -252,8 +252,8 @@ void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index)
 static void kvm_hpt_reader_restart(struct kvm *kvm,
 				   struct kvm_hpt_reader *reader)
 {
-	trace_kvm_hpt_invalidate(kvm->arch.lpid, reader->pass, reader->cursor,
-				 false);
+	trace_kvm_hpt_invalidate(kvm, kvm_hpt_file_of(reader), reader->pass,
+				 reader->cursor, false);
 	kvm_hpt_reader_attach(reader, 0);
 }
 
@@ -404,8 +404,9 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
 	list_for_each_entry(reader, &kvm->arch.hpt_readers, node) {
 		if (reader->state == HPT_READER_ATTACHED) {
-			trace_kvm_hpt_invalidate(kvm->arch.lpid, reader->pass,
-						 reader->cursor, true);
+			trace_kvm_hpt_invalidate(kvm, kvm_hpt_file_of(reader),
+						 reader->pass, reader->cursor,
+						 true);
 			kvm_hpt_reader_forget(reader);
 			reader->state = HPT_READER_STALE;
 		}

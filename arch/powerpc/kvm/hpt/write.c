@@ -324,7 +324,7 @@ static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 			err = kvm_hpt_apply_record(&lo, &rec);
 		if (err)
 			break;
-		trace_kvm_hpt_write(kvm->arch.lpid, rec.index, rec.n_valid,
+		trace_kvm_hpt_write(kvm, fd->id, rec.index, rec.n_valid,
 				    rec.n_invalid, 0);
 		fd->valid += rec.n_valid;
 		fd->invalid += rec.n_invalid;
@@ -371,7 +371,7 @@ static void kvm_hpt_note_refused(struct kvm_hpt_fd *fd, size_t pos, size_t len,
 	fd->refused++;
 	fd->refused_index = hdr.index;
 	atomic64_inc(&fd->kvm->stat.hpt_write_refused);
-	trace_kvm_hpt_write(fd->kvm->arch.lpid, hdr.index, hdr.n_valid,
+	trace_kvm_hpt_write(fd->kvm, fd->id, hdr.index, hdr.n_valid,
 			    hdr.n_invalid, err);
 }
 

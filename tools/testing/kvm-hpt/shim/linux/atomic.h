@@ -29,6 +29,11 @@ static inline void atomic64_inc(atomic64_t *a)
 	__atomic_fetch_add(&a->counter, 1, __ATOMIC_RELAXED);
 }
 
+static inline s64 atomic64_inc_return(atomic64_t *a)
+{
+	return __atomic_add_fetch(&a->counter, 1, __ATOMIC_SEQ_CST);
+}
+
 static inline void atomic64_add(s64 n, atomic64_t *a)
 {
 	__atomic_fetch_add(&a->counter, n, __ATOMIC_RELAXED);

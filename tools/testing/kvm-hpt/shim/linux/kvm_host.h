@@ -54,6 +54,7 @@ struct kvm_arch {
 	wait_queue_head_t hpt_wait;
 	struct delayed_work hpt_poll;
 	bool hpt_all_mark;
+	atomic64_t hpt_files;
 	u64 lpid;
 	unsigned long vrma_slb_v;
 	unsigned long lpcr;
@@ -89,6 +90,7 @@ struct kvm {
 	unsigned long mmu_invalidate_seq;
 	struct mm_struct *mm;
 	struct dentry *debugfs_dentry;
+	pid_t userspace_pid;
 	atomic_t refs;
 	struct kvm_vm_stat stat;
 };
