@@ -810,9 +810,16 @@ static void op_progress(const struct model_op *op)
 	if (fake_progress(reader->fd, KVM_PPC_HTAB_PROGRESS_COUNT, &count) ||
 	    fake_progress(reader->fd, 0, &bound))
 		wrong("progress returns an error");
-	if (count.state != (reader->stale ? KVM_PPC_HTAB_STALE : m.nr ?
-			    KVM_PPC_HTAB_CURRENT : KVM_PPC_HTAB_NONE))
+	if (count.state != (reader->stale ? KVM_PPC_HTAB_STATE_STALE : m.nr ?
+			    KVM_PPC_HTAB_STATE_CURRENT : KVM_PPC_HTAB_STATE_NONE))
 		wrong("the state is %u", count.state);
+	/* Of a reader without an HPT nothing is known that is left */
+	if (count.state != KVM_PPC_HTAB_STATE_CURRENT) {
+		if (~(count.first_hptes & count.first_bytes &
+		      count.changed_hptes & count.changed_bytes))
+			wrong("something is left without an HPT");
+		return;
+	}
 	do {
 		first = in->first_pass;
 		m.valid = 0;

@@ -1738,11 +1738,6 @@ TEST_F(file, locks_are_taken_until_the_grace_period)
 
 /* Progress */
 
-static u64 field(const void *progress, unsigned int i)
-{
-	return ((const u64 *)progress)[i];
-}
-
 /* What is left, counted by reading it */
 static bool read_the_rest(int fd, u64 *v, u64 *r, char *buf,
 			  struct kvm_ppc_htab_progress *p)
@@ -1779,18 +1774,46 @@ TEST_F(file, progress_arguments)
 	struct file *file = shim_file(self->fd);
 	unsigned int at;
 
-	memset(p, 0xee, sizeof(p));
 	for (at = 0; at < 2 * sizeof(p[0]); at++) {
+		memset(p, 0, sizeof(p));
 		p[0].argsz = at;
-		p[0].flags = 0;
+		p[0].hptes = 1;
 		EXPECT_EQ(at < sizeof(p[0]) ? -EINVAL : 0,
 			  file->f_op->unlocked_ioctl(file,
 						     KVM_PPC_HTAB_PROGRESS,
 						     (unsigned long)p));
 		EXPECT_EQ(at < sizeof(p[0]) ? at : sizeof(p[0]), p[0].argsz);
-		EXPECT_EQ(0xee, *(unsigned char *)&p[1]);
+		EXPECT_EQ(at < sizeof(p[0]) ? 1 : NR, p[0].hptes);
+		if (at > sizeof(p[0])) {
+			/* Not more than the kernel knows is filled in */
+			((char *)p)[at - 1] = 1;
+			p[0].argsz = at;
+			EXPECT_EQ(-E2BIG, file->f_op->unlocked_ioctl(file,
+				  KVM_PPC_HTAB_PROGRESS, (unsigned long)p));
+			p[0].argsz = at - 1;
+			EXPECT_EQ(0, file->f_op->unlocked_ioctl(file,
+				  KVM_PPC_HTAB_PROGRESS, (unsigned long)p));
+			EXPECT_EQ(1, ((char *)p)[at - 1]);
+		}
 	}
-	EXPECT_EQ(0, p[0].reserved);
+	/* A page is more than it will ever be: not even looked at */
+	p[0].argsz = PAGE_SIZE + 1;
+	EXPECT_EQ(-E2BIG, file->f_op->unlocked_ioctl(file,
+		  KVM_PPC_HTAB_PROGRESS, (unsigned long)p));
+	for (at = 0; at < ARRAY_SIZE(p[0].reserved); at++) {
+		p[0] = (struct kvm_ppc_htab_progress) {
+			.argsz = sizeof(p[0]),
+		};
+		p[0].reserved[at] = 1ull << 63;
+		EXPECT_EQ(-EINVAL, file->f_op->unlocked_ioctl(file,
+			  KVM_PPC_HTAB_PROGRESS, (unsigned long)p));
+	}
+	/* The size in the number is the one that user space knows */
+	p[0] = (struct kvm_ppc_htab_progress) { .argsz = sizeof(p[0]) };
+	EXPECT_EQ(0, file->f_op->unlocked_ioctl(file,
+		  _IOC(_IOC_READ | _IOC_WRITE, KVMIO,
+		       _IOC_NR(KVM_PPC_HTAB_PROGRESS), sizeof(p)),
+		  (unsigned long)p));
 	for (at = 1; at < 32; at++)
 		EXPECT_EQ(-EINVAL, fake_progress(self->fd, 1u << at, &p[0]));
 	EXPECT_EQ(0, fake_progress(self->fd, KVM_PPC_HTAB_PROGRESS_COUNT,
@@ -1821,8 +1844,10 @@ TEST_F(file, progress_of_each_state)
 	fill(self->kvm, 8);
 	ASSERT_LT(0, fake_read(self->fd, self->buf, 100, 100));
 	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
-	EXPECT_EQ(KVM_PPC_HTAB_CURRENT, p.state);
+	EXPECT_EQ(KVM_PPC_HTAB_STATE_CURRENT, p.state);
 	EXPECT_EQ(NR, p.hptes);
+	EXPECT_EQ(self->kvm->arch.hpt.order, p.order);
+	EXPECT_EQ(1, p.generation);
 	EXPECT_EQ(1, p.pass);
 	EXPECT_LT(0, p.position);
 	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
@@ -1833,14 +1858,17 @@ TEST_F(file, progress_of_each_state)
 	fake_switch_to_radix(self->kvm);
 	fd = fake_open(self->kvm, 0, 100);
 	ASSERT_EQ(0, fake_progress(fd, KVM_PPC_HTAB_PROGRESS_COUNT, &p));
-	EXPECT_EQ(KVM_PPC_HTAB_NONE, p.state);
-	for (i = 2; i < sizeof(p) / 8; i++)
-		EXPECT_EQ(0, field(&p, i));
+	EXPECT_EQ(KVM_PPC_HTAB_STATE_NONE, p.state);
+	EXPECT_EQ(0, p.order + p.hptes + p.position + p.pass + p.generation);
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(ULONG_MAX, (&p.first_hptes)[i]);
 	ASSERT_EQ(0, fake_progress(self->fd, KVM_PPC_HTAB_PROGRESS_COUNT, &p));
-	EXPECT_EQ(KVM_PPC_HTAB_STALE, p.state);
+	EXPECT_EQ(KVM_PPC_HTAB_STATE_STALE, p.state);
 	EXPECT_EQ(3, p.pass);
-	EXPECT_EQ(0, p.hptes + p.first_hptes + p.first_bytes +
-		  p.changed_hptes + p.changed_bytes);
+	EXPECT_EQ(2, p.generation);
+	EXPECT_EQ(0, p.order + p.hptes + p.position);
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(ULONG_MAX, (&p.first_hptes)[i]);
 	shim_close(fd);
 }
 
@@ -2105,10 +2133,9 @@ TEST_F(file, fdinfo_of_a_reader)
 	EXPECT_EQ(NR, number("htab-hptes"));
 	EXPECT_EQ(1, number("htab-pass"));
 	EXPECT_EQ(2, number("htab-position"));
-	EXPECT_EQ(p.first_hptes, number("htab-first-left"));
-	EXPECT_EQ(p.first_bytes, number("htab-first-bytes"));
-	EXPECT_EQ(0, number("htab-changed"));
-	EXPECT_EQ(0, number("htab-changed-bytes"));
+	EXPECT_EQ(2, number("htab-file"));
+	EXPECT_EQ(p.order, number("htab-order"));
+	EXPECT_EQ(1, number("htab-generation"));
 	EXPECT_EQ(0, number("htab-read-valid"));
 	EXPECT_EQ(2, number("htab-read-invalid"));
 	EXPECT_EQ(HDR, number("htab-read-bytes"));
@@ -2116,8 +2143,6 @@ TEST_F(file, fdinfo_of_a_reader)
 	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
 	fake_h_protect(self->kvm, 2, HPTE_R_N);
 	show(fd);
-	EXPECT_EQ(1, number("htab-changed"));
-	EXPECT_EQ(HPT_RECORD_MIN, number("htab-changed-bytes"));
 	EXPECT_EQ(1, number("htab-read-valid"));
 	EXPECT_EQ(NR - 1, number("htab-read-invalid"));
 	EXPECT_EQ(HDR + HPT_RECORD_MIN, number("htab-read-bytes"));

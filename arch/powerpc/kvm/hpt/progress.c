@@ -6,9 +6,12 @@
  */
 
 #include <linux/kvm_host.h>
+#include <linux/limits.h>
+#include <linux/minmax.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
+#include <linux/stddef.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -27,9 +30,9 @@
 #define POLL_PERIOD	(HZ / 10)
 
 static const u32 kvm_hpt_abi_state[] = {
-	[HPT_READER_NONE]	= KVM_PPC_HTAB_NONE,
-	[HPT_READER_ATTACHED]	= KVM_PPC_HTAB_CURRENT,
-	[HPT_READER_STALE]	= KVM_PPC_HTAB_STALE,
+	[HPT_READER_NONE]	= KVM_PPC_HTAB_STATE_NONE,
+	[HPT_READER_ATTACHED]	= KVM_PPC_HTAB_STATE_CURRENT,
+	[HPT_READER_STALE]	= KVM_PPC_HTAB_STATE_STALE,
 };
 
 /* The HPTEs of a group, a bit each, of which the reader has a change to tell */
@@ -149,6 +152,27 @@ struct kvm_hpt_counting {
 	unsigned long first_pos;
 };
 
+/* What is known of a reader without a look at the HPT */
+static void kvm_hpt_describe(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			     struct kvm_ppc_htab_progress *p)
+{
+	*p = (struct kvm_ppc_htab_progress) {
+		.state = kvm_hpt_abi_state[reader->state],
+		.generation = reader->restarts,
+		.pass = reader->pass,
+	};
+	if (reader->state != HPT_READER_ATTACHED) {
+		p->first_hptes = U64_MAX;
+		p->first_bytes = U64_MAX;
+		p->changed_hptes = U64_MAX;
+		p->changed_bytes = U64_MAX;
+		return;
+	}
+	p->order = kvm->arch.hpt.order;
+	p->hptes = kvmppc_hpt_npte(&kvm->arch.hpt);
+	p->position = reader->cursor;
+}
+
 /*
  * Count for a while with mmu_setup_lock held, and fill @p. Return whether there
  * is nothing left to count.
@@ -159,14 +183,9 @@ static bool kvm_hpt_count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
 {
 	bool done;
 
-	*p = (struct kvm_ppc_htab_progress) {
-		.state = kvm_hpt_abi_state[reader->state],
-		.pass = reader->pass,
-		.position = reader->cursor,
-	};
+	kvm_hpt_describe(kvm, reader, p);
 	if (reader->state != HPT_READER_ATTACHED)
 		return true;
-	p->hptes = kvmppc_hpt_npte(&kvm->arch.hpt);
 
 	if (c->restarts != reader->restarts)
 		*c = (struct kvm_hpt_counting) { .restarts = reader->restarts };
@@ -205,15 +224,20 @@ static int kvm_hpt_get_progress(struct kvm_hpt_fd *fd, bool all,
 	return 0;
 }
 
+/* Bytes of struct kvm_ppc_htab_progress that every user of it has */
+#define PROGRESS_MIN	offsetofend(struct kvm_ppc_htab_progress, reserved)
+
 /**
  * kvm_hpt_ioctl() - KVM_PPC_HTAB_PROGRESS
  * @file: a reader's file
- * @cmd: the ioctl
+ * @cmd: the ioctl; the size in it is not looked at, since it is that of the
+ *	 structure which user space was compiled with
  * @arg: user space address of a struct kvm_ppc_htab_progress
  *
  * Context: may sleep, takes mmu_setup_lock.
- * Return: 0; -ENOTTY for another ioctl, -EINVAL if argsz is too small or flags
- * are unknown, -EFAULT, or -EINTR if killed.
+ * Return: 0; -ENOTTY for another ioctl, -EINVAL if argsz is too small, flags
+ * are unknown or a reserved word is not 0, -E2BIG if argsz is larger than a
+ * page or what the kernel does not know is not 0, -EFAULT, or -EINTR if killed.
  */
 long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -222,11 +246,21 @@ long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	u32 argsz, flags;
 	int err;
 
-	if (cmd != KVM_PPC_HTAB_PROGRESS)
+	if (_IOC_TYPE(cmd) != KVMIO ||
+	    _IOC_NR(cmd) != _IOC_NR(KVM_PPC_HTAB_PROGRESS))
 		return -ENOTTY;
-	if (get_user(argsz, &user->argsz) || get_user(flags, &user->flags))
+	if (get_user(argsz, &user->argsz))
 		return -EFAULT;
-	if (argsz < sizeof(p) || flags & ~KVM_PPC_HTAB_PROGRESS_COUNT)
+	if (argsz < PROGRESS_MIN)
+		return -EINVAL;
+	if (argsz > PAGE_SIZE)
+		return -E2BIG;
+	err = copy_struct_from_user(&p, sizeof(p), user, argsz);
+	if (err)
+		return err;
+	flags = p.flags;
+	if (flags & ~KVM_PPC_HTAB_PROGRESS_COUNT || p.reserved[0] ||
+	    p.reserved[1] || p.reserved[2] || p.reserved[3])
 		return -EINVAL;
 
 	err = kvm_hpt_get_progress(file->private_data,
@@ -235,7 +269,8 @@ long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return err;
 	p.argsz = sizeof(p);
 	p.flags = flags;
-	return copy_to_user(user, &p, sizeof(p)) ? -EFAULT : 0;
+	return copy_to_user(user, &p, min_t(size_t, argsz, sizeof(p))) ?
+		-EFAULT : 0;
 }
 
 /**
@@ -243,32 +278,37 @@ long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
  * @m: where to
  * @file: the file
  *
+ * Programs read all of /proc, so this takes constant time: it does not look at
+ * the HPT or its bitmaps.
+ *
  * Context: may sleep, takes mmu_setup_lock, and no lock that is held while
  * user memory is accessed.
  */
 void kvm_hpt_show_reader(struct seq_file *m, struct file *file)
 {
 	static const char * const states[] = {
-		[KVM_PPC_HTAB_NONE]	= "none",
-		[KVM_PPC_HTAB_CURRENT]	= "current",
-		[KVM_PPC_HTAB_STALE]	= "stale",
+		[KVM_PPC_HTAB_STATE_NONE]	= "none",
+		[KVM_PPC_HTAB_STATE_CURRENT]	= "current",
+		[KVM_PPC_HTAB_STATE_STALE]	= "stale",
 	};
 	struct kvm_hpt_fd *fd = file->private_data;
+	struct mutex *lock = &fd->kvm->arch.mmu_setup_lock;
 	struct kvm_ppc_htab_progress p;
 
 	seq_puts(m, "htab-mode:\tread\n");
-	if (kvm_hpt_get_progress(fd, false, &p))
+	seq_printf(m, "htab-file:\t%llu\n", fd->id);
+	if (mutex_lock_killable(lock))
 		return;
+	kvm_hpt_describe(fd->kvm, &fd->reader, &p);
+	mutex_unlock(lock);
 	seq_printf(m, "htab-state:\t%s\n", states[p.state]);
 	seq_printf(m, "htab-flags:\t%#x\n",
 		   fd->reader.bolted_only ? (u32)KVM_GET_HTAB_BOLTED_ONLY : 0);
+	seq_printf(m, "htab-order:\t%u\n", p.order);
 	seq_printf(m, "htab-hptes:\t%llu\n", p.hptes);
+	seq_printf(m, "htab-generation:\t%llu\n", p.generation);
 	seq_printf(m, "htab-pass:\t%llu\n", p.pass);
 	seq_printf(m, "htab-position:\t%llu\n", p.position);
-	seq_printf(m, "htab-first-left:\t%llu\n", p.first_hptes);
-	seq_printf(m, "htab-first-bytes:\t%llu\n", p.first_bytes);
-	seq_printf(m, "htab-changed:\t%llu\n", p.changed_hptes);
-	seq_printf(m, "htab-changed-bytes:\t%llu\n", p.changed_bytes);
 	seq_printf(m, "htab-read-valid:\t%llu\n", READ_ONCE(fd->valid));
 	seq_printf(m, "htab-read-invalid:\t%llu\n", READ_ONCE(fd->invalid));
 	seq_printf(m, "htab-read-bytes:\t%llu\n", READ_ONCE(fd->bytes));
@@ -284,6 +324,7 @@ void kvm_hpt_show_writer(struct seq_file *m, struct file *file)
 	struct kvm_hpt_fd *fd = file->private_data;
 
 	seq_puts(m, "htab-mode:\twrite\n");
+	seq_printf(m, "htab-file:\t%llu\n", fd->id);
 	seq_printf(m, "htab-written-valid:\t%llu\n", READ_ONCE(fd->valid));
 	seq_printf(m, "htab-written-invalid:\t%llu\n", READ_ONCE(fd->invalid));
 	seq_printf(m, "htab-written-bytes:\t%llu\n", READ_ONCE(fd->bytes));

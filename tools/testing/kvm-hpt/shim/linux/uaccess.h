@@ -13,6 +13,22 @@ bool shim_faults(void);
 
 #define get_user(x, p)	(shim_faults() ? -EFAULT : ((x) = *(p), 0))
 
+static inline int copy_struct_from_user(void *dst, size_t ksize,
+					const void *src, size_t usize)
+{
+	const char *rest = src;
+	size_t i;
+
+	for (i = ksize; i < usize; i++)
+		if (rest[i])
+			return -E2BIG;
+	if (shim_faults())
+		return -EFAULT;
+	memset(dst, 0, ksize);
+	memcpy(dst, src, usize < ksize ? usize : ksize);
+	return 0;
+}
+
 static inline unsigned long copy_to_user(void *to, const void *from, size_t n)
 {
 	if (shim_faults())
