@@ -21,7 +21,6 @@
 #include "kselftest_harness.h"
 #include "hpt_guest.h"
 
-/* [frames */
 /* The stream has no end of its own, so it goes to the destination in frames */
 enum {
 	HTAB_BEGIN,	/* value: order of the HPT, which is empty */
@@ -36,8 +35,6 @@ struct htab_frame {
 
 /* What a read() returns at most; a record is never longer than that */
 #define HTAB_CHUNK	(64 << 10)
-
-/* frames] */
 
 static int send_all(int out, const void *buf, size_t len)
 {
@@ -80,13 +77,13 @@ static int send_frame(int out, uint32_t type, uint32_t value)
 	return send_all(out, &frame, sizeof(frame));
 }
 
-/* [source */
 struct htab_source {
 	int vm;			/* of KVM_CREATE_VM */
 	unsigned int order;	/* of the HPT that the guest has */
 	bool old;		/* KVM_CAP_PPC_HTAB_FD is 1 */
 	int out;		/* to the destination */
 	int htab;		/* the reader, -1 at first */
+	uint64_t begun;		/* readers that were opened */
 	size_t len;		/* bytes that the last read returned */
 	char buf[HTAB_CHUNK];
 };
@@ -96,9 +93,6 @@ static bool htab_is_old(int vm)
 	return ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_PPC_HTAB_FD) < 2;
 }
 
-/* source] */
-
-/* [begin */
 static void htab_close(struct htab_source *s)
 {
 	if (s->htab >= 0)
@@ -114,13 +108,11 @@ static int htab_begin(struct htab_source *s)
 	s->htab = ioctl(s->vm, KVM_PPC_GET_HTAB_FD, &args);
 	if (s->htab < 0)
 		return -errno;
+	s->begun++;
 	/* If the HPT is replaced from here on, reads fail with ESTALE */
 	return send_frame(s->out, HTAB_BEGIN, s->order);
 }
 
-/* begin] */
-
-/* [send */
 /* Send what one read gives: 1, or 0 if there was nothing, or an error */
 static int htab_send(struct htab_source *s)
 {
@@ -145,9 +137,6 @@ static int htab_send(struct htab_source *s)
 	return err ? err : 1;
 }
 
-/* send] */
-
-/* [record */
 /* The bytes of the record at @buf, 0 if it is not all there */
 static size_t htab_record(const char *buf, size_t len)
 {
@@ -161,9 +150,6 @@ static size_t htab_record(const char *buf, size_t len)
 	return size <= len ? size : 0;
 }
 
-/* record] */
-
-/* [old */
 struct htab_pass {
 	uint64_t next;		/* index behind the last record */
 	uint64_t bytes;		/* that it has had so far */
@@ -218,9 +204,6 @@ static int htab_precopy_old(struct htab_source *s, uint64_t max_left,
 	return 0;
 }
 
-/* old] */
-
-/* [precopy */
 static int htab_progress(struct htab_source *s, struct kvm_ppc_htab_progress *p)
 {
 	memset(p, 0, sizeof(*p));
@@ -230,11 +213,13 @@ static int htab_progress(struct htab_source *s, struct kvm_ppc_htab_progress *p)
 
 /*
  * While the guest runs: until no more than @max_left bytes are left, or
- * @max_passes are over if the guest is too busy for that.
+ * @max_passes are over if the guest is too busy for that, or replaces or
+ * resets its HPT again and again.
  */
 static int htab_precopy(struct htab_source *s, uint64_t max_left,
 			uint64_t max_passes)
 {
+	uint64_t begun = s->begun, generation = 0, pass = 0, earlier = 0;
 	struct kvm_ppc_htab_progress p;
 	int ret;
 
@@ -248,14 +233,22 @@ static int htab_precopy(struct htab_source *s, uint64_t max_left,
 		ret = htab_progress(s, &p);
 		if (ret)
 			return ret;
-	} while (p.first_bytes + p.changed_bytes > max_left &&
-		 p.pass <= max_passes);
+		/* A radix guest, or one that has not started */
+		if (p.state == KVM_PPC_HTAB_STATE_NONE)
+			return 0;
+		/* All was void, and is sent once more */
+		if (p.generation != generation || s->begun != begun)
+			earlier += pass;
+		generation = p.generation;
+		begun = s->begun;
+		pass = p.pass;
+		/* If it is stale the next read says so, and begins again */
+	} while ((p.state == KVM_PPC_HTAB_STATE_STALE ||
+		  p.first_bytes + p.changed_bytes > max_left) &&
+		 earlier + pass <= max_passes);
 	return 0;
 }
 
-/* precopy] */
-
-/* [drain */
 /* With all vcpus stopped: what is left, to the end */
 static int htab_drain(struct htab_source *s)
 {
@@ -272,9 +265,6 @@ static int htab_drain(struct htab_source *s)
 	return ret;
 }
 
-/* drain] */
-
-/* [lookup */
 /* The HPTE at @index as the guest has it, in the CPU's byte order; 0: none */
 static int htab_lookup(int vm, uint64_t index, uint64_t hpte[2])
 {
@@ -306,9 +296,6 @@ static int htab_lookup(int vm, uint64_t index, uint64_t hpte[2])
 	return 0;
 }
 
-/* lookup] */
-
-/* [sink */
 struct htab_sink {
 	int vm;
 	int in;			/* from the source */
@@ -328,9 +315,6 @@ static int htab_open_sink(struct htab_sink *d)
 	return d->htab < 0 ? -errno : 0;
 }
 
-/* sink] */
-
-/* [apply */
 /* Write whole records, and keep what there is of the last one */
 static int htab_apply(struct htab_sink *d)
 {
@@ -358,9 +342,6 @@ static int htab_apply(struct htab_sink *d)
 	return d->len < sizeof(d->buf) ? 0 : -EMSGSIZE;
 }
 
-/* apply] */
-
-/* [receive */
 static int htab_records(struct htab_sink *d, size_t left)
 {
 	size_t n;
@@ -413,8 +394,6 @@ static int htab_receive(struct htab_sink *d)
 		}
 	}
 }
-
-/* receive] */
 
 #define ORDER	MIN_ORDER
 #define N	NPTE(ORDER)
@@ -637,6 +616,76 @@ TEST_F(vmm, precopy_ends)
 	ASSERT_EQ(0, htab_drain(&self->m.source));
 	ASSERT_EQ(0, receiver_ends(&self->m));
 	EXPECT_EQ(0, difference(&self->m, N));
+}
+
+/* What is sent of an HPT that is gone does not count */
+TEST_F(vmm, precopy_sends_a_new_hpt)
+{
+	struct htab_source *s = &self->m.source;
+	struct kvm_ppc_htab_progress p;
+
+	receiver_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(s));
+	ASSERT_EQ(0, htab_precopy(s, 0, 1000));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->m.vm[0], ++s->order));
+	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 9500, FILL * 3 / 4, 0));
+	ASSERT_EQ(0, htab_precopy(s, 0, 1000));
+	ASSERT_EQ(0, htab_progress(s, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_STATE_CURRENT, p.state);
+	EXPECT_EQ(s->order, p.order);
+	EXPECT_LT(1, p.pass);
+	EXPECT_EQ(0, p.first_bytes + p.changed_bytes);
+	ASSERT_EQ(0, htab_drain(s));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, 2 * N));
+}
+
+static void *replace_for_ever(void *arg)
+{
+	struct migration *m = arg;
+	unsigned int i;
+
+	for (i = 0; !__atomic_load_n(&m->stop, __ATOMIC_RELAXED); i++) {
+		/* The same order: a reset. Another one: a new HPT */
+		m->source.order = ORDER + i / 2 % 2;
+		m->wrong |= vm_alloc_hpt(&m->vm[0], m->source.order);
+		m->wrong |= vm_write_run(&m->vm[0], 9500, FILL / 2, 0);
+	}
+	return NULL;
+}
+
+/* A guest that reboots all the time does not hold up the migration for ever */
+TEST_F(vmm, precopy_of_a_guest_that_resets)
+{
+	struct htab_source *s = &self->m.source;
+
+	receiver_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(s));
+	self->m.stop = false;
+	pthread_create(&self->m.worker, NULL, replace_for_ever, &self->m);
+	EXPECT_EQ(0, htab_precopy(s, 0, 20));
+	__atomic_store_n(&self->m.stop, true, __ATOMIC_RELAXED);
+	pthread_join(self->m.worker, NULL);
+	EXPECT_FALSE(self->m.wrong);
+	ASSERT_EQ(0, htab_drain(s));
+	ASSERT_EQ(0, receiver_ends(&self->m));
+	EXPECT_EQ(0, difference(&self->m, NPTE(s->order)));
+}
+
+/* A guest without an HPT has nothing to be sent */
+TEST_F(vmm, precopy_of_no_hpt)
+{
+	struct htab_source *s = &self->m.source;
+	struct vm none;
+
+	ASSERT_EQ(0, vm_init(&none, 0, 0));
+	s->vm = none.fd;
+	receiver_starts(&self->m);
+	ASSERT_EQ(0, htab_begin(s));
+	EXPECT_EQ(0, htab_precopy(s, 0, UINT64_MAX));
+	htab_close(s);
+	receiver_ends(&self->m);
+	vm_free(&none);
 }
 
 /* All of that as if the kernel were an old one */
