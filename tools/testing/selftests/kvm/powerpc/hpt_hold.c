@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How long the HPT file and the ioctls around it delay others: the worst case
+ * of each operation, at the largest tables and the worst contents.
+ *
+ *	hpt_hold ORDER...
+ *
+ * measures at each of these HPT orders. It is meant for an emulated host in
+ * which every instruction takes a nanosecond (qemu -icount shift=0, one CPU),
+ * so that times are instructions, those of the host's kernel included.
+ *
+ * A line of the output is
+ *
+ *	operation TAB table TAB order TAB readers TAB hold TAB stretch TAB kill
+ *
+ * with the longest time in instructions
+ *
+ * hold     for which a real-time thread has waited for mmu_setup_lock. The
+ *          thread takes it by KVM_PPC_RESIZE_HPT_PREPARE with a shift of 0.
+ * stretch  by which that thread was late: nobody else could run meanwhile.
+ * kill     from SIGKILL to the death of the process that does the operation; -
+ *          if it ends before it can be killed.
+ *
+ * The thread wakes up every PERIOD instructions, so the first two are up to
+ * that much longer than what is printed.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "hpt_vm.h"
+
+#define PERIOD		100000L
+
+/* Real-time priorities */
+#define PRIO_PROBE	20
+#define PRIO_KILLER	30
+
+#define GROUP		8UL
+#define MANY_READERS	64
+/* An operation is killed so often, at different times */
+#define KILLS		4
+#define STACK		(256 << 10)
+
+struct hold {
+	struct vm vm;
+	unsigned int order;
+	unsigned long npte;
+	unsigned int n_readers;
+	int readers[MANY_READERS];	/* the first is used for operations */
+	struct stream s;		/* as much as a write may carry */
+	struct edge edge;		/* room for a read that faults */
+	size_t read_size;
+	char *buf;
+	unsigned int new_order;
+};
+
+static struct {
+	struct hold *h;
+	pthread_t thread;
+	volatile bool end;
+	volatile bool counts;
+	volatile unsigned long late;
+	volatile unsigned long waited;
+} probe;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "hpt_hold: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static unsigned long now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000UL + t.tv_nsec;
+}
+
+static void real_time(int priority)
+{
+	struct sched_param p = { .sched_priority = priority };
+
+	if (sched_setscheduler(0, priority ? SCHED_FIFO : SCHED_OTHER, &p))
+		die("sched_setscheduler");
+}
+
+static void sleep_until(unsigned long when)
+{
+	struct timespec t = {
+		.tv_sec = when / 1000000000,
+		.tv_nsec = when % 1000000000,
+	};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+static void *prober(void *arg)
+{
+	struct kvm_ppc_resize_hpt none = { };
+	unsigned long next = now(), begin, end;
+
+	real_time(PRIO_PROBE);
+	while (!probe.end) {
+		next += PERIOD;
+		sleep_until(next);
+		begin = now();
+		/* Nothing is being resized: takes the lock and gives it back */
+		ioctl(probe.h->vm.fd, KVM_PPC_RESIZE_HPT_PREPARE, &none);
+		end = now();
+		if (probe.counts && begin - next > probe.late)
+			probe.late = begin - next;
+		if (probe.counts && end - begin > probe.waited)
+			probe.waited = end - begin;
+		next = end;
+	}
+	return NULL;
+}
+
+/* Operations. They return false if there is nothing more to do. */
+
+static bool do_open(struct hold *h)
+{
+	int fd = vm_htab_fd(&h->vm, 0, 0);
+
+	if (fd < 0)
+		die("KVM_PPC_GET_HTAB_FD");
+	close(fd);
+	return false;
+}
+
+static bool do_read(struct hold *h)
+{
+	return read(h->readers[0], h->buf, h->read_size) > 0;
+}
+
+/* The last bytes of the buffer fault, so what is not whole is handed back */
+static bool do_faulting_read(struct hold *h)
+{
+	size_t good = MIN_READ;
+
+	return read(h->readers[0], edge_at(&h->edge, good),
+		    good + h->edge.bad) > 0;
+}
+
+static bool do_write(struct hold *h)
+{
+	if (write(h->vm.wfd, h->s.buf, h->s.len) != (ssize_t)h->s.len)
+		die("write");
+	return false;
+}
+
+static bool do_progress(struct hold *h)
+{
+	struct kvm_ppc_htab_progress p = {
+		.argsz = sizeof(p),
+		.flags = KVM_PPC_HTAB_PROGRESS_COUNT,
+	};
+
+	if (ioctl(h->readers[0], KVM_PPC_HTAB_PROGRESS, &p) && errno != EINTR)
+		die("KVM_PPC_HTAB_PROGRESS");
+	return false;
+}
+
+static bool do_fdinfo(struct hold *h)
+{
+	char path[64], text[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", h->readers[0]);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		die(path);
+	while (read(fd, text, sizeof(text)) > 0)
+		;
+	close(fd);
+	return false;
+}
+
+static bool do_poll(struct hold *h)
+{
+	struct pollfd p = { .fd = h->readers[0], .events = POLLIN };
+
+	/* Long enough for the work item to look a few times */
+	poll(&p, 1, 500);
+	return false;
+}
+
+static bool do_close(struct hold *h)
+{
+	close(h->readers[--h->n_readers]);
+	return h->n_readers;
+}
+
+static bool do_reset(struct hold *h)
+{
+	if (vm_alloc_hpt(&h->vm, h->order))
+		die("KVM_PPC_ALLOCATE_HTAB");
+	return false;
+}
+
+static bool do_resize(struct hold *h)
+{
+	int err = vm_resize(&h->vm, h->new_order);
+
+	/* Bolted HPTEs of both halves may collide; that is found out late */
+	if (err && err != -ENOSPC)
+		die("KVM_PPC_RESIZE_HPT_COMMIT");
+	return false;
+}
+
+static bool do_replace(struct hold *h)
+{
+	vm_alloc_hpt(&h->vm, h->new_order);
+	return false;
+}
+
+static bool do_dump(struct hold *h)
+{
+	static char path[128];
+	bool more;
+	static int fd = -1;
+
+	if (fd < 0) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%d-%d/htab",
+			 getpid(), h->vm.fd);
+		fd = open(path, O_RDONLY);
+		if (fd < 0)
+			die(path);
+	}
+	more = read(fd, h->buf, h->read_size) > 0;
+	if (!more) {
+		close(fd);
+		fd = -1;
+	}
+	return more;
+}
+
+struct op {
+	const char *name;
+	bool (*run)(struct hold *h);
+};
+
+static void run_op(struct hold *h, const struct op *op)
+{
+	while (op->run(h))
+		;
+}
+
+struct victim {
+	struct hold *h;
+	const struct op *op;
+};
+
+/* Shares the memory, as only the VM's own process may use its ioctls */
+static int victim(void *arg)
+{
+	struct victim *v = arg;
+
+	for (;;)
+		run_op(v->h, v->op);
+	return 0;
+}
+
+static long longest_kill(struct hold *h, const struct op *op,
+			 unsigned long usual)
+{
+	struct victim v = { h, op };
+	unsigned long begin, took, most = 0;
+	char *stack = malloc(STACK);
+	int i, pid;
+
+	if (!stack)
+		die("a stack");
+	real_time(PRIO_KILLER);
+	for (i = 0; i < KILLS; i++) {
+		pid = clone(victim, stack + STACK, CLONE_VM | SIGCHLD, &v);
+		if (pid < 0)
+			die("clone");
+		begin = now();
+		sleep_until(begin + PERIOD + usual * (2 * i + 1) / (2 * KILLS));
+		begin = now();
+		kill(pid, SIGKILL);
+		if (waitpid(pid, NULL, 0) != pid)
+			die("waitpid");
+		took = now() - begin;
+		if (took > most)
+			most = took;
+	}
+	real_time(0);
+	free(stack);
+	return most;
+}
+
+static void measure(struct hold *h, const char *name, const char *table,
+		    bool (*run)(struct hold *h), bool killed)
+{
+	struct op op = { name, run };
+	unsigned long begin;
+	unsigned int readers = h->n_readers;
+	char kill[32] = "-";
+
+	probe.late = 0;
+	probe.waited = 0;
+	begin = now();
+	probe.counts = true;
+	run_op(h, &op);
+	probe.counts = false;
+	if (killed)
+		snprintf(kill, sizeof(kill), "%ld",
+			 longest_kill(h, &op, now() - begin));
+	printf("%s\t%s\t%u\t%u\t%lu\t%lu\t%s\n", name, table, h->order, readers,
+	       probe.waited, probe.late, kill);
+	fflush(stdout);
+}
+
+static void open_readers(struct hold *h, unsigned int n)
+{
+	while (h->n_readers < n) {
+		int fd = vm_htab_fd(&h->vm, 0, 0);
+
+		if (fd < 0)
+			die("KVM_PPC_GET_HTAB_FD");
+		h->readers[h->n_readers++] = fd;
+	}
+}
+
+static void close_readers(struct hold *h)
+{
+	while (h->n_readers)
+		close(h->readers[--h->n_readers]);
+}
+
+static void drain(struct hold *h, unsigned int reader)
+{
+	while (read(h->readers[reader], h->buf, h->read_size) > 0)
+		;
+}
+
+/*
+ * Write all of the table: @valid of each @of HPTEs are valid. With @gfn all of
+ * them map the same page of guest memory.
+ */
+static void fill(struct hold *h, unsigned int valid, unsigned int of, bool gfn)
+{
+	unsigned long index = 0;
+	unsigned int i;
+
+	while (index < h->npte) {
+		h->s.len = 0;
+		while (index < h->npte &&
+		       h->s.len + REC_BYTES + valid * HPTE_BYTES <= h->s.size) {
+			stream_header(&h->s, index, valid, of - valid);
+			for (i = 0; i < valid; i++)
+				stream_hpte(&h->s, gfn ? mem_hpte(index + i, 0) :
+					    hpte_at(index + i));
+			index += of;
+		}
+		if (write(h->vm.wfd, h->s.buf, h->s.len) != (ssize_t)h->s.len)
+			die("write");
+	}
+}
+
+static void all_operations(struct hold *h, const char *table)
+{
+	unsigned int n;
+
+	measure(h, "open", table, do_open, false);
+	for (n = 1; n <= MANY_READERS; n = n == 1 ? MANY_READERS : n + 1) {
+		open_readers(h, n);
+		measure(h, "first pass", table, do_read, true);
+		drain(h, 0);
+		measure(h, "later pass, nothing changed", table, do_read, true);
+		measure(h, "poll", table, do_poll, false);
+		close_readers(h);
+	}
+	open_readers(h, 1);
+	measure(h, "progress of a first pass", table, do_progress, true);
+	measure(h, "fdinfo in a first pass", table, do_fdinfo, true);
+	measure(h, "read that faults", table, do_faulting_read, false);
+	close_readers(h);
+	measure(h, "debugfs", table, do_dump, true);
+}
+
+/* Every HPTE has changed since all readers have reported it */
+static void changed(struct hold *h, const char *table, unsigned int valid,
+		    unsigned int of, bool gfn)
+{
+	unsigned int n, i;
+
+	for (n = 1; n <= MANY_READERS; n = n == 1 ? MANY_READERS : n + 1) {
+		open_readers(h, n);
+		for (i = 0; i < n; i++)
+			drain(h, i);
+		fill(h, valid, of, gfn);
+		measure(h, "progress of changes", table, do_progress, true);
+		measure(h, "poll", table, do_poll, false);
+		/* After this all is in the sets of the other readers */
+		measure(h, "later pass", table, do_read, n > 1);
+		if (n > 1)
+			measure(h, "close", table, do_close, false);
+		close_readers(h);
+	}
+}
+
+static void at_order(struct hold *h, unsigned int order)
+{
+	h->order = order;
+	h->npte = NPTE(order);
+	h->new_order = order - 1;
+	if (vm_init(&h->vm, order, PAGE_16M))
+		die("a VM with such an HPT");
+	memset(h->vm.mem, 0, h->vm.mem_size);
+	h->vm.wfd = vm_htab_fd(&h->vm, KVM_GET_HTAB_WRITE, 0);
+	if (h->vm.wfd < 0)
+		die("KVM_PPC_GET_HTAB_FD");
+
+	probe.h = h;
+	probe.end = false;
+	if (pthread_create(&probe.thread, NULL, prober, NULL))
+		die("a thread");
+
+	all_operations(h, "empty");
+
+	fill(h, 1, 2, false);
+	all_operations(h, "alternating");
+	measure(h, "write of short records", "alternating", do_write, true);
+	changed(h, "alternating", 1, 2, false);
+
+	fill(h, GROUP, GROUP, true);
+	all_operations(h, "full, one page");
+	changed(h, "full, one page", GROUP, GROUP, true);
+	measure(h, "write of groups", "full, one page", do_write, true);
+	measure(h, "reset", "full, one page", do_reset, true);
+
+	fill(h, GROUP, GROUP, false);
+	if (vm_write_vrma(&h->vm, h->npte, 0, HPTE_R_RC))
+		die("an HPTE of the VRMA");
+	measure(h, "resize", "full", do_resize, false);
+	if (vm_alloc_hpt(&h->vm, h->order))
+		die("KVM_PPC_ALLOCATE_HTAB");
+	fill(h, GROUP, GROUP, false);
+	open_readers(h, 1);
+	measure(h, "replace", "full", do_replace, false);
+
+	probe.end = true;
+	pthread_join(probe.thread, NULL);
+	close_readers(h);
+	vm_free(&h->vm);
+}
+
+int main(int argc, char **argv)
+{
+	static struct hold h = { .read_size = 1 << 20 };
+	int i;
+
+	if (argc < 2) {
+		fprintf(stderr, "usage: %s ORDER...\n", argv[0]);
+		return 2;
+	}
+	h.buf = malloc(h.read_size);
+	if (!h.buf || stream_init(&h.s, 16 << 20) ||
+	    edge_init(&h.edge, PAGE_64K, h.read_size, PROT_NONE))
+		die("buffers");
+	for (i = 1; i < argc; i++)
+		at_order(&h, atoi(argv[i]));
+	return 0;
+}
