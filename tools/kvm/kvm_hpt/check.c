@@ -4,10 +4,10 @@
  * guest?
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "cmd.h"
+#include "faults.h"
 #include "table.h"
 
 /**
@@ -15,9 +15,10 @@
  * @opts: the command line
  * @s: the stream
  * @t: what has been in it until now
- * @faults: number of faults found
+ * @f: the faults found
  * @valid: number of valid HPTEs
  * @invalid: number of invalid HPTEs
+ * @hashed: the hash of what is in @t was verified
  * @first_pass: the first pass has not reached the end yet
  * @sparse: it leaves out invalid HPTEs, as QEMU's own HPTs do
  * @expected: the index it goes on with
@@ -26,55 +27,18 @@ struct check {
 	struct options *opts;
 	struct stream s;
 	struct table t;
-	u64 faults;
+	struct faults f;
 	u64 valid;
 	u64 invalid;
+	bool hashed;
 	bool first_pass;
 	bool sparse;
 	u64 expected;
 };
 
-#define NO_INDEX	(~0ULL)
-
-static void fault_json(struct check *c, u64 byte, u64 index, const char *text)
-{
-	struct out *out = &c->opts->out;
-
-	out_item(out, "  ");
-	fprintf(out->file, "{\"byte\": %llu, \"record\": %llu, ", byte,
-		c->s.records);
-	if (index != NO_INDEX)
-		fprintf(out->file, "\"index\": %llu, ", index);
-	fputs("\"fault\": ", out->file);
-	out_string(out, text);
-	fputc('}', out->file);
-}
-
-static void __printf(4, 5)
-fault(struct check *c, u64 byte, u64 index, const char *format, ...)
-{
-	struct out *out = &c->opts->out;
-	char text[200];
-	va_list args;
-
-	if (c->faults++ >= c->opts->max && c->opts->max)
-		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	if (out->json) {
-		fault_json(c, byte, index, text);
-		return;
-	}
-	fprintf(out->file, "byte %llu, record %llu", byte, c->s.records);
-	if (index != NO_INDEX)
-		fprintf(out->file, ", index 0x%llx", index);
-	fputs(": ", out->file);
-	out_color(out, RED);
-	fputs(text, out->file);
-	out_color(out, PLAIN);
-	fputc('\n', out->file);
-}
+#define fault(c, byte, index, ...)					\
+	faults_add(&(c)->f, (struct place) { byte, (c)->s.records, index }, \
+		   0, __VA_ARGS__)
 
 /* Real addresses are those of the page's first byte */
 static bool misaligned(struct hpte hpte, const struct hpte_page *page)
@@ -126,6 +90,29 @@ static const char *wrong_page(struct hpte hpte, const struct hpte_page *page)
 	return NULL;
 }
 
+/* Is an HPTE in the right group? If its order is another one, it may be. */
+static void check_hash(struct check *c, struct place place, struct hpte hpte)
+{
+	u64 orders;
+
+	switch (hpte_hash(hpte, place.index, c->s.order)) {
+	case HASH_RIGHT:
+		break;
+	case HASH_OTHER:
+		orders = hpte_orders(hpte, place.index);
+		faults_add(&c->f, place, orders,
+			   "in the group of the %s hash, but H is %u",
+			   hpte_secondary(hpte) ? "primary" : "secondary",
+			   hpte_secondary(hpte));
+		break;
+	case HASH_WRONG:
+		orders = hpte_orders(hpte, place.index);
+		faults_add(&c->f, place, orders,
+			   "in a group that its address doesn't hash to");
+		break;
+	}
+}
+
 static void check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
 {
 	struct hpte_page page;
@@ -136,24 +123,38 @@ static void check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
 	if (why)
 		fault(c, byte, index, "%s", why);
 	why = wrong_page(hpte, &page);
-	if (why) {
+	if (why)
 		fault(c, byte, index, "%s", why);
+	else if (c->hashed && !c->opts->no_hash && index < c->s.nr_hptes)
+		check_hash(c, (struct place) { byte, c->s.records, index },
+			   hpte);
+}
+
+/* The order is known only now: look at the HPTEs that there were before */
+static void check_hashes(struct check *c)
+{
+	struct table_group *group;
+	struct hpte_page page;
+	struct place place;
+	unsigned int i;
+	u64 number;
+
+	if (c->hashed || !c->s.order)
 		return;
-	}
-	if (c->opts->no_hash || index >= c->s.nr_hptes)
+	c->hashed = true;
+	if (c->opts->no_hash)
 		return;
-	switch (hpte_hash(hpte, index, c->s.order)) {
-	case HASH_RIGHT:
-		break;
-	case HASH_OTHER:
-		fault(c, byte, index, "in the group of the %s hash, but H is %u",
-		      hpte_secondary(hpte) ? "primary" : "secondary",
-		      hpte_secondary(hpte));
-		break;
-	case HASH_WRONG:
-		fault(c, byte, index, "in a group that its address doesn't hash to");
-		break;
-	}
+	for (number = 0; (group = table_next(&c->t, &number)); number++)
+		for (i = 0; i < GROUP_HPTES; i++) {
+			if (!(group->used & 1 << i))
+				continue;
+			hpte_page(group->hpte[i], &page);
+			place.byte = group->offset[i];
+			place.record = group->record[i];
+			place.index = (number << GROUP_SHIFT) + i;
+			if (!wrong_page(group->hpte[i], &page))
+				check_hash(c, place, group->hpte[i]);
+		}
 }
 
 /* The first pass has every HPTE, in order, and no other way to tell its end */
@@ -161,6 +162,11 @@ static void check_first_pass(struct check *c)
 {
 	u64 index = c->s.rec.index, byte = c->s.offset;
 
+	/* The order may have become known with this record */
+	if (c->expected >= c->s.nr_hptes) {
+		c->first_pass = false;
+		return;
+	}
 	if (c->s.format == FORMAT_QEMU && c->s.records == 1)
 		c->sparse = true;
 	if (c->sparse && index != c->expected) {
@@ -184,18 +190,45 @@ static void check_first_pass(struct check *c)
 		c->first_pass = false;
 }
 
+/* Orders with which a record would not reach beyond the end of the HPT */
+static u64 record_orders(const struct check *c)
+{
+	u64 orders = 0, end = c->s.next;
+	unsigned int order, i;
+
+	for (order = MIN_ORDER; order <= MAX_ORDER; order++)
+		if (end <= order_hptes(order))
+			orders |= BIT_ULL(order);
+	for (i = 0; i < c->s.rec.n_valid && !c->opts->no_hash; i++)
+		orders &= hpte_orders(stream_hpte(&c->s, i),
+				      c->s.rec.index + i);
+	return orders;
+}
+
+static void check_range(struct check *c)
+{
+	struct place place = { c->s.offset, c->s.records, c->s.rec.index };
+	u64 orders = record_orders(c);
+
+	c->f.beyond += !!orders;
+	if (orders && c->s.next - 1 > c->f.last_index)
+		c->f.last_index = c->s.next - 1;
+	faults_add(&c->f, place, orders, place.index >= c->s.nr_hptes ?
+		   "begins behind the end of the HPT at 0x%llx" :
+		   "reaches beyond the end of the HPT at 0x%llx",
+		   c->s.nr_hptes);
+}
+
 static int check_record(struct check *c)
 {
 	u64 index = c->s.rec.index, byte = c->s.offset;
 	unsigned int i;
 
+	check_hashes(c);
 	c->valid += c->s.rec.n_valid;
 	c->invalid += c->s.rec.n_invalid;
 	if (c->s.range)
-		fault(c, byte, index, index >= c->s.nr_hptes ?
-		      "begins behind the end of the HPT at 0x%llx" :
-		      "reaches beyond the end of the HPT at 0x%llx",
-		      c->s.nr_hptes);
+		check_range(c);
 	if (!c->s.rec.n_valid && !c->s.rec.n_invalid)
 		fault(c, byte, index, "a record of no HPTEs");
 	if (c->first_pass)
@@ -219,6 +252,16 @@ static bool same_page(struct hpte a, struct hpte b)
 	return page_a.base_shift == page_b.base_shift;
 }
 
+static void twice(struct check *c, const struct table_group *group, u64 number,
+		  unsigned int i, u64 like)
+{
+	struct place place = { group->offset[i], group->record[i],
+			       (number << GROUP_SHIFT) + i };
+
+	faults_add(&c->f, place, 0, "translates the same page as index 0x%llx",
+		   like);
+}
+
 /* Look for another HPTE like one, behind it or in its secondary group */
 static void check_twice(struct check *c, const struct table_group *group,
 			u64 number, unsigned int i)
@@ -232,19 +275,14 @@ static void check_twice(struct check *c, const struct table_group *group,
 		    !((group->hpte[i].v ^ group->hpte[k].v) &
 		      HPTE_V_SECONDARY) &&
 		    same_page(group->hpte[i], group->hpte[k]))
-			fault(c, group->offset[k],
-			      (number << GROUP_SHIFT) + k,
-			      "translates the same page as index 0x%llx",
-			      (number << GROUP_SHIFT) + i);
+			twice(c, group, number, k, (number << GROUP_SHIFT) + i);
 	other = table_group(&c->t, ~number & mask);
 	if (!other || !hpte_secondary(group->hpte[i]))
 		return;
 	for (k = 0; k < GROUP_HPTES; k++)
 		if (other->used & 1 << k && !hpte_secondary(other->hpte[k]) &&
 		    same_page(group->hpte[i], other->hpte[k]))
-			fault(c, group->offset[i],
-			      (number << GROUP_SHIFT) + i,
-			      "translates the same page as index 0x%llx",
+			twice(c, group, number, i,
 			      ((~number & mask) << GROUP_SHIFT) + k);
 }
 
@@ -264,17 +302,39 @@ static void check_table(struct check *c)
 				check_twice(c, group, number, i);
 }
 
+/* A first pass ends where the HPT does, which is that of some HPT */
+static void check_first_end(struct check *c)
+{
+	struct place place = { c->s.src->pos, c->s.records, c->expected };
+	unsigned int order;
+	u64 orders = 0;
+
+	if (!c->s.order) {
+		fault(c, place.byte, place.index,
+		      "ends before the first pass is at the end of an HPT");
+		return;
+	}
+	if (c->expected >= c->s.nr_hptes)
+		return;
+	for (order = MIN_ORDER; order < c->s.order; order++)
+		if (order_hptes(order) == c->expected)
+			orders = BIT_ULL(order);
+	faults_add(&c->f, place, orders,
+		   "ends before the first pass is at the end of the HPT at 0x%llx",
+		   c->s.nr_hptes);
+}
+
+/* The guest of a QEMU without KVM may have an HPT that is empty */
 static void check_end(struct check *c)
 {
-	if (!c->s.order)
+	if (stream_no_hpt(&c->s) ||
+	    (!c->s.records && c->s.format == FORMAT_QEMU))
 		return;
-	if (!c->s.records)
-		fault(c, c->s.src->pos, NO_INDEX, "there are no records");
-	else if (c->first_pass && !c->sparse)
-		fault(c, c->s.src->pos, c->expected,
-		      "ends before the first pass is at the end of the HPT at 0x%llx",
-		      c->s.nr_hptes);
-	if (!c->opts->no_hash)
+	check_hashes(c);
+	if (c->first_pass && !c->sparse)
+		check_first_end(c);
+	if (c->s.order && !c->opts->no_hash &&
+	    !faults_order(&c->f, c->s.order))
 		check_table(c);
 }
 
@@ -289,13 +349,21 @@ static int check_stream(struct check *c)
 			err = check_record(c);
 			break;
 		case STREAM_HPT:
-			table_free(&c->t);
+			c->hashed = true;
 			break;
 		case STREAM_RADIX:
+			table_free(&c->t);
+			break;
+		case STREAM_FAULT:
+			fault(c, c->s.offset, NO_INDEX, "%s", c->s.error);
 			break;
 		case STREAM_BROKEN:
+			if (c->s.src->error)
+				return -EIO;
+			if (c->s.qemu.foreign)
+				return -EINVAL;
 			fault(c, c->s.offset, NO_INDEX, "%s", c->s.error);
-			return c->s.src->error ? -EIO : 0;
+			return 0;
 		case STREAM_END:
 			check_end(c);
 			return 0;
@@ -304,74 +372,105 @@ static int check_stream(struct check *c)
 	return err;
 }
 
-static void summary(struct check *c)
+static void summary_json(struct check *c, bool failed)
 {
 	struct out *out = &c->opts->out;
-	bool deduced = !c->opts->stream.order && c->s.format != FORMAT_QEMU;
-	u64 more = 0;
 
-	if (c->opts->max && c->faults > c->opts->max)
-		more = c->faults - c->opts->max;
-	if (out->json) {
-		fputs("\n], \"file\": ", out->file);
-		out_string(out, c->opts->args[0]);
-		fprintf(out->file, ", \"order\": %u, \"order_deduced\": %s, ",
-			c->s.order, deduced ? "true" : "false");
-		fprintf(out->file, "\"records\": %llu, \"passes\": %llu, ",
-			c->s.records, c->s.pass);
-		fprintf(out->file, "\"valid\": %llu, \"invalid\": %llu, ",
-			c->valid, c->invalid);
-		fprintf(out->file, "\"count\": %llu}\n", c->faults);
-		return;
+	fputs("\n], \"file\": ", out->file);
+	out_string(out, c->opts->args[0]);
+	fputs(", ", out->file);
+	out_order(out, "order", c->s.order);
+	fprintf(out->file, ", \"order_deduced\": %s, ",
+		c->s.deduced ? "true" : "false");
+	fprintf(out->file, "\"records\": %llu, \"passes\": %llu, ",
+		c->s.records, c->s.pass);
+	fprintf(out->file, "\"valid\": %llu, \"invalid\": %llu, ", c->valid,
+		c->invalid);
+	fprintf(out->file, "\"count\": %llu", c->f.count);
+	if (failed) {
+		fputs(", \"error\": ", out->file);
+		out_string(out, c->s.error);
 	}
-	if (more)
-		fprintf(out->file, "and %llu more\n", more);
-	if (!c->s.order)
-		fputs("no HPT\n", out->file);
-	else
-		fprintf(out->file, "order %u%s, %llu records, %llu pass%s\n",
-			c->s.order, deduced ? " (deduced)" : "", c->s.records,
-			c->s.pass, c->s.pass == 1 ? "" : "es");
-	if (c->s.order)
-		fprintf(out->file, "%llu valid and %llu invalid HPTEs\n",
-			c->valid, c->invalid);
-	out_color(out, c->faults ? RED : GREEN);
-	if (c->faults)
-		fprintf(out->file, "%llu fault%s", c->faults,
-			c->faults == 1 ? "" : "s");
-	else
-		fputs("well-formed", out->file);
-	out_color(out, PLAIN);
-	fputc('\n', out->file);
+	fputs("}\n", out->file);
 }
 
-/**
- * cmd_check() - find what is wrong in a stream
- * @opts: the command line
- *
- * Return: the exit code.
- */
-int cmd_check(struct options *opts)
+static void summary(struct check *c)
+{
+	FILE *f = c->opts->out.file;
+
+	if (c->opts->max && c->f.count > c->opts->max)
+		fprintf(f, "and %llu more\n", c->f.count - c->opts->max);
+	if (stream_no_hpt(&c->s)) {
+		fputs("no HPT\n", f);
+	} else {
+		if (c->s.order)
+			fprintf(f, "order %u%s, ", c->s.order,
+				c->s.deduced ? " (deduced)" : "");
+		else
+			fputs("order unknown, ", f);
+		fprintf(f, "%llu record%s, %llu pass%s\n", c->s.records,
+			c->s.records == 1 ? "" : "s", c->s.pass,
+			c->s.pass == 1 ? "" : "es");
+		fprintf(f, "%llu valid and %llu invalid HPTEs\n", c->valid,
+			c->invalid);
+	}
+	out_color(&c->opts->out, c->f.count ? RED : GREEN);
+	if (c->f.count)
+		fprintf(f, "%llu fault%s", c->f.count,
+			c->f.count == 1 ? "" : "s");
+	else
+		fputs("well-formed", f);
+	out_color(&c->opts->out, PLAIN);
+	fputc('\n', f);
+}
+
+/* What can't be read or is no stream of an HPT has no summary */
+static int failed(struct check *c, int err)
+{
+	if (err == -ENOMEM)
+		msg("%s: %s", c->s.src->name, strerror(ENOMEM));
+	else
+		msg("%s: byte %llu: %s", c->s.src->name, c->s.offset,
+		    c->s.error);
+	return EXIT_FILE;
+}
+
+static int cmd_check(struct options *opts)
 {
 	struct check c = { .opts = opts, .expected = opts->start };
+	unsigned int order;
 	int err, ret;
 
 	if (stream_open(&c.s, opts->args[0], &opts->stream))
 		return EXIT_FILE;
+	faults_init(&c.f, &opts->out, opts->max);
 	c.first_pass = !opts->later && c.s.format != FORMAT_DEBUGFS;
+	c.hashed = c.s.order;
 	if (opts->out.json)
 		fputs("{\"faults\": [", opts->out.file);
 	err = check_stream(&c);
-	summary(&c);
+	order = faults_order(&c.f, c.s.order);
+	faults_print(&c.f, &c.s, order);
+	if (opts->out.json)
+		summary_json(&c, err);
+	else if (!err)
+		summary(&c);
 	ret = out_done(&opts->out);
-	if (err) {
-		msg("%s: %s", c.s.src->name,
-		    strerror(err == -EIO ? c.s.src->error : -err));
-		ret = EXIT_FILE;
-	}
+	if (err)
+		ret = failed(&c, err);
 	table_free(&c.t);
 	stream_close(&c.s);
 	if (ret)
 		return ret;
-	return c.faults ? EXIT_FOUND : EXIT_GOOD;
+	return c.f.count ? EXIT_FOUND : EXIT_GOOD;
 }
+
+const struct command check_command = {
+	.name = "check",
+	.run = cmd_check,
+	.min_args = 1,
+	.max_args = 1,
+	.args = "FILE",
+	.options = STREAM_OPTIONS "s:lm:HP",
+	.text = "find what is wrong in a stream",
+};

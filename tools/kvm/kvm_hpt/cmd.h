@@ -9,6 +9,31 @@
 #include "out.h"
 #include "stream.h"
 
+struct options;
+
+/**
+ * struct command - what kvm-hpt can do
+ * @name: first argument
+ * @run: does it, and returns the exit code
+ * @min_args: number of arguments that are no options, at least
+ * @max_args: at most
+ * @args: these, for people
+ * @options: options it takes, as for getopt()
+ * @text: what it does
+ */
+struct command {
+	const char *name;
+	int (*run)(struct options *opts);
+	int min_args;
+	int max_args;
+	const char *args;
+	const char *options;
+	const char *text;
+};
+
+#define STREAM_OPTIONS	"O:E:S:F:jc:h"
+#define HPTE_OPTIONS	STREAM_OPTIONS "i:v:r:bx3"
+
 /**
  * struct range - numbers from @first to @last
  */
@@ -43,11 +68,15 @@ struct filter {
  * @ignore_rc: differences in R and C don't count
  * @no_hash: don't see whether HPTEs are in the right group
  * @later: the stream has no first pass
+ * @ea: effective address to look for
+ * @by_ea: it was given
+ * @large_segment: it is in a segment of 1T
  * @start: where the first pass begins
  * @max: how many faults to show, 0 for all
- * @output: file for a picture
+ * @output: file to write
  * @before: the table before
  * @interval: seconds between looks
+ * @by_interval: it was given
  * @count: number of looks, 0 for no limit
  * @wait: wait for there to be something to watch
  * @nr_args: number of arguments that are no options
@@ -62,22 +91,29 @@ struct options {
 	bool ignore_rc;
 	bool no_hash;
 	bool later;
+	u64 ea;
+	bool by_ea;
+	bool large_segment;
 	u64 start;
 	u64 max;
 	const char *output;
 	const char *before;
 	double interval;
+	bool by_interval;
 	u64 count;
 	bool wait;
 	int nr_args;
 	char **args;
 };
 
-int cmd_watch(struct options *opts);
-int cmd_dump(struct options *opts);
-int cmd_decode(struct options *opts);
-int cmd_check(struct options *opts);
-int cmd_diff(struct options *opts);
-int cmd_map(struct options *opts);
+extern const struct command watch_command;
+extern const struct command dump_command;
+extern const struct command decode_command;
+extern const struct command check_command;
+extern const struct command find_command;
+extern const struct command diff_command;
+extern const struct command map_command;
+extern const struct command list_command;
+extern const struct command save_command;
 
 #endif

@@ -160,6 +160,17 @@ static void diff_tables(struct diff *d, const struct table *a,
 	}
 }
 
+static void summary_begin(struct diff *d)
+{
+	struct out *out = &d->opts->out;
+
+	fputs("\n], ", out->file);
+	out_order(out, "order_a", d->order[0]);
+	fputs(", ", out->file);
+	out_order(out, "order_b", d->order[1]);
+	fprintf(out->file, ", \"same\": %llu", d->same);
+}
+
 static u64 summary(struct diff *d)
 {
 	struct out *out = &d->opts->out;
@@ -167,8 +178,7 @@ static u64 summary(struct diff *d)
 	u64 sum = 0;
 
 	if (out->json)
-		fprintf(out->file, "\n], \"order_a\": %u, \"order_b\": %u, \"same\": %llu",
-			d->order[0], d->order[1], d->same);
+		summary_begin(d);
 	for (kind = 0; kind < NR_KINDS; kind++) {
 		sum += d->differ[kind];
 		if (out->json)
@@ -185,13 +195,24 @@ static u64 summary(struct diff *d)
 	return sum;
 }
 
-/**
- * cmd_diff() - compare two HPTs
- * @opts: the command line
- *
- * Return: the exit code.
- */
-int cmd_diff(struct options *opts)
+static const char *order_name(unsigned int order, char *buf, size_t size)
+{
+	if (!order)
+		return "unknown";
+	snprintf(buf, size, "%u", order);
+	return buf;
+}
+
+static void show_orders(const struct diff *d)
+{
+	char a[16], b[16];
+
+	fprintf(d->opts->out.file, "A is of order %s, B of order %s\n",
+		order_name(d->order[0], a, sizeof(a)),
+		order_name(d->order[1], b, sizeof(b)));
+}
+
+static int cmd_diff(struct options *opts)
 {
 	struct diff d = { .opts = opts };
 	struct table a, b;
@@ -207,10 +228,9 @@ int cmd_diff(struct options *opts)
 	}
 	d.order[0] = a.order;
 	d.order[1] = b.order;
-	other_order = a.order != b.order;
+	other_order = a.order && b.order && a.order != b.order;
 	if (other_order && !opts->out.json)
-		fprintf(opts->out.file, "A is of order %u, B of order %u\n",
-			a.order, b.order);
+		show_orders(&d);
 	if (opts->out.json)
 		fputs("{\"differences\": [", opts->out.file);
 	diff_tables(&d, &a, &b);
@@ -222,3 +242,13 @@ int cmd_diff(struct options *opts)
 		return ret;
 	return differences || other_order ? EXIT_FOUND : EXIT_GOOD;
 }
+
+const struct command diff_command = {
+	.name = "diff",
+	.run = cmd_diff,
+	.min_args = 2,
+	.max_args = 2,
+	.args = "A B",
+	.options = STREAM_OPTIONS "Rx3",
+	.text = "show how two HPTs differ",
+};

@@ -55,39 +55,62 @@ static void begin(struct options *opts, unsigned int order, const char *list)
 	}
 	fputs("{\"file\": ", f);
 	out_string(&opts->out, opts->args[0]);
-	fprintf(f, ", \"order\": %u, \"%s\": [", order, list);
+	fputs(", ", f);
+	out_order(&opts->out, "order", order);
+	fprintf(f, ", \"%s\": [", list);
 	opts->out.items = 0;
 }
 
-/**
- * cmd_dump() - show the HPT at the end of a stream
- * @opts: the command line
- *
- * Return: the exit code.
- */
-int cmd_dump(struct options *opts)
+/* What is shown without knowing how large the HPT is lacks something */
+static void order_unknown(const char *name)
+{
+	msg("%s doesn't tell how large the HPT is: offsets lack their lowest bits, use --order",
+	    name);
+}
+
+static int cmd_dump(struct options *opts)
 {
 	struct table_group *group;
+	u64 number, index, items = 0;
 	struct table t;
 	unsigned int i;
-	u64 number, index;
+	bool empty;
+	int ret;
 
 	if (table_load(&t, opts->args[0], &opts->stream))
 		return EXIT_FILE;
+	if (!t.order)
+		order_unknown(opts->args[0]);
 	begin(opts, t.order, "hptes");
 	for (number = 0; (group = table_next(&t, &number)); number++)
 		for (i = 0; i < GROUP_HPTES; i++) {
 			index = (number << GROUP_SHIFT) + i;
-			if (group->used & 1 << i &&
-			    shown(&opts->filter, group->hpte[i], index))
-				show(opts, group->hpte[i], index, t.order,
-				     "  ");
+			if (!(group->used & 1 << i) ||
+			    !shown(&opts->filter, group->hpte[i], index))
+				continue;
+			show(opts, group->hpte[i], index, t.order, "  ");
+			items++;
 		}
 	if (opts->out.json)
 		fputs("\n]}\n", opts->out.file);
+	number = 0;
+	empty = !table_next(&t, &number);
 	table_free(&t);
-	return out_done(&opts->out);
+	ret = out_done(&opts->out);
+	if (ret)
+		return ret;
+	return items || empty ? EXIT_GOOD : EXIT_FOUND;
 }
+
+const struct command dump_command = {
+	.name = "dump",
+	.run = cmd_dump,
+	.min_args = 1,
+	.max_args = 1,
+	.args = "FILE",
+	.options = HPTE_OPTIONS,
+	.text = "show the HPT at the end of a stream",
+};
 
 static bool record_shown(const struct options *opts, const struct stream *s)
 {
@@ -123,13 +146,14 @@ static void record_head(struct options *opts, const struct stream *s)
 	fputs("\"hptes\": [", f);
 }
 
-static void decode_record(struct options *opts, const struct stream *s)
+/* Return whether it is one to be shown */
+static bool decode_record(struct options *opts, const struct stream *s)
 {
 	u64 items;
 	unsigned int i;
 
 	if (!record_shown(opts, s))
-		return;
+		return false;
 	record_head(opts, s);
 	items = opts->out.items;
 	opts->out.items = 0;
@@ -140,9 +164,11 @@ static void decode_record(struct options *opts, const struct stream *s)
 	if (opts->out.json)
 		fputs("]}", opts->out.file);
 	opts->out.items = items;
+	return true;
 }
 
-static int decode_end(struct options *opts, const struct stream *s, bool broken)
+static int decode_end(struct options *opts, const struct stream *s, bool broken,
+		      bool some)
 {
 	FILE *f = opts->out.file;
 	int err;
@@ -156,37 +182,57 @@ static int decode_end(struct options *opts, const struct stream *s, bool broken)
 		fputs("}\n", f);
 	}
 	err = out_done(&opts->out);
-	if (!broken)
-		return err;
+	if (!broken) {
+		if (err)
+			return err;
+		return some || !s->records ? EXIT_GOOD : EXIT_FOUND;
+	}
 	msg("%s: byte %llu: %s", s->src->name, s->offset, s->error);
 	return EXIT_FILE;
 }
 
-/**
- * cmd_decode() - show a stream record by record
- * @opts: the command line
- *
- * Return: the exit code.
- */
-int cmd_decode(struct options *opts)
+static int cmd_decode(struct options *opts)
 {
 	enum stream_event event;
+	bool some = false;
 	struct stream s;
 	int ret;
 
 	if (stream_open(&s, opts->args[0], &opts->stream))
 		return EXIT_FILE;
+	if (stream_find_order(&s)) {
+		stream_close(&s);
+		return EXIT_FILE;
+	}
 	/* In QEMU's stream that says the order */
 	do {
 		event = stream_next(&s);
 	} while (event == STREAM_HPT || event == STREAM_RADIX);
+	if (!s.order && event == STREAM_RECORD)
+		order_unknown(opts->args[0]);
 	begin(opts, s.order, "records");
 	while (event != STREAM_END && event != STREAM_BROKEN) {
 		if (event == STREAM_RECORD)
-			decode_record(opts, &s);
+			some |= decode_record(opts, &s);
+		if (event == STREAM_FAULT)
+			msg("%s: byte %llu: %s", s.src->name, s.offset, s.error);
 		event = stream_next(&s);
 	}
-	ret = decode_end(opts, &s, event == STREAM_BROKEN);
+	ret = decode_end(opts, &s, event == STREAM_BROKEN, some);
+	if (ret == EXIT_GOOD && stream_no_hpt(&s)) {
+		msg("%s: the guest has no HPT", s.src->name);
+		ret = EXIT_FILE;
+	}
 	stream_close(&s);
 	return ret;
 }
+
+const struct command decode_command = {
+	.name = "decode",
+	.run = cmd_decode,
+	.min_args = 1,
+	.max_args = 1,
+	.args = "FILE",
+	.options = HPTE_OPTIONS,
+	.text = "show a stream record by record",
+};

@@ -62,15 +62,29 @@ void hpte_page(struct hpte hpte, struct hpte_page *page)
 		page->real &= ~(BIT_ULL(page->shift) - 1);
 }
 
+/**
+ * hpte_va_hash() - the primary hash of a virtual address
+ * @vsid: its segment
+ * @offset: where in that it is
+ * @segment_shift: log2 of the size of the segment
+ * @base_shift: log2 of the base page size
+ */
+u64 hpte_va_hash(u64 vsid, u64 offset, unsigned int segment_shift,
+		 unsigned int base_shift)
+{
+	u64 hash = vsid;
+
+	if (segment_shift == 40)
+		hash ^= vsid << 25;
+	hash ^= offset >> base_shift;
+	return hash & (BIT_ULL(HASH_BITS) - 1);
+}
+
 /* The primary hash, without the bits of the page number that are not known */
 static u64 known_hash(const struct hpte_page *page)
 {
-	u64 hash = page->vsid;
-
-	if (page->segment_shift == 40)
-		hash ^= page->vsid << 25;
-	hash ^= page->offset >> page->base_shift;
-	return hash & (BIT_ULL(HASH_BITS) - 1);
+	return hpte_va_hash(page->vsid, page->offset, page->segment_shift,
+			    page->base_shift);
 }
 
 /**
@@ -111,6 +125,29 @@ enum hash_verdict hpte_hash(struct hpte hpte, u64 index, unsigned int order)
 	if (!((hash ^ (~group & mask)) >> page.unknown))
 		return HASH_OTHER;
 	return HASH_WRONG;
+}
+
+/**
+ * hpte_orders() - with which orders of the HPT is an HPTE in the right group?
+ * @hpte: the HPTE
+ * @index: its index
+ *
+ * Return: a bit for each of them.
+ */
+u64 hpte_orders(struct hpte hpte, u64 index)
+{
+	struct hpte_page page;
+	unsigned int order;
+	u64 orders = 0;
+
+	hpte_page(hpte, &page);
+	if (!page.segment_shift || !page.base_shift)
+		return 0;
+	for (order = MIN_ORDER; order <= MAX_ORDER; order++)
+		if (index < order_hptes(order) &&
+		    hpte_hash(hpte, index, order) == HASH_RIGHT)
+			orders |= BIT_ULL(order);
+	return orders;
 }
 
 /**

@@ -20,6 +20,9 @@
 #define MIN_ORDER		18
 #define MAX_ORDER		46
 
+/* HPTEs in the smallest HPT */
+#define MIN_HPTES		BIT_ULL(MIN_ORDER - HPTE_SHIFT)
+
 /* The stream has 32 bits for an index */
 #define MAX_HPTES		BIT_ULL(32)
 
@@ -103,6 +106,9 @@ enum hash_verdict {
 void hpte_page(struct hpte hpte, struct hpte_page *page);
 enum hash_verdict hpte_hash(struct hpte hpte, u64 index, unsigned int order);
 u64 hpte_primary_group(struct hpte hpte, u64 index, unsigned int order);
+u64 hpte_va_hash(u64 vsid, u64 offset, unsigned int segment_shift,
+		 unsigned int base_shift);
+u64 hpte_orders(struct hpte hpte, u64 index);
 u64 hpte_offset(struct hpte hpte, u64 index, unsigned int order);
 struct hpte hpte_from_v3(u64 v, u64 r);
 struct hpte hpte_to_v3(struct hpte hpte);

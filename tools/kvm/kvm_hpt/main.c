@@ -10,108 +10,109 @@
 
 #include "cmd.h"
 
+static const struct command * const commands[] = {
+	&watch_command,
+	&list_command,
+	&dump_command,
+	&decode_command,
+	&check_command,
+	&find_command,
+	&diff_command,
+	&map_command,
+	&save_command,
+};
+
 /**
- * struct command - what kvm-hpt can do
- * @name: first argument
- * @run: does it
- * @nr_args: number of arguments that are no options
- * @args: these, for people
- * @options: options it takes
+ * struct option_help - an option
+ * @option: as in the command's options
+ * @name: its long name
+ * @arg: its argument, NULL if it takes none
  * @text: what it does
  */
-struct command {
+struct option_help {
+	char option;
 	const char *name;
-	int (*run)(struct options *opts);
-	int nr_args;
-	const char *args;
-	const char *options;
+	const char *arg;
 	const char *text;
 };
 
-#define STREAM_OPTIONS	"O:E:S:jc:h"
-#define HPTE_OPTIONS	STREAM_OPTIONS "i:v:r:bx3"
-
-static const struct command commands[] = {
-	{ "watch", cmd_watch, 1, "PID", "jc:t:n:wh",
-	  "show how far the migration of a guest is" },
-	{ "dump", cmd_dump, 1, "FILE", HPTE_OPTIONS,
-	  "show the HPT at the end of a stream" },
-	{ "decode", cmd_decode, 1, "FILE", HPTE_OPTIONS,
-	  "show a stream record by record" },
-	{ "check", cmd_check, 1, "FILE", STREAM_OPTIONS "s:lm:H",
-	  "find what is wrong in a stream" },
-	{ "diff", cmd_diff, 2, "A B", STREAM_OPTIONS "Rx3",
-	  "show how two HPTs differ" },
-	{ "map", cmd_map, 1, "FILE", STREAM_OPTIONS "o:B:",
-	  "draw the HPT and print statistics" },
+static const struct option_help options[] = {
+	{ 'O', "order", "N", "log2 of the size of the HPT in bytes" },
+	{ 'E', "endian", "ORDER", "of headers: little or big" },
+	{ 'S', "snapshot", "NAME", "which one in a qcow2 image" },
+	{ 'F', "offset", "N", "skip as many bytes of the file" },
+	{ 'j', "json", NULL, "for programs" },
+	{ 'c', "color", "WHEN", "always, never or auto" },
+	{ 'x', "raw", NULL, "with doublewords" },
+	{ '3', "v3", NULL, "with doublewords in the form of v3.0" },
+	{ 'i', "index", "A[-B]", "HPTEs with these indexes" },
+	{ 'v', "vsid", "N", "HPTEs of this virtual segment" },
+	{ 'r', "real", "A[-B]", "HPTEs with these real addresses" },
+	{ 'b', "bolted", NULL, "HPTEs that are bolted" },
+	{ 'e', "ea", "ADDRESS", "effective address, or an offset" },
+	{ '1', "1t", NULL, "in a segment of 1T, not of 256M" },
+	{ 's', "start", "N", "the first pass begins at this index" },
+	{ 'l', "later", NULL, "there is no first pass" },
+	{ 'm', "max", "N", "faults to show, 0 for all (20)" },
+	{ 'H', "no-hash", NULL, "HPTEs may be in any group" },
+	{ 'P', "progress", NULL, "say on stderr how far it is" },
+	{ 'R', "ignore-rc", NULL, "R and C may differ" },
+	{ 'o', "output", "FILE", "file to write, .png or .svg of map" },
+	{ 'B', "before", "FILE", "show what has changed since" },
+	{ 't', "interval", "SEC", "between looks (1)" },
+	{ 'n', "count", "N", "number of looks" },
+	{ 'w', "wait", NULL, "for a migration to begin or go on" },
+	{ 'h', "help", NULL, "show this" },
 };
 
-static const struct option long_options[] = {
-	{ "order",	required_argument, NULL, 'O' },
-	{ "endian",	required_argument, NULL, 'E' },
-	{ "snapshot",	required_argument, NULL, 'S' },
-	{ "json",	no_argument, NULL, 'j' },
-	{ "color",	required_argument, NULL, 'c' },
-	{ "index",	required_argument, NULL, 'i' },
-	{ "vsid",	required_argument, NULL, 'v' },
-	{ "real",	required_argument, NULL, 'r' },
-	{ "bolted",	no_argument, NULL, 'b' },
-	{ "raw",	no_argument, NULL, 'x' },
-	{ "v3",		no_argument, NULL, '3' },
-	{ "start",	required_argument, NULL, 's' },
-	{ "later",	no_argument, NULL, 'l' },
-	{ "max",	required_argument, NULL, 'm' },
-	{ "no-hash",	no_argument, NULL, 'H' },
-	{ "ignore-rc",	no_argument, NULL, 'R' },
-	{ "output",	required_argument, NULL, 'o' },
-	{ "before",	required_argument, NULL, 'B' },
-	{ "interval",	required_argument, NULL, 't' },
-	{ "count",	required_argument, NULL, 'n' },
-	{ "wait",	no_argument, NULL, 'w' },
-	{ "help",	no_argument, NULL, 'h' },
-	{}
-};
+#define NR_OPTIONS	ARRAY_SIZE(options)
+
+static bool takes(const struct command *command, char option)
+{
+	return strchr(command->options, option);
+}
+
+static void print_usage(FILE *f, const struct command *command)
+{
+	fprintf(f, "usage: kvm-hpt %s [OPTION]... %s\n", command->name,
+		command->args);
+}
+
+static void print_option(const struct option_help *o)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%s%s%s", o->name, o->arg ? " " : "",
+		 o->arg ?: "");
+	printf("  -%c, --%-16s %s\n", o->option, name, o->text);
+}
+
+static void print_command_help(const struct command *command)
+{
+	unsigned int i;
+
+	print_usage(stdout, command);
+	printf("%s\n\n", command->text);
+	for (i = 0; i < NR_OPTIONS; i++)
+		if (takes(command, options[i].option))
+			print_option(&options[i]);
+}
 
 static void print_help(FILE *f)
 {
 	unsigned int i;
 
-	fputs("Usage: kvm-hpt COMMAND [OPTION]... ARGUMENT...\n", f);
+	fputs("usage: kvm-hpt COMMAND [OPTION]... ARGUMENT...\n\n", f);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(f, "  %-7s%-5s %s\n", commands[i].name,
-			commands[i].args, commands[i].text);
+		fprintf(f, "  %-7s%-12s %s\n", commands[i]->name,
+			commands[i]->args, commands[i]->text);
 	fputs("\n"
-	      "Streams:\n"
-	      "  -O, --order N         log2 of the size of the HPT in bytes\n"
-	      "  -E, --endian ORDER    of headers: little or big\n"
-	      "  -S, --snapshot NAME   which one in a qcow2 image\n"
-	      "Output:\n"
-	      "  -j, --json            for programs\n"
-	      "  -c, --color WHEN      always, never or auto\n"
-	      "  -x, --raw             with doublewords (dump, decode, diff)\n"
-	      "  -3, --v3              with doublewords in the form of Power ISA v3.0\n"
-	      "Which HPTEs (dump, decode):\n"
-	      "  -i, --index A[-B]     with these indexes\n"
-	      "  -v, --vsid N          of this virtual segment\n"
-	      "  -r, --real A[-B]      with these real addresses\n"
-	      "  -b, --bolted          that are bolted\n"
-	      "check:\n"
-	      "  -s, --start N         the first pass begins at this index\n"
-	      "  -l, --later           there is no first pass\n"
-	      "  -m, --max N           faults to show, 0 for all (20)\n"
-	      "  -H, --no-hash         HPTEs may be in any group\n"
-	      "diff:\n"
-	      "  -R, --ignore-rc       R and C may differ\n"
-	      "map:\n"
-	      "  -o, --output FILE     picture, .png or .svg\n"
-	      "  -B, --before FILE     show what has changed since\n"
-	      "watch:\n"
-	      "  -t, --interval SEC    between looks (1)\n"
-	      "  -n, --count N         number of looks\n"
-	      "  -w, --wait            for a migration to begin or go on\n"
-	      "\n"
-	      "Saving and loading an HPT takes a program that holds the VM: QEMU.\n"
-	      "Exit status: 0 good, 1 faults or differences, 2 usage, 3 file, 4 no HPT.\n",
+	      "kvm-hpt COMMAND --help or kvm-hpt help COMMAND: its options\n"
+	      "kvm-hpt --version\n\n"
+	      "Loading an HPT, and saving one so that it can be loaded, takes a program\n"
+	      "that holds the VM: QEMU.\n"
+	      "Exit status: 0 good, 1 faults, differences, or nothing that was asked for,\n"
+	      "2 usage, 3 file, 4 no HPT.\n",
 	      f);
 }
 
@@ -176,7 +177,12 @@ static bool parse_option(struct options *opts, int option, const char *arg)
 	case 'E':
 		return parse_endian(arg, &opts->stream.endian);
 	case 'S':
-		opts->stream.snapshot = arg;
+		opts->stream.source.snapshot = arg;
+		return true;
+	case 'F':
+		return whole_number(arg, &opts->stream.source.offset);
+	case 'P':
+		opts->stream.source.progress = true;
 		return true;
 	case 'j':
 		opts->out.json = true;
@@ -192,6 +198,12 @@ static bool parse_option(struct options *opts, int option, const char *arg)
 		return parse_range(arg, &opts->filter.real);
 	case 'b':
 		opts->filter.bolted = true;
+		return true;
+	case 'e':
+		opts->by_ea = true;
+		return whole_number(arg, &opts->ea);
+	case '1':
+		opts->large_segment = true;
 		return true;
 	case 'x':
 		opts->raw = true;
@@ -219,6 +231,7 @@ static bool parse_option(struct options *opts, int option, const char *arg)
 		opts->before = arg;
 		return true;
 	case 't':
+		opts->by_interval = true;
 		return parse_interval(arg, &opts->interval);
 	case 'n':
 		return whole_number(arg, &opts->count);
@@ -229,70 +242,114 @@ static bool parse_option(struct options *opts, int option, const char *arg)
 	return false;
 }
 
-/* Options are those of all commands; which of them this one takes */
-static bool takes(const struct command *command, int option)
+/* For getopt_long(): the options that a command takes */
+static void make_long(const struct command *command, struct option *to)
 {
-	return strchr(command->options, option);
+	unsigned int i;
+
+	for (i = 0; i < NR_OPTIONS; i++)
+		if (takes(command, options[i].option))
+			*to++ = (struct option) {
+				.name = options[i].name,
+				.has_arg = options[i].arg ? required_argument :
+							    no_argument,
+				.val = options[i].option,
+			};
+	*to = (struct option) {};
 }
 
 static int run(const struct command *command, int argc, char **argv)
 {
+	struct option long_options[NR_OPTIONS + 1];
 	struct options opts = {
 		.filter.index.last = ~0ULL,
 		.filter.real.last = ~0ULL,
 		.max = 20,
 		.interval = 1,
 	};
+	char name[32];
 	int option;
 
+	msg_command(command->name);
+	/* It is what getopt_long() begins its messages with */
+	snprintf(name, sizeof(name), "kvm-hpt %s", command->name);
+	argv[0] = name;
 	out_init(&opts.out, stdout);
+	make_long(command, long_options);
 	while ((option = getopt_long(argc, argv, command->options,
 				     long_options, NULL)) != -1) {
 		if (option == 'h') {
-			print_help(stdout);
+			print_command_help(command);
 			return out_done(&opts.out);
 		}
-		if (option == '?')
-			return EXIT_USAGE;
-		if (!takes(command, option)) {
-			msg("%s has no option '%c'", command->name, option);
+		if (option == '?') {
+			print_usage(stderr, command);
 			return EXIT_USAGE;
 		}
 		if (!parse_option(&opts, option, optarg)) {
 			msg("option '%c' doesn't take '%s'", option, optarg);
+			print_usage(stderr, command);
 			return EXIT_USAGE;
 		}
 	}
 	opts.nr_args = argc - optind;
 	opts.args = argv + optind;
-	if (opts.nr_args != command->nr_args) {
-		msg("it is: kvm-hpt %s [OPTION]... %s", command->name,
-		    command->args);
+	if (opts.nr_args < command->min_args ||
+	    opts.nr_args > command->max_args) {
+		msg("%s", opts.nr_args < command->min_args ?
+			  "an argument is missing" : "too many arguments");
+		print_usage(stderr, command);
 		return EXIT_USAGE;
 	}
 	return command->run(&opts);
 }
 
-int main(int argc, char **argv)
+static const struct command *find_command_by(const char *name)
 {
 	unsigned int i;
 
-	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help") ||
-			 !strcmp(argv[1], "help"))) {
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(name, commands[i]->name))
+			return commands[i];
+	return NULL;
+}
+
+static int help(const char *name)
+{
+	const struct command *command = name ? find_command_by(name) : NULL;
+
+	if (command)
+		print_command_help(command);
+	else if (!name)
 		print_help(stdout);
+	if (command || !name)
 		return EXIT_GOOD;
-	}
-	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return run(&commands[i], argc - 1, argv + 1);
-	if (argc > 1 && (!strcmp(argv[1], "save") || !strcmp(argv[1], "load"))) {
-		msg("to %s an HPT takes a program that holds the VM: QEMU",
-		    argv[1]);
+	msg("there is no command '%s'; see kvm-hpt --help", name);
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	const char *name = argc > 1 ? argv[1] : NULL;
+
+	if (!name) {
+		print_help(stderr);
 		return EXIT_USAGE;
 	}
-	if (argc > 1)
-		msg("there is no command '%s'; see kvm-hpt --help", argv[1]);
+	if (!strcmp(name, "-h") || !strcmp(name, "--help") ||
+	    !strcmp(name, "help"))
+		return help(argc > 2 ? argv[2] : NULL);
+	if (!strcmp(name, "-V") || !strcmp(name, "--version")) {
+		puts("kvm-hpt " VERSION);
+		return EXIT_GOOD;
+	}
+	command = find_command_by(name);
+	if (command)
+		return run(command, argc - 1, argv + 1);
+	if (!strcmp(name, "load"))
+		msg("to load an HPT takes a program that holds the VM: QEMU");
 	else
-		print_help(stderr);
+		msg("there is no command '%s'; see kvm-hpt --help", name);
 	return EXIT_USAGE;
 }

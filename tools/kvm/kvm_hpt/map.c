@@ -572,7 +572,7 @@ static int load_before(struct table *before, const struct table *t,
 {
 	if (!opts->before)
 		return 0;
-	if (table_load(before, opts->before, &opts->stream))
+	if (table_load_ordered(before, opts->before, &opts->stream))
 		return -1;
 	if (before->order == t->order)
 		return 0;
@@ -608,13 +608,7 @@ static int show_map(const struct table *t, const struct table *before,
 	return ret;
 }
 
-/**
- * cmd_map() - draw an HPT, and print what is in it in numbers
- * @opts: the command line
- *
- * Return: the exit code.
- */
-int cmd_map(struct options *opts)
+static int cmd_map(struct options *opts)
 {
 	struct table t, before = {};
 	int ret = EXIT_FILE, err;
@@ -624,7 +618,7 @@ int cmd_map(struct options *opts)
 		msg("%s is neither .png nor .svg", opts->output);
 		return EXIT_USAGE;
 	}
-	if (table_load(&t, opts->args[0], &opts->stream))
+	if (table_load_ordered(&t, opts->args[0], &opts->stream))
 		return EXIT_FILE;
 	if (!load_before(&before, &t, opts))
 		ret = show_map(&t, opts->before ? &before : NULL, opts);
@@ -633,3 +627,13 @@ int cmd_map(struct options *opts)
 	err = out_done(&opts->out);
 	return ret ?: err;
 }
+
+const struct command map_command = {
+	.name = "map",
+	.run = cmd_map,
+	.min_args = 1,
+	.max_args = 1,
+	.args = "FILE",
+	.options = STREAM_OPTIONS "o:B:",
+	.text = "draw the HPT and print statistics",
+};

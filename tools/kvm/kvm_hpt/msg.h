@@ -5,7 +5,7 @@
 /* Exit codes, as in the man page */
 enum {
 	EXIT_GOOD,
-	EXIT_FOUND,	/* a fault, or a difference */
+	EXIT_FOUND,	/* a fault, a difference, or nothing that was asked for */
 	EXIT_USAGE,
 	EXIT_FILE,	/* can't be read, is no stream, or can't be written */
 	EXIT_NO_HPT,	/* watch: there is nothing to watch */
@@ -15,6 +15,7 @@ enum {
 
 #define ARRAY_SIZE(x)	(sizeof(x) / sizeof((x)[0]))
 
+void msg_command(const char *name);
 void __printf(1, 2) msg(const char *format, ...);
 
 #endif

@@ -11,6 +11,19 @@
 #include "msg.h"
 #include "out.h"
 
+/* The command that is being carried out, and what is before its name */
+static const char *command_name = "", *command_blank = "";
+
+/**
+ * msg_command() - say which command messages are from
+ * @name: its name
+ */
+void msg_command(const char *name)
+{
+	command_name = name;
+	command_blank = " ";
+}
+
 /**
  * msg() - tell of trouble on stderr
  * @format: as for printf(), without the end of the line
@@ -20,7 +33,7 @@ void msg(const char *format, ...)
 	va_list args;
 
 	fflush(stdout);
-	fputs("kvm-hpt: ", stderr);
+	fprintf(stderr, "kvm-hpt%s%s: ", command_blank, command_name);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
 	va_end(args);
@@ -102,6 +115,20 @@ int out_done(const struct out *out)
 void out_item(struct out *out, const char *indent)
 {
 	fprintf(out->file, "%s\n%s", out->items++ ? "," : "", indent);
+}
+
+/**
+ * out_order() - print a member that is an order for JSON
+ * @out: the output
+ * @name: of the member
+ * @order: 0 if it is not known
+ */
+void out_order(const struct out *out, const char *name, unsigned int order)
+{
+	if (order)
+		fprintf(out->file, "\"%s\": %u", name, order);
+	else
+		fprintf(out->file, "\"%s\": null", name);
 }
 
 /**

@@ -34,6 +34,7 @@ int out_done(const struct out *out);
 
 /* Before each item of a list in JSON */
 void out_item(struct out *out, const char *indent);
+void out_order(const struct out *out, const char *name, unsigned int order);
 void out_string(const struct out *out, const char *text);
 
 #define HPTE_HEADING \

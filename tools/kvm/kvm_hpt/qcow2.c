@@ -8,23 +8,32 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
+#include <unistd.h>
 
 #include "hpte.h"
 #include "msg.h"
+#include "qcow2.h"
 #include "source.h"
 
 #define L2_OFFSET		0x00fffffffffffe00ULL
 #define L2_COMPRESSED		BIT_ULL(62)
 #define L2_ZERO			BIT_ULL(0)
 
+/* Parts of a cluster that an extended entry of level 2 has bits for */
+#define SUBCLUSTERS		32
+
 /* What QEMU itself accepts */
 #define MAX_SNAPSHOTS		65536
 #define MAX_L1_BYTES		(32U << 20)
 #define MIN_CLUSTER_BITS	9
 #define MAX_CLUSTER_BITS	21
+
 #define INCOMPAT_DATA_FILE	BIT_ULL(2)
 #define INCOMPAT_EXTENDED_L2	BIT_ULL(4)
+/* Dirty, corrupt, external data, other compression, extended L2 */
+#define INCOMPAT_KNOWN		0x1fULL
+
+enum { CRYPT_NONE, CRYPT_AES, CRYPT_LUKS };
 
 struct qcow2_header {
 	u8	magic[4];
@@ -43,6 +52,9 @@ struct qcow2_header {
 	__be64	incompatible;	/* version 3 */
 };
 
+/* Version 2 ends before @incompatible */
+#define HEADER_BYTES_V2	72
+
 struct qcow2_snapshot {
 	__be64	l1_offset;
 	__be32	l1_size;
@@ -55,199 +67,307 @@ struct qcow2_snapshot {
 	__be32	extra_size;
 };
 
+/* What the extra data begin with; older images have less or none of it */
+struct qcow2_extra {
+	__be64	state_size;
+	__be64	disk_size;
+};
+
 /**
- * struct qcow2 - the state of a VM in a snapshot
- * @file: the image
+ * struct qcow2 - an image, and the state of a VM in a snapshot
+ * @fd: the file
+ * @front: where in it the image begins
+ * @file_size: its size
+ * @disk_size: size of the disk
  * @cluster_bits: log2 of the size of a cluster
- * @l1: level 1 table of the snapshot
- * @l1_size: entries in it
+ * @l2_bits: log2 of the number of entries in a level 2 table
+ * @extended: these have 16 bytes, with bits for parts of a cluster
+ * @nr: number of snapshots
+ * @snapshot: these
+ * @opened: the one that is read
+ * @l1: its level 1 table
  * @base: address of the state
- * @size: its size in bytes
  * @l2: a level 2 table
  * @l2_offset: where in the file that is from
  */
 struct qcow2 {
-	FILE *file;
+	int fd;
+	u64 front;
+	u64 file_size;
+	u64 disk_size;
 	unsigned int cluster_bits;
+	unsigned int l2_bits;
+	bool extended;
+	unsigned int nr;
+	struct snapshot *snapshot;
+	const struct snapshot *opened;
 	__be64 *l1;
-	u32 l1_size;
 	u64 base;
-	u64 size;
 	__be64 *l2;
 	u64 l2_offset;
 };
 
-static int read_at(FILE *file, u64 offset, void *to, size_t len)
+static int read_at(struct qcow2 *q, u64 offset, void *to, size_t len)
 {
-	if (offset >> 62 || fseeko(file, offset, SEEK_SET))
+	ssize_t n;
+
+	if (offset >> 62)
 		return -EINVAL;
-	if (fread(to, 1, len, file) < len)
-		return ferror(file) ? -EIO : -EINVAL;
+	for (; len; len -= n, to += n, offset += n) {
+		n = pread(q->fd, to, len, q->front + offset);
+		if (n < 0)
+			return -errno;
+		if (!n)
+			return -EINVAL;
+	}
 	return 0;
 }
 
-/* Do the @size bytes that follow in the file say @name? */
-static bool is_called(FILE *file, size_t size, const char *name)
+static char *read_text(struct qcow2 *q, u64 offset, size_t len)
 {
-	char buf[256];
+	char *text = calloc(len + 1, 1);
 
-	if (size != strlen(name) || size > sizeof(buf))
-		return false;
-	return fread(buf, 1, size, file) == size && !memcmp(buf, name, size);
-}
-
-/* Size of the state: newer images have 64 bits for it in the extra data */
-static u64 state_size(FILE *file, const struct qcow2_snapshot *snap)
-{
-	u64 size = be32toh(snap->state_size);
-	__be64 large;
-
-	if (be32toh(snap->extra_size) >= sizeof(large) &&
-	    fread(&large, sizeof(large), 1, file) == 1)
-		size = be64toh(large);
-	return size;
-}
-
-/*
- * Find a snapshot by its name or id, or the last one that has the state of a
- * VM if no name is given.
- */
-static bool find_snapshot(FILE *file, const struct qcow2_header *h,
-			  const char *name, struct qcow2_snapshot *found,
-			  u64 *size)
-{
-	u64 pos = be64toh(h->snapshots_offset), strings, bytes;
-	u32 nr = be32toh(h->nb_snapshots), i;
-	struct qcow2_snapshot snap;
-	bool any = false, called;
-
-	for (i = 0; i < nr && i < MAX_SNAPSHOTS; i++) {
-		if (read_at(file, pos, &snap, sizeof(snap)))
-			break;
-		bytes = state_size(file, &snap);
-		strings = pos + sizeof(snap) + be32toh(snap.extra_size);
-		pos = strings + be16toh(snap.id_size) +
-		      be16toh(snap.name_size);
-		called = !name;
-		if (name && !fseeko(file, strings, SEEK_SET))
-			called = is_called(file, be16toh(snap.id_size), name);
-		if (name && !called &&
-		    !fseeko(file, strings + be16toh(snap.id_size), SEEK_SET))
-			called = is_called(file, be16toh(snap.name_size), name);
-		if (called && bytes) {
-			*found = snap;
-			*size = bytes;
-			any = true;
-		}
-		pos = (pos + 7) & ~7ULL;
+	if (text && read_at(q, offset, text, len)) {
+		free(text);
+		return NULL;
 	}
-	return any;
+	return text;
+}
+
+static u64 align8(u64 offset)
+{
+	return (offset + 7) & ~7ULL;
+}
+
+/* Read an entry of the table of snapshots; return where the next one is or 0 */
+static u64 read_snapshot(struct qcow2 *q, u64 offset, struct snapshot *to)
+{
+	struct qcow2_extra extra = {};
+	struct qcow2_snapshot snap;
+	size_t bytes;
+
+	if (read_at(q, offset, &snap, sizeof(snap)))
+		return 0;
+	offset += sizeof(snap);
+	bytes = be32toh(snap.extra_size);
+	if (read_at(q, offset, &extra,
+		    bytes < sizeof(extra) ? bytes : sizeof(extra)))
+		return 0;
+	offset += bytes;
+	to->l1_offset = be64toh(snap.l1_offset);
+	to->l1_size = be32toh(snap.l1_size);
+	to->seconds = be32toh(snap.date_sec);
+	to->size = be32toh(snap.state_size);
+	if (bytes >= sizeof(extra.state_size))
+		to->size = be64toh(extra.state_size);
+	to->disk_size = q->disk_size;
+	if (bytes >= sizeof(extra))
+		to->disk_size = be64toh(extra.disk_size);
+	to->id = read_text(q, offset, be16toh(snap.id_size));
+	offset += be16toh(snap.id_size);
+	to->name = read_text(q, offset, be16toh(snap.name_size));
+	offset += be16toh(snap.name_size);
+	return to->id && to->name ? align8(offset) : 0;
+}
+
+/* An image may claim to have more than there are: those that can be read are */
+static void read_snapshots(struct qcow2 *q, const struct qcow2_header *h)
+{
+	u64 offset = be64toh(h->snapshots_offset);
+	u32 nr = be32toh(h->nb_snapshots);
+	struct snapshot *more;
+
+	while (q->nr < nr && q->nr < MAX_SNAPSHOTS) {
+		more = realloc(q->snapshot, (q->nr + 1) * sizeof(*more));
+		if (!more)
+			break;
+		q->snapshot = more;
+		more += q->nr;
+		*more = (struct snapshot) {};
+		offset = read_snapshot(q, offset, more);
+		if (!offset) {
+			free(more->id);
+			free(more->name);
+			break;
+		}
+		q->nr++;
+	}
+}
+
+/* By its name, else by its id, as loadvm; without either, the last one */
+static const struct snapshot *find_snapshot(const struct qcow2 *q,
+					    const char *name)
+{
+	const struct snapshot *by_name = NULL, *by_id = NULL, *last = NULL;
+	unsigned int i;
+
+	for (i = 0; i < q->nr; i++) {
+		if (name && !by_name && !strcmp(q->snapshot[i].name, name))
+			by_name = &q->snapshot[i];
+		if (name && !by_id && !strcmp(q->snapshot[i].id, name))
+			by_id = &q->snapshot[i];
+		if (q->snapshot[i].size)
+			last = &q->snapshot[i];
+	}
+	return name ? by_name ?: by_id : last;
 }
 
 static const char *unsupported(const struct qcow2_header *h)
 {
 	u32 bits = be32toh(h->cluster_bits);
 	u32 version = be32toh(h->version);
+	u64 incompatible = version == 3 ? be64toh(h->incompatible) : 0;
 
 	if (version != 2 && version != 3)
 		return "its version is neither 2 nor 3";
 	if (bits < MIN_CLUSTER_BITS || bits > MAX_CLUSTER_BITS)
 		return "its clusters have an impossible size";
-	if (h->crypt_method)
-		return "it is encrypted";
-	if (version == 3 && (be64toh(h->incompatible) &
-			     (INCOMPAT_DATA_FILE | INCOMPAT_EXTENDED_L2)))
-		return "it has an external data file or extended L2 entries";
+	switch (be32toh(h->crypt_method)) {
+	case CRYPT_NONE:
+		break;
+	case CRYPT_AES:
+		return "it is encrypted (AES)";
+	case CRYPT_LUKS:
+		return "it is encrypted (LUKS)";
+	default:
+		return "it is encrypted in an unknown way";
+	}
+	if (incompatible & INCOMPAT_DATA_FILE)
+		return "it has an external data file, which goes without snapshots";
+	if (incompatible & ~INCOMPAT_KNOWN)
+		return "it has unknown incompatible features";
 	return NULL;
 }
 
-static bool read_tables(struct qcow2 *q, const struct qcow2_header *h,
-			const struct qcow2_snapshot *snap)
+static const char *read_header(struct qcow2 *q)
 {
-	unsigned int covers;
+	struct qcow2_header h = {};
+	const char *why;
 
-	q->cluster_bits = be32toh(h->cluster_bits);
-	q->l1_size = be32toh(snap->l1_size);
+	if (read_at(q, 0, &h, HEADER_BYTES_V2) ||
+	    (be32toh(h.version) > 2 && read_at(q, 0, &h, sizeof(h))))
+		return "it is too short";
+	why = unsupported(&h);
+	if (why)
+		return why;
+	if (be32toh(h.version) == 3)
+		q->extended = be64toh(h.incompatible) & INCOMPAT_EXTENDED_L2;
+	q->disk_size = be64toh(h.size);
+	q->cluster_bits = be32toh(h.cluster_bits);
+	q->l2_bits = q->cluster_bits - (q->extended ? 4 : 3);
+	read_snapshots(q, &h);
+	return NULL;
+}
+
+static const char *read_tables(struct qcow2 *q)
+{
+	const struct snapshot *snap = q->opened;
 	/* An entry of level 1 covers a cluster full of entries of level 2 */
-	covers = 2 * q->cluster_bits - 3;
-	q->base = be64toh(h->size) >> covers;
-	if (be64toh(h->size) & (BIT_ULL(covers) - 1))
+	unsigned int covers = q->cluster_bits + q->l2_bits;
+
+	q->base = snap->disk_size >> covers;
+	if (snap->disk_size & (BIT_ULL(covers) - 1))
 		q->base++;
 	q->base <<= covers;
-	if (q->l1_size > MAX_L1_BYTES / sizeof(*q->l1))
-		return false;
+	if (snap->l1_size > MAX_L1_BYTES / sizeof(*q->l1))
+		return "its tables are too large";
 	/* Each byte has its place, so there is an end to what is read */
-	if (fseeko(q->file, 0, SEEK_END) || q->size > (u64)ftello(q->file))
-		return false;
-	q->l1 = calloc(q->l1_size, sizeof(*q->l1));
+	if (snap->size > q->file_size)
+		return "its state is larger than the image";
+	q->l1 = calloc(snap->l1_size + 1, sizeof(*q->l1));
 	q->l2 = malloc(BIT_ULL(q->cluster_bits));
-	return q->l1 && q->l2 &&
-	       !read_at(q->file, be64toh(snap->l1_offset), q->l1,
-			q->l1_size * sizeof(*q->l1));
+	if (!q->l1 || !q->l2)
+		return strerror(ENOMEM);
+	if (read_at(q, snap->l1_offset, q->l1, snap->l1_size * sizeof(*q->l1)))
+		return "its tables are not in the image";
+	return NULL;
+}
+
+static const char *open_snapshot(struct qcow2 *q, const char *name)
+{
+	q->opened = find_snapshot(q, name);
+	if (!q->opened)
+		return name ? "there is no such snapshot" :
+			      "it has no snapshot with the state of a VM";
+	if (!q->opened->size)
+		return "the snapshot has no state of a VM";
+	return read_tables(q);
 }
 
 /**
  * qcow2_open() - open the state of a VM in an image
- * @file: the image
- * @name: what to call it
+ * @src: the image; from here on it is the state of the VM that is read
  * @snapshot: name or id of the snapshot, NULL for the last one
  *
  * Return: what to read it with, or NULL, with a message printed.
  */
-struct qcow2 *qcow2_open(FILE *file, const char *name, const char *snapshot)
+struct qcow2 *qcow2_open(struct source *src, const char *snapshot)
 {
-	struct qcow2_snapshot snap = {};
-	struct qcow2_header h = {};
 	struct qcow2 *q;
 	const char *why;
-	u64 size;
 
-	why = read_at(file, 0, &h, sizeof(h)) ? "it is too short" :
-						unsupported(&h);
-	if (why) {
-		msg("can't read the qcow2 image %s: %s", name, why);
-		return NULL;
-	}
-	if (!find_snapshot(file, &h, snapshot, &snap, &size)) {
-		msg("%s has no snapshot%s%s with the state of a VM", name,
-		    snapshot ? " " : "", snapshot ?: "");
+	if (!src->seekable) {
+		msg("%s is a qcow2 image: it can't be read from a pipe",
+		    src->name);
 		return NULL;
 	}
 	q = calloc(1, sizeof(*q));
-	if (q) {
-		q->file = file;
-		q->size = size;
+	if (!q) {
+		msg("%s", strerror(ENOMEM));
+		return NULL;
 	}
-	if (!q || !read_tables(q, &h, &snap)) {
-		msg("can't read the tables of the snapshot in %s", name);
+	q->fd = src->fd;
+	q->front = src->begin;
+	q->file_size = src->size;
+	why = read_header(q) ?: open_snapshot(q, snapshot);
+	if (why) {
+		msg("can't read %s%s%s of the qcow2 image %s: %s",
+		    snapshot ? "snapshot " : "the last snapshot",
+		    snapshot ?: "", snapshot ? "" : "", src->name, why);
 		qcow2_close(q);
 		return NULL;
 	}
+	src->inside = "a snapshot of a qcow2 image";
+	src->begin = 0;
+	src->pos = 0;
+	src->start = 0;
+	src->end = 0;
+	src->eof = false;
+	src->size = q->opened->size;
 	return q;
+}
+
+/* Is an address in parts of a cluster that are in the file? */
+static bool allocated(const struct qcow2 *q, u64 addr, u64 bitmap)
+{
+	u64 in_cluster = addr & (BIT_ULL(q->cluster_bits) - 1);
+
+	return bitmap >> (in_cluster * SUBCLUSTERS >> q->cluster_bits) & 1;
 }
 
 /* Where in the file the cluster of an address is, 0 if it is all zeroes */
 static int find_cluster(struct qcow2 *q, u64 addr, u64 *offset)
 {
-	u64 l1 = addr >> (2 * q->cluster_bits - 3), l2, entry;
+	u64 l1 = addr >> (q->cluster_bits + q->l2_bits), l2, entry, i;
 
 	*offset = 0;
-	if (l1 >= q->l1_size)
+	if (l1 >= q->opened->l1_size)
 		return -EINVAL;
 	l2 = be64toh(q->l1[l1]) & L2_OFFSET;
 	if (!l2)
 		return 0;
 	if (l2 != q->l2_offset) {
 		q->l2_offset = 0;
-		if (read_at(q->file, l2, q->l2, BIT_ULL(q->cluster_bits)))
+		if (read_at(q, l2, q->l2, BIT_ULL(q->cluster_bits)))
 			return -EINVAL;
 		q->l2_offset = l2;
 	}
-	entry = be64toh(q->l2[addr >> q->cluster_bits &
-			      (BIT_ULL(q->cluster_bits - 3) - 1)]);
+	i = addr >> q->cluster_bits & (BIT_ULL(q->l2_bits) - 1);
+	entry = be64toh(q->l2[q->extended ? 2 * i : i]);
 	if (entry & L2_COMPRESSED)
 		return -EOPNOTSUPP;
-	if (!(entry & L2_ZERO))
+	if (q->extended ? allocated(q, addr, be64toh(q->l2[2 * i + 1])) :
+			  !(entry & L2_ZERO))
 		*offset = entry & L2_OFFSET;
 	return 0;
 }
@@ -263,33 +383,63 @@ static int find_cluster(struct qcow2 *q, u64 addr, u64 *offset)
  */
 ssize_t qcow2_read(struct qcow2 *q, u64 pos, void *to, size_t len)
 {
-	u64 in_cluster, offset, left;
+	u64 in_cluster, offset, left, part = BIT_ULL(q->cluster_bits);
 	int err;
 
-	if (pos >= q->size)
+	if (pos >= q->opened->size)
 		return 0;
-	in_cluster = (q->base + pos) & (BIT_ULL(q->cluster_bits) - 1);
-	left = BIT_ULL(q->cluster_bits) - in_cluster;
-	if (left > q->size - pos)
-		left = q->size - pos;
+	in_cluster = (q->base + pos) & (part - 1);
+	if (q->extended)
+		part /= SUBCLUSTERS;
+	left = part - (in_cluster & (part - 1));
+	if (left > q->opened->size - pos)
+		left = q->opened->size - pos;
 	if (len > left)
 		len = left;
 	err = find_cluster(q, q->base + pos, &offset);
 	if (!err && offset)
-		err = read_at(q->file, offset + in_cluster, to, len);
+		err = read_at(q, offset + in_cluster, to, len);
 	else
 		memset(to, 0, len);
 	return err ?: (ssize_t)len;
 }
 
 /**
- * qcow2_close() - be done with the state of a VM
- * @q: the state, or NULL
+ * qcow2_snapshot() - the snapshots of an image
+ * @q: the image
+ * @i: which, counted from 0
+ *
+ * Return: the snapshot, NULL if there are not as many.
+ */
+const struct snapshot *qcow2_snapshot(const struct qcow2 *q, unsigned int i)
+{
+	return i < q->nr ? &q->snapshot[i] : NULL;
+}
+
+/**
+ * qcow2_opened() - the snapshot whose state is read
+ * @q: the image
+ */
+const struct snapshot *qcow2_opened(const struct qcow2 *q)
+{
+	return q->opened;
+}
+
+/**
+ * qcow2_close() - be done with an image
+ * @q: the image, or NULL
  */
 void qcow2_close(struct qcow2 *q)
 {
+	unsigned int i;
+
 	if (!q)
 		return;
+	for (i = 0; i < q->nr; i++) {
+		free(q->snapshot[i].id);
+		free(q->snapshot[i].name);
+	}
+	free(q->snapshot);
 	free(q->l1);
 	free(q->l2);
 	free(q);

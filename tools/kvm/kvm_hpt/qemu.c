@@ -8,11 +8,19 @@
  * complete are few and short.
  */
 #include <endian.h>
+#include <search.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "stream.h"
 
 #define STREAM_VERSION		3
+
+/* How a stream begins, its version included */
+#define STREAM_BEGIN		"QEVM\0\0\0\3"
+#define STREAM_BEGIN_BYTES	8
+
+#define NOWHERE			(~0ULL)
 
 enum {
 	SECTION_EOF		= 0x00,
@@ -27,25 +35,23 @@ enum {
 	SECTION_FOOTER		= 0x7e,
 };
 
-/* In the low bits of the word before a page */
-#define RAM_ZERO		0x002
-#define RAM_MEM_SIZE		0x004
-#define RAM_PAGE		0x008
-#define RAM_EOS			0x010
-#define RAM_CONTINUE		0x020
-#define RAM_XBZRLE		0x040
-#define RAM_COMPRESS		0x100
-#define RAM_MULTIFD_FLUSH	0x200
-#define RAM_FLAGS		0xfffULL
-#define RAM_PAGE_BYTES		4096
+#define FOOTER_BYTES		5
+
+/* The command that has a stream with the state of devices behind it */
+#define COMMAND_PACKAGED	7
 
 /* The section has no HPT to tell of: its guest has a radix MMU, or no OS yet */
 #define NO_HPT			0xffffffffU
 
-enum kind { KIND_OTHER, KIND_RAM, KIND_HTAB };
-
-/* Numbers are big-endian. False at the end of the file. */
-static bool get(struct stream *s, unsigned int bytes, u64 *number)
+/**
+ * qemu_get() - read a number
+ * @s: the stream
+ * @bytes: how long it is; it is big-endian
+ * @number: where to put it
+ *
+ * Return: false at the end of the file.
+ */
+bool qemu_get(struct stream *s, unsigned int bytes, u64 *number)
 {
 	u8 buf[8];
 	unsigned int i;
@@ -57,74 +63,33 @@ static bool get(struct stream *s, unsigned int bytes, u64 *number)
 	return true;
 }
 
-static bool skip_string(struct stream *s)
+/**
+ * qemu_skip_string() - skip a string with its length before it
+ * @s: the stream
+ *
+ * Return: false at the end of the file.
+ */
+bool qemu_skip_string(struct stream *s)
 {
 	u64 len;
 
-	return get(s, 1, &len) && source_skip(s->src, len);
+	return qemu_get(s, 1, &len) && source_skip(s->src, len);
+}
+
+/* Read such a string, or as much of it as there is room for */
+static bool get_string(struct stream *s, u64 len, char *to, size_t size)
+{
+	size_t n = len < size ? len : size - 1;
+
+	if (source_read(s->src, to, n) < n)
+		return false;
+	to[n] = 0;
+	return source_skip(s->src, len - n);
 }
 
 static enum stream_event cut_short(struct stream *s)
 {
 	return stream_broken(s, s->src->pos, "QEMU's stream ends too early");
-}
-
-/* The name and page sizes of the blocks of RAM. Only the names are needed. */
-static bool skip_blocks(struct stream *s, u64 total)
-{
-	u64 size;
-
-	while (total) {
-		if (!skip_string(s) || !get(s, 8, &size) || !size)
-			return false;
-		total -= size < total ? size : total;
-	}
-	return true;
-}
-
-static bool skip_page(struct stream *s, u64 word)
-{
-	u64 len;
-
-	if (!(word & RAM_CONTINUE) && !skip_string(s))
-		return false;
-	if (word & RAM_ZERO)
-		return source_skip(s->src, 1);
-	if (word & RAM_PAGE)
-		return source_skip(s->src, RAM_PAGE_BYTES);
-	if (word & RAM_XBZRLE)
-		return source_skip(s->src, 1) && get(s, 2, &len) &&
-		       source_skip(s->src, len);
-	return get(s, 4, &len) && source_skip(s->src, len);
-}
-
-/* Follow RAM to the end of the section; false if there is what we don't know */
-static bool skip_ram(struct stream *s)
-{
-	u64 word;
-
-	while (get(s, 8, &word)) {
-		switch (word & RAM_FLAGS & ~RAM_CONTINUE) {
-		case RAM_EOS:
-			return true;
-		case RAM_MEM_SIZE:
-			if (!skip_blocks(s, word & ~RAM_FLAGS))
-				return false;
-			break;
-		case RAM_ZERO:
-		case RAM_PAGE:
-		case RAM_XBZRLE:
-		case RAM_COMPRESS:
-			if (!skip_page(s, word))
-				return false;
-			break;
-		case RAM_MULTIFD_FLUSH:
-			break;
-		default:
-			return false;
-		}
-	}
-	return false;
 }
 
 static bool begins_section(u8 type)
@@ -143,13 +108,23 @@ static bool begins_section(u8 type)
 	}
 }
 
+static void make_footer(u8 *footer, u32 id)
+{
+	footer[0] = SECTION_FOOTER;
+	footer[1] = id >> 24;
+	footer[2] = id >> 16;
+	footer[3] = id >> 8;
+	footer[4] = id;
+}
+
 /* Go to where the footer of a section seems to be */
 static bool find_footer(struct stream *s, u32 id)
 {
 	const unsigned char *data, *at;
-	u8 footer[5] = { SECTION_FOOTER, id >> 24, id >> 16, id >> 8, id };
+	u8 footer[FOOTER_BYTES];
 	size_t len, used;
 
+	make_footer(footer, id);
 	for (;;) {
 		len = source_peek(s->src, &data);
 		if (len <= sizeof(footer))
@@ -167,70 +142,161 @@ static bool find_footer(struct stream *s, u32 id)
 	}
 }
 
-static bool skip_configuration(struct stream *s)
+static bool skip_capabilities(struct stream *s)
 {
-	const unsigned char *data;
-	u64 len;
+	char *to = s->qemu.capabilities;
+	size_t used = 0, size = sizeof(s->qemu.capabilities);
+	u64 count, len;
+	char name[256];
 
-	if (!get(s, 4, &len) || !source_skip(s->src, len))
+	if (!qemu_get(s, 4, &count))
 		return false;
-	/* Subsections: target page bits, capabilities or the UUID */
-	while (source_peek(s->src, &data) > 1 &&
-	       data[0] == SECTION_SUBSECTION) {
-		u64 count, i;
-		char name[256];
-
-		source_read(s->src, NULL, 1);
-		if (!get(s, 1, &len) || source_read(s->src, name, len) < len ||
-		    !source_skip(s->src, 4))
+	while (count--) {
+		if (!qemu_get(s, 1, &len) ||
+		    !get_string(s, len, name, sizeof(name)))
 			return false;
-		name[len] = 0;
-		if (!strcmp(name, "configuration/target-page-bits")) {
-			if (!source_skip(s->src, 4))
-				return false;
-		} else if (!strcmp(name, "configuration/capabilities")) {
-			if (!get(s, 4, &count))
-				return false;
-			for (i = 0; i < count; i++)
-				if (!skip_string(s))
-					return false;
-		} else if (!source_skip(s->src, 16)) {
-			return false;
-		}
+		used += snprintf(to + used, size - used, " %s", name);
+		if (used >= size)
+			used = size - 1;
 	}
 	return true;
 }
 
-static int find_section(const struct qemu_stream *q, u32 id)
+static enum stream_event read_subsection(struct stream *s)
+{
+	u64 offset = s->src->pos, len;
+	char name[256];
+	bool whole;
+
+	if (!source_skip(s->src, 1) || !qemu_get(s, 1, &len) ||
+	    !get_string(s, len, name, sizeof(name)) || !source_skip(s->src, 4))
+		return cut_short(s);
+	if (!strcmp(name, "configuration/target-page-bits"))
+		whole = source_skip(s->src, 4);
+	else if (!strcmp(name, "configuration/capabilities"))
+		whole = skip_capabilities(s);
+	else if (!strcmp(name, "configuration/uuid"))
+		whole = source_skip(s->src, 16);
+	else
+		return stream_broken(s, offset,
+				     "the configuration has an unknown part '%s'",
+				     name);
+	return whole ? STREAM_END : cut_short(s);
+}
+
+static enum stream_event read_configuration(struct stream *s)
+{
+	enum stream_event event = STREAM_END;
+	struct qemu_stream *q = &s->qemu;
+	const unsigned char *data;
+	u64 offset, len;
+
+	if (!qemu_get(s, 4, &len))
+		return cut_short(s);
+	offset = s->src->pos;
+	if (!get_string(s, len, q->machine, sizeof(q->machine)))
+		return cut_short(s);
+	if (strncmp(q->machine, "pseries", strlen("pseries"))) {
+		q->foreign = true;
+		return stream_broken(s, offset,
+				     "QEMU's stream is of a guest of machine type '%s', which has no HPT",
+				     q->machine);
+	}
+	while (event == STREAM_END && source_peek(s->src, &data) > 1 &&
+	       data[0] == SECTION_SUBSECTION)
+		event = read_subsection(s);
+	return event;
+}
+
+static int compare_sections(const void *a, const void *b)
+{
+	const struct qemu_section *one = a, *other = b;
+
+	return one->id < other->id ? -1 : one->id > other->id;
+}
+
+static struct qemu_section *find_section(const struct qemu_stream *q, u32 id)
+{
+	struct qemu_section key = { .id = id }, **found;
+
+	found = tfind(&key, &q->by_id, compare_sections);
+	return found ? *found : NULL;
+}
+
+static struct qemu_section *new_section(u32 id, u32 version, const char *name)
+{
+	struct qemu_section *section;
+
+	section = calloc(1, sizeof(*section) + strlen(name) + 1);
+	if (!section)
+		return NULL;
+	section->id = id;
+	section->version = version;
+	strcpy(section->name, name);
+	if (!strcmp(name, "ram"))
+		section->kind = KIND_RAM;
+	else if (!strcmp(name, "spapr/htab"))
+		section->kind = KIND_HTAB;
+	return section;
+}
+
+static bool add_section(struct qemu_stream *q, struct qemu_section *section)
+{
+	struct qemu_section **more = q->section;
+
+	/* Room for a power of two of them */
+	if (!(q->nr & (q->nr - 1)))
+		more = realloc(more, (q->nr ? 2UL * q->nr : 1) * sizeof(*more));
+	if (!more)
+		return false;
+	q->section = more;
+	if (!tsearch(section, &q->by_id, compare_sections))
+		return false;
+	more[q->nr++] = section;
+	return true;
+}
+
+/**
+ * qemu_free() - free what is known of sections
+ * @q: where in QEMU's stream we were
+ */
+void qemu_free(struct qemu_stream *q)
 {
 	unsigned int i;
 
-	for (i = 0; i < q->nr; i++)
-		if (q->id[i] == id)
-			return i;
-	return -1;
+	for (i = 0; i < q->nr; i++) {
+		tdelete(q->section[i], &q->by_id, compare_sections);
+		free(q->section[i]);
+	}
+	free(q->section);
+	*q = (struct qemu_stream) {};
 }
 
 /* The head of a section of which more is to come, or of a whole one */
-static bool read_head(struct stream *s, u32 id, enum kind *kind)
+static enum stream_event read_head(struct stream *s, u32 id)
 {
+	struct qemu_section *section;
 	char name[256];
-	u64 len;
+	u64 len, version;
 
-	if (!get(s, 1, &len) || source_read(s->src, name, len) < len ||
-	    !source_skip(s->src, 8))
-		return false;
-	name[len] = 0;
-	*kind = KIND_OTHER;
-	if (!strcmp(name, "ram"))
-		*kind = KIND_RAM;
-	else if (!strcmp(name, "spapr/htab"))
-		*kind = KIND_HTAB;
-	if (find_section(&s->qemu, id) < 0 && s->qemu.nr < QEMU_SECTIONS) {
-		s->qemu.id[s->qemu.nr] = id;
-		s->qemu.kind[s->qemu.nr++] = *kind;
+	if (!qemu_get(s, 1, &len) ||
+	    !get_string(s, len, name, sizeof(name)) ||
+	    !source_skip(s->src, 4) || !qemu_get(s, 4, &version))
+		return cut_short(s);
+	s->qemu.current = find_section(&s->qemu, id);
+	if (s->qemu.current && !strcmp(s->qemu.current->name, name))
+		return STREAM_END;
+	if (s->qemu.current)
+		return stream_broken(s, s->qemu.begin,
+				     "section %u is '%s' and '%s'", id,
+				     s->qemu.current->name, name);
+	section = new_section(id, version, name);
+	if (section && add_section(&s->qemu, section)) {
+		s->qemu.current = section;
+		return STREAM_END;
 	}
-	return true;
+	free(section);
+	return stream_broken(s, s->qemu.begin, "out of memory");
 }
 
 /*
@@ -240,132 +306,303 @@ static bool read_head(struct stream *s, u32 id, enum kind *kind)
 static enum stream_event begin_htab(struct stream *s, u8 type)
 {
 	u64 offset = s->src->pos, order;
+	struct qemu_stream *q = &s->qemu;
 
-	if (!get(s, 4, &order))
+	if (!qemu_get(s, 4, &order))
 		return cut_short(s);
 	if (type == SECTION_END)
-		s->qemu.finished = true;
-	if (order == NO_HPT)
+		q->finished = true;
+	if (order == NO_HPT) {
+		q->radix = true;
+		stream_set_order(s, 0);
 		return STREAM_RADIX;
+	}
+	if (!order && q->radix)
+		return stream_broken(s, offset,
+				     "HPT data without an order: the guest had no HPT before, it has rebooted meanwhile");
+	if (!order && !q->started)
+		return stream_broken(s, offset, "HPT data before its order");
 	if (!order) {
-		if (!s->qemu.started)
-			return stream_broken(s, offset,
-					     "HPT data before its order");
-		s->qemu.in_htab = true;
+		q->in_htab = true;
+		q->htab_begins = true;
 		return STREAM_END;
 	}
 	if (order < MIN_ORDER || order > MAX_ORDER)
-		return stream_broken(s, offset, "an HPT of order %llu",
-				     (unsigned long long)order);
-	if (s->qemu.started)
+		return stream_broken(s, offset, "an HPT of order %llu", order);
+	if (q->started || q->radix)
 		return stream_broken(s, offset, "the HPT's order comes again");
-	s->qemu.started = true;
+	if (s->order && s->order != order)
+		return stream_broken(s, offset,
+				     "an HPT of order %llu, not %u as --order says",
+				     order, s->order);
+	q->started = true;
 	stream_set_order(s, order);
 	return STREAM_HPT;
 }
 
-static enum stream_event begin_section(struct stream *s, u8 type, u64 offset)
+/* What a section is that neither has the HPT nor is RAM as we know it */
+static enum stream_event skip_unknown(struct stream *s)
 {
-	enum kind kind;
-	int known;
+	struct qemu_stream *q = &s->qemu;
+	u64 offset = s->src->pos;
+
+	if (q->footers_known && !q->footers)
+		return stream_broken(s, offset,
+				     "QEMU's stream has no footers: where section '%s' ends can't be told",
+				     q->current->name);
+	return find_footer(s, q->current->id) ? STREAM_END : cut_short(s);
+}
+
+static enum stream_event begin_section(struct stream *s, u8 type)
+{
+	struct qemu_stream *q = &s->qemu;
+	enum stream_event event = STREAM_END;
 	u64 id;
 
-	if (!get(s, 4, &id))
+	if (!qemu_get(s, 4, &id))
 		return cut_short(s);
-	s->qemu.in_section = true;
-	s->qemu.footer = id;
-	if (type == SECTION_START || type == SECTION_FULL) {
-		if (!read_head(s, id, &kind))
-			return cut_short(s);
-	} else {
-		known = find_section(&s->qemu, id);
-		if (known < 0)
-			return stream_broken(s, offset,
-					     "section %llu goes on that never began",
-					     (unsigned long long)id);
-		kind = s->qemu.kind[known];
-	}
-	if (kind == KIND_HTAB)
+	q->searched = false;
+	if (type == SECTION_START || type == SECTION_FULL)
+		event = read_head(s, id);
+	else
+		q->current = find_section(q, id);
+	if (event != STREAM_END)
+		return event;
+	if (!q->current)
+		return stream_broken(s, q->begin,
+				     "section %llu goes on that never began",
+				     id);
+	q->in_section = true;
+	q->current->parts++;
+	if (type == SECTION_FULL)
+		q->devices = true;
+	if (q->current->kind == KIND_RAM && type == SECTION_END)
+		q->ram_ended = true;
+	if (q->current->kind == KIND_HTAB) {
+		q->exact = q->begin;
 		return begin_htab(s, type);
-	if (kind == KIND_RAM && skip_ram(s))
+	}
+	if (q->current->kind == KIND_RAM && qemu_skip_ram(s)) {
+		q->exact = q->begin;
 		return STREAM_END;
-	if (!find_footer(s, id))
-		return cut_short(s);
-	return STREAM_END;
+	}
+	return skip_unknown(s);
 }
 
+/* Machine types before 2.4 have no footers: the next section begins */
 static enum stream_event end_section(struct stream *s)
 {
-	u64 offset = s->src->pos, type, id;
+	struct qemu_stream *q = &s->qemu;
+	u8 footer[FOOTER_BYTES];
+	const unsigned char *data;
+	size_t len = source_peek(s->src, &data);
 
-	if (!get(s, 1, &type) || !get(s, 4, &id))
+	make_footer(footer, q->current->id);
+	q->in_section = false;
+	q->current->bytes += s->src->pos - q->begin;
+	if (len >= sizeof(footer) && !memcmp(data, footer, sizeof(footer)) &&
+	    (q->footers || !q->footers_known)) {
+		source_read(s->src, NULL, sizeof(footer));
+		q->footers = true;
+		q->footers_known = true;
+		return STREAM_END;
+	}
+	if (len < sizeof(footer) && !(len && q->footers_known && !q->footers))
 		return cut_short(s);
-	if (type != SECTION_FOOTER || id != s->qemu.footer)
-		return stream_broken(s, offset,
+	if (q->footers || !begins_section(*data))
+		return stream_broken(s, s->src->pos,
 				     "section %u doesn't end where it should",
-				     s->qemu.footer);
-	s->qemu.in_section = false;
+				     q->current->id);
+	q->footers_known = true;
 	return STREAM_END;
 }
 
-static enum stream_event no_more_sections(struct stream *s, u64 offset)
+static enum stream_event no_more_sections(struct stream *s)
 {
-	return stream_broken(s, offset,
-			     s->qemu.started ?
+	struct qemu_stream *q = &s->qemu;
+
+	/*
+	 * A background snapshot has the state of devices as it was in the
+	 * beginning, and nothing that is the last of RAM or of the HPT.
+	 */
+	if ((q->started || q->radix) && q->devices && !q->ram_ended) {
+		q->finished = true;
+		return STREAM_END;
+	}
+	return stream_broken(s, q->begin, q->started || q->radix ?
 			     "ends before the HPT is complete" :
 			     "QEMU's stream has no HPT in it");
 }
 
+static enum stream_event skip_command(struct stream *s)
+{
+	u64 command, len, more;
+
+	if (!qemu_get(s, 2, &command) || !qemu_get(s, 2, &len))
+		return cut_short(s);
+	if (command == COMMAND_PACKAGED && len == 4) {
+		if (!qemu_get(s, 4, &more))
+			return cut_short(s);
+		len = more;
+	}
+	return source_skip(s->src, len) ? STREAM_END : cut_short(s);
+}
+
 static enum stream_event next_section(struct stream *s)
 {
-	u64 offset = s->src->pos, type, len, word;
+	struct qemu_stream *q = &s->qemu;
+	u64 type;
 
-	if (!get(s, 1, &type))
-		return no_more_sections(s, offset);
+	q->begin = s->src->pos;
+	if (!qemu_get(s, 1, &type)) {
+		q->devices = false;
+		return no_more_sections(s);
+	}
 	switch (type) {
 	case SECTION_EOF:
 	case SECTION_VMDESCRIPTION:
-		return no_more_sections(s, offset);
+		return no_more_sections(s);
 	case SECTION_CONFIGURATION:
-		return skip_configuration(s) ? STREAM_END : cut_short(s);
+		return read_configuration(s);
 	case SECTION_COMMAND:
-		if (!get(s, 2, &word) || !get(s, 2, &len) ||
-		    !source_skip(s->src, len))
-			return cut_short(s);
-		return STREAM_END;
+		return skip_command(s);
 	case SECTION_START:
 	case SECTION_PART:
 	case SECTION_END:
 	case SECTION_FULL:
-		return begin_section(s, type, offset);
+		return begin_section(s, type);
 	default:
-		return stream_broken(s, offset, "no section begins with 0x%02x",
+		return stream_broken(s, q->begin,
+				     "no section begins with 0x%02x",
 				     (unsigned int)type);
 	}
+}
+
+/*
+ * Where the next stream begins if this one was cancelled and the next one
+ * appended to it, ~0 if it was not
+ */
+static u64 find_another(struct stream *s, u64 from)
+{
+	return source_find(s->src, from + 1, STREAM_BEGIN, STREAM_BEGIN_BYTES);
+}
+
+static enum stream_event another(struct stream *s, u64 offset)
+{
+	return stream_broken(s, offset,
+			     "another stream of QEMU's begins here: the one before it was cancelled, or cut off");
+}
+
+/*
+ * The end of the list of records is missing if the next "record" is the footer
+ * of the section or, without footers, the head of another section.
+ */
+static bool end_is_missing(struct stream *s, u64 *index)
+{
+	struct qemu_stream *q = &s->qemu;
+	u8 footer[FOOTER_BYTES];
+	const unsigned char *data;
+	size_t len = source_peek(s->src, &data);
+	u32 id;
+
+	if (len < sizeof(footer) + 1)
+		return false;
+	*index = (u64)data[0] << 24 | data[1] << 16 | data[2] << 8 | data[3];
+	if (*index < s->nr_hptes)
+		return false;
+	make_footer(footer, q->current->id);
+	if (q->footers)
+		return !memcmp(data, footer, sizeof(footer)) &&
+		       begins_section(data[sizeof(footer)]);
+	id = (u32)data[1] << 24 | data[2] << 16 | data[3] << 8 | data[4];
+	return (data[0] == SECTION_PART || data[0] == SECTION_END) &&
+	       find_section(q, id);
+}
+
+/* QEMU before 2.2 did not convert headers: is that so here? */
+static bool looks_little(struct stream *s)
+{
+	struct qemu_stream *q = &s->qemu;
+	const unsigned char *data;
+	size_t len, big, little;
+
+	if (q->endian_known)
+		return false;
+	len = source_peek(s->src, &data);
+	big = detect_records(data, len, true);
+	little = detect_records(data, len, false);
+	q->little = little > big;
+	q->endian_known = little || big;
+	return q->little;
+}
+
+/* What no HPT has; it may be what is not of this stream */
+static bool is_strange(const struct stream *s)
+{
+	unsigned int i;
+
+	if (s->range || (!s->rec.n_valid && !s->rec.n_invalid))
+		return true;
+	for (i = 0; i < s->rec.n_valid; i++)
+		if (!(be64toh(s->rec.hpte[i][0]) & HPTE_V_VALID))
+			return true;
+	return false;
 }
 
 /* A record of zeroes says that the section has no more of them */
 static enum stream_event next_record(struct stream *s)
 {
-	enum stream_event event = stream_record(s, true);
+	struct qemu_stream *q = &s->qemu;
+	enum stream_event event;
+	u64 offset = s->src->pos, index;
 
+	if (q->htab_begins && looks_little(s))
+		return stream_fault(s, offset,
+				    "headers of records are little-endian, as QEMU before 2.2 has written them: later ones refuse that");
+	q->htab_begins = false;
+	if (end_is_missing(s, &index)) {
+		q->in_htab = false;
+		return stream_fault(s, offset,
+				    "index %llu (0x%llx) is a section %s: the list of records has no end marker",
+				    index, index, q->footers ? "footer" : "head");
+	}
+	event = stream_record(s, !q->little);
 	if (event == STREAM_END)
 		return cut_short(s);
-	if (event == STREAM_RECORD && !s->rec.index && !s->rec.n_valid &&
-	    !s->rec.n_invalid) {
+	if (event != STREAM_RECORD)
+		return event;
+	if (!s->rec.index && !s->rec.n_valid && !s->rec.n_invalid) {
 		s->records--;
-		s->qemu.in_htab = false;
+		q->in_htab = false;
 		return STREAM_END;
 	}
-	return event;
+	if (!q->searched && is_strange(s)) {
+		q->searched = true;
+		index = find_another(s, q->begin);
+		if (index != NOWHERE) {
+			s->records--;
+			return another(s, index);
+		}
+	}
+	return STREAM_RECORD;
 }
 
 static bool read_magic(struct stream *s)
 {
 	u64 magic, version;
 
-	return get(s, 4, &magic) && get(s, 4, &version) &&
+	s->qemu.begun = true;
+	return qemu_get(s, 4, &magic) && qemu_get(s, 4, &version) &&
 	       version == STREAM_VERSION;
+}
+
+static enum stream_event read_on(struct stream *s)
+{
+	if (s->qemu.in_htab)
+		return next_record(s);
+	if (s->qemu.in_section)
+		return end_section(s);
+	return next_section(s);
 }
 
 /**
@@ -377,18 +614,19 @@ static bool read_magic(struct stream *s)
 enum stream_event qemu_next(struct stream *s)
 {
 	enum stream_event event = STREAM_END;
+	struct qemu_stream *q = &s->qemu;
+	u64 from, at;
 
-	if (!s->src->pos && !read_magic(s))
-		return stream_broken(s, 4, "QEMU's stream is not of version 3");
-	do {
-		if (s->qemu.in_htab)
-			event = next_record(s);
-		else if (s->qemu.in_section)
-			event = end_section(s);
-		else if (!s->qemu.finished)
-			event = next_section(s);
-		else
-			break;
-	} while (event == STREAM_END);
-	return event;
+	if (!q->begun && !read_magic(s))
+		return stream_broken(s, s->src->begin + 4,
+				     "QEMU's stream is not of version 3");
+	while (event == STREAM_END &&
+	       (!q->finished || q->in_section || q->in_htab))
+		event = read_on(s);
+	if (event != STREAM_BROKEN || s->src->error || q->foreign)
+		return event;
+	/* Once the order came again, all since the first one is in doubt */
+	from = q->started && !q->in_htab ? s->src->begin : q->exact;
+	at = find_another(s, from);
+	return at == NOWHERE ? event : another(s, at);
 }

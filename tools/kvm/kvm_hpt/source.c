@@ -3,40 +3,60 @@
  * Reading from front to back with a look ahead.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "msg.h"
+#include "qcow2.h"
 #include "source.h"
 
-/* Have as much in the buffer as there is and fits */
-static void fill(struct source *src)
-{
-	size_t have = src->end - src->start;
-	ssize_t n = 0;
+/* Bytes between two reports of progress */
+#define PROGRESS_BYTES	(64ULL << 20)
 
-	memmove(src->buf, src->buf + src->start, have);
-	src->start = 0;
-	src->end = have;
-	while (src->end < SOURCE_PEEK) {
-		if (src->qcow2) {
-			n = qcow2_read(src->qcow2, src->pos + src->end,
-				       src->buf + src->end,
-				       SOURCE_PEEK - src->end);
-		} else {
-			errno = 0;
-			n = fread(src->buf + src->end, 1,
-				  SOURCE_PEEK - src->end, src->file);
-			if (!n && ferror(src->file))
-				n = errno ? -errno : -EIO;
-		}
-		if (n <= 0)
-			break;
-		src->end += n;
+#define NOWHERE		(~0ULL)
+
+static void show_progress(struct source *src, bool done)
+{
+	if (!src->progress || (!done && src->pos - src->shown < PROGRESS_BYTES))
+		return;
+	src->shown = src->pos;
+	if (done)
+		fprintf(stderr, "\r%s: %llu MiB\n", src->name, src->pos >> 20);
+	else if (src->size)
+		fprintf(stderr, "\r%s: %llu of %llu MiB", src->name,
+			src->pos >> 20, src->size >> 20);
+	else
+		fprintf(stderr, "\r%s: %llu MiB", src->name, src->pos >> 20);
+}
+
+/* Read behind what is in the buffer */
+static void read_more(struct source *src)
+{
+	size_t room = SOURCE_BUFFER - src->end;
+	ssize_t n;
+
+	if (src->qcow2) {
+		n = qcow2_read(src->qcow2, src->pos + src->end - src->start,
+			       src->buf + src->end, room);
+	} else {
+		do {
+			n = read(src->fd, src->buf + src->end, room);
+		} while (n < 0 && errno == EINTR);
+		if (n < 0)
+			n = -errno;
 	}
+	if (n > 0)
+		src->end += n;
+	else
+		src->eof = true;
+	if (!n && src->child)
+		n = -source_unpacked(src);
 	if (n < 0)
 		src->error = -n;
+	show_progress(src, false);
 }
 
 /**
@@ -44,12 +64,17 @@ static void fill(struct source *src)
  * @src: the source
  * @data: becomes where the next bytes are
  *
- * Return: how many there are: SOURCE_PEEK, or less at the end.
+ * Return: how many there are: at least SOURCE_PEEK, or less at the end.
  */
 size_t source_peek(struct source *src, const unsigned char **data)
 {
-	if (src->end - src->start < SOURCE_PEEK)
-		fill(src);
+	if (src->end - src->start < SOURCE_PEEK && !src->eof) {
+		memmove(src->buf, src->buf + src->start, src->end - src->start);
+		src->end -= src->start;
+		src->start = 0;
+		while (src->end < SOURCE_PEEK && !src->eof)
+			read_more(src);
+	}
 	*data = src->buf + src->start;
 	return src->end - src->start;
 }
@@ -66,12 +91,8 @@ size_t source_read(struct source *src, void *to, size_t len)
 {
 	size_t done = 0, n;
 
-	while (done < len) {
-		if (src->start == src->end)
-			fill(src);
+	for (;;) {
 		n = src->end - src->start;
-		if (!n)
-			break;
 		if (n > len - done)
 			n = len - done;
 		if (to)
@@ -79,8 +100,27 @@ size_t source_read(struct source *src, void *to, size_t len)
 		src->start += n;
 		src->pos += n;
 		done += n;
+		if (done == len || src->eof)
+			return done;
+		src->start = 0;
+		src->end = 0;
+		read_more(src);
 	}
-	return done;
+}
+
+/* Go to where it would get by reading, without reading */
+static bool seek_on(struct source *src, u64 len)
+{
+	u64 to = src->pos + len;
+
+	if (to < len || to > src->size ||
+	    lseek(src->fd, to, SEEK_SET) < 0)
+		return false;
+	src->pos = to;
+	src->start = 0;
+	src->end = 0;
+	src->eof = false;
+	return true;
 }
 
 /**
@@ -94,8 +134,11 @@ bool source_skip(struct source *src, u64 len)
 {
 	size_t n;
 
+	if (len > src->end - src->start + SOURCE_BUFFER && src->seekable &&
+	    !src->qcow2 && seek_on(src, len))
+		return true;
 	while (len) {
-		n = len < SOURCE_PEEK ? len : SOURCE_PEEK;
+		n = len < SOURCE_BUFFER ? len : SOURCE_BUFFER;
 		if (source_read(src, NULL, n) < n)
 			return false;
 		len -= n;
@@ -103,116 +146,181 @@ bool source_skip(struct source *src, u64 len)
 	return true;
 }
 
-/* Something that can be read again */
-static FILE *seekable(FILE *file, const char *name)
+/* Read what was read before, which a pipe has only as much of as is in @buf */
+static ssize_t read_again(struct source *src, u64 from, void *to, size_t len)
 {
-	char buf[BUFSIZ];
-	FILE *copy;
-	size_t n;
+	u64 front = src->pos - src->start;
 
-	if (!fseeko(file, 0, SEEK_CUR))
-		return file;
-	copy = tmpfile();
-	if (!copy) {
-		msg("can't make a temporary file: %s", strerror(errno));
-		fclose(file);
-		return NULL;
-	}
-	while ((n = fread(buf, 1, sizeof(buf), file)))
-		if (fwrite(buf, 1, n, copy) < n)
-			break;
-	if (ferror(file) || ferror(copy) || fflush(copy)) {
-		msg("can't read all of %s: %s", name, strerror(errno));
-		fclose(copy);
-		copy = NULL;
-	} else {
-		rewind(copy);
-	}
-	fclose(file);
-	return copy;
+	if (src->qcow2)
+		return qcow2_read(src->qcow2, from, to, len);
+	if (src->seekable)
+		return pread(src->fd, to, len, from);
+	if (from < front || from - front >= src->end)
+		return 0;
+	if (len > src->end - (from - front))
+		len = src->end - (from - front);
+	memcpy(to, src->buf + (from - front), len);
+	return len;
 }
 
-/* Read a file that is open. It is closed with the source, or on errors. */
-static struct source *source_from(FILE *file, const char *name,
-				  const char *snapshot)
+/**
+ * source_find() - look for something in what was read
+ * @src: the source
+ * @from: where to begin
+ * @what: the bytes to look for
+ * @len: how many they are
+ *
+ * Return: where it is, ~0 if it is not between @from and what is in the look
+ * ahead; in a pipe only the last of what was read can be looked at.
+ */
+u64 source_find(struct source *src, u64 from, const void *what, size_t len)
+{
+	static unsigned char buf[SOURCE_BUFFER];
+	u64 end = src->pos + src->end - src->start, front;
+	const unsigned char *at;
+	ssize_t n;
+
+	front = src->pos - src->start;
+	if (!src->seekable && from < front)
+		from = front;
+	while (from < end) {
+		n = read_again(src, from, buf, sizeof(buf));
+		if (n < (ssize_t)len)
+			break;
+		at = memmem(buf, n, what, len);
+		if (at)
+			return from + (at - buf);
+		from += n - (len - 1);
+	}
+	return NOWHERE;
+}
+
+static int begin(struct source *src, const struct source_options *opts)
 {
 	const unsigned char *data;
-	struct source *src;
+	size_t len;
 
-	file = seekable(file, name);
-	if (!file)
-		return NULL;
-	src = calloc(1, sizeof(*src));
-	if (!src) {
-		msg("%s: %s", name, strerror(ENOMEM));
-		fclose(file);
-		return NULL;
+	if (opts->offset && !source_skip(src, opts->offset)) {
+		msg("%s has no byte %llu", src->name, opts->offset);
+		return -1;
 	}
-	src->name = name;
-	src->file = file;
-	if (source_peek(src, &data) >= 4 && !memcmp(data, QCOW2_MAGIC, 4)) {
-		src->qcow2 = qcow2_open(file, name, snapshot);
-		if (!src->qcow2) {
-			source_close(src);
-			return NULL;
-		}
-		src->start = 0;
-		src->end = 0;
-	}
+	src->begin = src->pos;
+	len = source_peek(src, &data);
 	if (src->error) {
-		msg("can't read %s: %s", name, strerror(src->error));
-		source_close(src);
+		msg("can't read %s: %s", src->name, strerror(src->error));
+		return -1;
+	}
+	if (len >= 4 && !memcmp(data, QCOW2_MAGIC, 4)) {
+		src->qcow2 = qcow2_open(src, opts->snapshot);
+		return src->qcow2 ? 0 : -1;
+	}
+	if (opts->snapshot) {
+		msg("%s is no qcow2 image, it has no snapshot '%s'", src->name,
+		    opts->snapshot);
+		return -1;
+	}
+	if (len >= LIBVIRT_MAGIC &&
+	    (!memcmp(data, LIBVIRT_SAVED, LIBVIRT_MAGIC) ||
+	     !memcmp(data, LIBVIRT_PARTIAL, LIBVIRT_MAGIC)))
+		return libvirt_open(src);
+	return 0;
+}
+
+/* What a path is that is no file, NULL if it is one that can be read */
+static const char *no_file(const struct stat *st)
+{
+	switch (st->st_mode & S_IFMT) {
+	case S_IFDIR:
+		return "a directory";
+	case S_IFSOCK:
+		return "a socket";
+	default:
 		return NULL;
 	}
-	return src;
+}
+
+static int open_file(const char *path, u64 *size, bool *seekable)
+{
+	int fd = STDIN_FILENO;
+	const char *what;
+	struct stat st;
+
+	if (strcmp(path, "-")) {
+		/* A socket can't be opened */
+		if (!stat(path, &st) && no_file(&st)) {
+			msg("%s is %s", path, no_file(&st));
+			return -1;
+		}
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (fd < 0 || fstat(fd, &st)) {
+		msg("can't open %s: %s", path, strerror(errno));
+		return -1;
+	}
+	what = no_file(&st);
+	if (what && S_ISDIR(st.st_mode)) {
+		msg("standard input is %s", what);
+		return -1;
+	}
+	*seekable = !S_ISCHR(st.st_mode) && lseek(fd, 0, SEEK_CUR) >= 0;
+	*size = 0;
+	if (*seekable && S_ISREG(st.st_mode))
+		*size = st.st_size;
+	if (*seekable && S_ISBLK(st.st_mode)) {
+		*size = lseek(fd, 0, SEEK_END);
+		lseek(fd, 0, SEEK_SET);
+	}
+	/* Files that the kernel makes up as they are read have no size */
+	if (!*size)
+		*seekable = false;
+	return fd;
 }
 
 /**
  * source_open() - open a file to read it
  * @path: the file, "-" is the standard input
- * @snapshot: which snapshot if it is a qcow2 image, NULL for the last one
+ * @opts: what to read of it
  *
  * Return: the source, or NULL, with a message printed.
  */
-struct source *source_open(const char *path, const char *snapshot)
+struct source *source_open(const char *path, const struct source_options *opts)
 {
-	FILE *file = stdin;
+	struct source *src = calloc(1, sizeof(*src));
 
-	if (strcmp(path, "-"))
-		file = fopen(path, "r");
-	if (!file) {
-		msg("can't open %s: %s", path, strerror(errno));
+	if (!src) {
+		msg("%s", strerror(ENOMEM));
 		return NULL;
 	}
-	return source_from(file, file == stdin ? "standard input" : path,
-			   snapshot);
+	src->name = strcmp(path, "-") ? path : "standard input";
+	src->progress = opts->progress;
+	src->fd = open_file(path, &src->size, &src->seekable);
+	if (src->fd < 0) {
+		free(src);
+		return NULL;
+	}
+	if (src->seekable)
+		src->pos = lseek(src->fd, 0, SEEK_CUR);
+	if (!begin(src, opts))
+		return src;
+	source_close(src);
+	return NULL;
 }
 
 /**
  * source_rewind() - read from the front again
  * @src: the source
  *
- * Return: 0, or -1 if that is not possible, with a message printed.
+ * Return: 0, or -1 if that is not possible.
  */
 int source_rewind(struct source *src)
 {
-	if (fseeko(src->file, 0, SEEK_SET)) {
-		msg("can't read %s twice: %s", src->name, strerror(errno));
+	if (!src->seekable)
 		return -1;
-	}
-	src->pos = 0;
+	if (!src->qcow2 && lseek(src->fd, src->begin, SEEK_SET) < 0)
+		return -1;
+	src->pos = src->begin;
 	src->start = 0;
 	src->end = 0;
+	src->eof = false;
 	return 0;
-}
-
-/**
- * source_close() - be done with a source
- * @src: the source
- */
-void source_close(struct source *src)
-{
-	qcow2_close(src->qcow2);
-	fclose(src->file);
-	free(src);
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reading records, and finding out what form a stream has.
+ * Reading records.
  */
-#include <ctype.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -26,15 +25,16 @@ void stream_set_order(struct stream *s, unsigned int order)
 }
 
 /**
- * stream_broken() - say why a stream can't be read on
+ * stream_say() - say what is wrong with a stream
  * @s: the stream
+ * @event: STREAM_FAULT, or STREAM_BROKEN if it can't be read on
  * @offset: where that is
  * @format: as for printf()
  *
- * Return: STREAM_BROKEN, for the caller to return.
+ * Return: @event, or STREAM_BROKEN if the file can't be read.
  */
-enum stream_event stream_broken(struct stream *s, u64 offset,
-				const char *format, ...)
+enum stream_event stream_say(struct stream *s, enum stream_event event,
+			     u64 offset, const char *format, ...)
 {
 	va_list args;
 
@@ -47,7 +47,7 @@ enum stream_event stream_broken(struct stream *s, u64 offset,
 	va_start(args, format);
 	vsnprintf(s->error, sizeof(s->error), format, args);
 	va_end(args);
-	return STREAM_BROKEN;
+	return event;
 }
 
 static void header_to_host(struct kvm_get_htab_header *hdr, bool big_endian)
@@ -108,6 +108,31 @@ static enum stream_event read_on(struct stream *s)
 	}
 }
 
+/*
+ * A stream that is as it was read doesn't say how large the HPT is. Its first
+ * pass tells, if that goes to the end: it is that of an HPT then.
+ */
+static void deduce_order(struct stream *s)
+{
+	unsigned int order = MIN_ORDER;
+
+	if (s->order || (s->format != FORMAT_LE && s->format != FORMAT_BE))
+		return;
+	while (order_hptes(order) < s->max_end &&
+	       order_hptes(order) < MAX_HPTES)
+		order++;
+	if (order_hptes(order) != s->max_end)
+		return;
+	s->deduced = true;
+	stream_set_order(s, order);
+}
+
+static bool beyond(const struct stream *s)
+{
+	return s->rec.index >= s->nr_hptes ||
+	       s->rec.n_valid + s->rec.n_invalid > s->nr_hptes - s->rec.index;
+}
+
 /**
  * stream_next() - read on
  * @s: the stream
@@ -119,11 +144,20 @@ enum stream_event stream_next(struct stream *s)
 {
 	enum stream_event event = read_on(s);
 
-	if (event == STREAM_RECORD) {
-		if (s->rec.index < s->next || !s->pass)
-			s->pass++;
-		s->next = s->rec.index + s->rec.n_valid + s->rec.n_invalid;
+	if (event == STREAM_END)
+		deduce_order(s);
+	if (event != STREAM_RECORD)
+		return event;
+	if (s->rec.index < s->next || !s->pass) {
+		s->pass++;
+		deduce_order(s);
+		s->range = beyond(s) ? -EINVAL : 0;
 	}
+	if (s->pass == 1)
+		s->whole = s->rec.index == s->next && (s->next ? s->whole : true);
+	s->next = s->rec.index + s->rec.n_valid + s->rec.n_invalid;
+	if (s->next > s->max_end)
+		s->max_end = s->next;
 	return event;
 }
 
@@ -140,99 +174,73 @@ struct hpte stream_hpte(const struct stream *s, unsigned int i)
 	};
 }
 
-/*
- * How far records make sense if their headers have this byte order: they are
- * in ascending order without being empty, and the HPTEs are valid.
+/**
+ * stream_no_hpt() - does the stream say that the guest has no HPT?
+ * @s: the stream, at its end
  */
-static size_t plausible(const unsigned char *data, size_t len, bool big_endian)
+bool stream_no_hpt(const struct stream *s)
 {
-	struct kvm_get_htab_header hdr;
-	size_t pos = 0, i;
-	u64 next = 0;
-
-	while (len - pos >= sizeof(hdr)) {
-		memcpy(&hdr, data + pos, sizeof(hdr));
-		header_to_host(&hdr, big_endian);
-		if ((!hdr.n_valid && !hdr.n_invalid) || hdr.index < next)
-			break;
-		next = (u64)hdr.index + hdr.n_valid + hdr.n_invalid;
-		pos += sizeof(hdr);
-		for (i = 0; i < hdr.n_valid; i++) {
-			if (len - pos < HPTE_BYTES)
-				return len;
-			if (!(data[pos + 7] & HPTE_V_VALID))
-				return pos;
-			pos += HPTE_BYTES;
-		}
-	}
-	return pos;
+	return s->format == FORMAT_QEMU && s->qemu.radix;
 }
 
-/* A line of debugfs: numbers in hexadecimal, the first one indented */
-static bool is_text(const unsigned char *data, size_t len)
-{
-	size_t i;
-
-	if (len > 32)
-		len = 32;
-	for (i = 0; i < len; i++)
-		if (!isxdigit(data[i]) && data[i] != ' ' && data[i] != '\n')
-			return false;
-	return len;
-}
-
-static enum stream_format find_format(struct source *src, char endian)
-{
-	const unsigned char *data;
-	size_t len = source_peek(src, &data);
-
-	if (len >= 4 && !memcmp(data, QEMU_MAGIC, 4))
-		return FORMAT_QEMU;
-	if (is_text(data, len))
-		return FORMAT_DEBUGFS;
-	if (endian)
-		return endian == 'b' ? FORMAT_BE : FORMAT_LE;
-	return plausible(data, len, true) > plausible(data, len, false) ?
-	       FORMAT_BE : FORMAT_LE;
-}
-
-/*
- * A stream that is as it was read doesn't say how large the HPT is. Its first
- * pass tells, as that goes to the end.
+/**
+ * stream_find_order() - find out the order before anything else
+ * @s: the stream, at its beginning
+ *
+ * Of what can't be read twice it stays unknown.
+ *
+ * Return: 0, or -1 if it can't be read again, with a message printed.
  */
-static int find_order(struct stream *s)
+int stream_find_order(struct stream *s)
 {
-	unsigned int order = MIN_ORDER;
 	enum stream_event event;
-	u64 end = 0;
 
+	if (s->order || !s->src->seekable ||
+	    (s->format != FORMAT_LE && s->format != FORMAT_BE))
+		return 0;
 	do {
 		event = stream_next(s);
-		if (event == STREAM_RECORD && s->next > end)
-			end = s->next;
-	} while (event == STREAM_RECORD);
-	while (order_hptes(order) < end && order_hptes(order) < MAX_HPTES)
-		order++;
-	stream_set_order(s, order);
+	} while (event != STREAM_END && event != STREAM_BROKEN);
 	s->records = 0;
 	s->pass = 0;
 	s->next = 0;
-	return source_rewind(s->src);
+	s->max_end = 0;
+	if (!source_rewind(s->src))
+		return 0;
+	msg("can't read %s twice: %s", s->src->name, strerror(errno));
+	return -1;
 }
 
 static int start(struct stream *s, const struct stream_options *opts)
 {
-	if (!s->src)
-		return -1;
+	const unsigned char *data;
+	const char *what;
+	size_t len;
+
 	s->buf = malloc(HPT_RECORD_MAX);
 	if (!s->buf) {
 		msg("%s", strerror(ENOMEM));
 		return -1;
 	}
-	s->format = find_format(s->src, opts->endian);
+	len = source_peek(s->src, &data);
+	if (!s->src->error) {
+		s->format = detect(data, len, len < SOURCE_PEEK, opts->endian,
+				   &what);
+		if (s->format == FORMAT_NONE && s->src->inside)
+			msg("%s is %s, but what is in there is %s", s->src->name,
+			    s->src->inside, what);
+		else if (s->format == FORMAT_NONE)
+			msg("%s is no stream: it is %s", s->src->name, what);
+	} else if (!s->src->inside) {
+		msg("can't read %s: %s", s->src->name,
+		    strerror(s->src->error));
+	} else {
+		msg("can't read what is in %s, %s: %s", s->src->name,
+		    s->src->inside, strerror(s->src->error));
+	}
+	if (s->format == FORMAT_NONE)
+		return -1;
 	stream_set_order(s, opts->order);
-	if (!opts->order && s->format != FORMAT_QEMU)
-		return find_order(s);
 	return 0;
 }
 
@@ -247,8 +255,8 @@ static int start(struct stream *s, const struct stream_options *opts)
 int stream_open(struct stream *s, const char *path,
 		const struct stream_options *opts)
 {
-	*s = (struct stream) { .src = source_open(path, opts->snapshot) };
-	if (!start(s, opts))
+	*s = (struct stream) { .src = source_open(path, &opts->source) };
+	if (s->src && !start(s, opts))
 		return 0;
 	stream_close(s);
 	return -1;
@@ -262,5 +270,6 @@ void stream_close(struct stream *s)
 {
 	if (s->src)
 		source_close(s->src);
+	qemu_free(&s->qemu);
 	free(s->buf);
 }

@@ -121,6 +121,7 @@ int table_apply(struct table *t, const struct stream *s)
 		group->hpte[slot] = stream_hpte(s, i);
 		group->offset[slot] = s->offset + sizeof(*s->buf) +
 				      i * HPTE_BYTES;
+		group->record[slot] = s->records;
 	}
 	clear(t, end, end + s->rec.n_invalid);
 	return 0;
@@ -154,15 +155,17 @@ static int load_next(struct table *t, struct stream *s, bool *end)
 		*end = true;
 		return 0;
 	case STREAM_RECORD:
-		if (s->range) {
-			msg("%s: byte %llu: a record beyond the end of the HPT",
-			    s->src->name, s->offset);
-			return -EINVAL;
-		}
-		return table_apply(t, s);
+		if (!s->range)
+			return table_apply(t, s);
+		msg("%s: byte %llu: a record beyond the end of the HPT of order %u: "
+		    OTHER_HPT, s->src->name, s->offset, s->order);
+		return -EINVAL;
 	case STREAM_HPT:
 	case STREAM_RADIX:
 		table_free(t);
+		return 0;
+	case STREAM_FAULT:
+		msg("%s: byte %llu: %s", s->src->name, s->offset, s->error);
 		return 0;
 	default:
 		msg("%s: byte %llu: %s", s->src->name, s->offset, s->error);
@@ -170,9 +173,32 @@ static int load_next(struct table *t, struct stream *s, bool *end)
 	}
 }
 
+/* Does the stream tell of every HPTE, so that those it doesn't have are none? */
+static bool tells_all(const struct stream *s)
+{
+	if (!s->order)
+		return false;
+	return s->format == FORMAT_QEMU || (s->whole && s->max_end == s->nr_hptes);
+}
+
+static int loaded(struct table *t, const struct stream *s)
+{
+	u64 group = 0;
+
+	t->order = s->order;
+	if (stream_no_hpt(s)) {
+		msg("%s: the guest has no HPT", s->src->name);
+		return -ENOENT;
+	}
+	if (table_next(t, &group) || tells_all(s))
+		return 0;
+	msg("%s has no HPTE, but doesn't tell of all of an HPT", s->src->name);
+	return -ENOENT;
+}
+
 /**
  * table_load() - what an HPT is at the end of a stream
- * @t: where to put it
+ * @t: where to put it; its order is 0 if that can't be known
  * @path: the file with the stream
  * @opts: what the command line says of it
  *
@@ -193,14 +219,31 @@ int table_load(struct table *t, const char *path,
 	} while (!err && !end);
 	if (err == -ENOMEM)
 		msg("%s: %s", path, strerror(ENOMEM));
-	if (!err && !s.order) {
-		msg("%s: the guest has no HPT", path);
-		err = -ENOENT;
-	}
-	t->order = s.order;
+	if (!err)
+		err = loaded(t, &s);
 	stream_close(&s);
 	if (!err)
 		return 0;
+	table_free(t);
+	return -1;
+}
+
+/**
+ * table_load_ordered() - the same, if its order is known
+ * @t: where to put it
+ * @path: the file with the stream
+ * @opts: what the command line says of it
+ *
+ * Return: 0, or -1 with a message printed.
+ */
+int table_load_ordered(struct table *t, const char *path,
+		       const struct stream_options *opts)
+{
+	if (table_load(t, path, opts))
+		return -1;
+	if (t->order)
+		return 0;
+	msg("%s doesn't tell how large the HPT is: use --order", path);
 	table_free(t);
 	return -1;
 }

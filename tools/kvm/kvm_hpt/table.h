@@ -12,16 +12,18 @@
  * @used: a bit for each HPTE that is valid
  * @hpte: the HPTEs
  * @offset: where in the stream each was
+ * @record: number of the record it was in
  */
 struct table_group {
 	u8 used;
 	struct hpte hpte[GROUP_HPTES];
 	u64 offset[GROUP_HPTES];
+	u32 record[GROUP_HPTES];
 };
 
 /**
  * struct table - an HPT
- * @order: log2 of its size in bytes, 0 if there is none
+ * @order: log2 of its size in bytes, 0 if that is not known
  * @root: radix tree of the groups
  */
 struct table {
@@ -36,5 +38,7 @@ void table_free(struct table *t);
 
 int table_load(struct table *t, const char *path,
 	       const struct stream_options *opts);
+int table_load_ordered(struct table *t, const char *path,
+		       const struct stream_options *opts);
 
 #endif

@@ -3,7 +3,6 @@
  * kvm-hpt watch: how far the migration of a guest is, from what the kernel
  * says in /proc/PID/fdinfo of the HPT files that QEMU has open.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,88 +11,15 @@
 #include <unistd.h>
 
 #include "cmd.h"
-
-#define LINK_PREFIX	"anon_inode:"
-#define LINK_NAME	"kvm-htab"
-#define FIELD_PREFIX	"htab-"
-
-/* More than anyone opens */
-#define MAX_FDS		64
-
-enum field {
-	HPTES,
-	PASS,
-	POSITION,
-	FIRST_LEFT,
-	FIRST_BYTES,
-	CHANGED,
-	CHANGED_BYTES,
-	READ_VALID,
-	READ_INVALID,
-	READ_BYTES,
-	WRITTEN_VALID,
-	WRITTEN_INVALID,
-	WRITTEN_BYTES,
-	REFUSED,
-	REFUSED_INDEX,
-	FLAGS,
-	NR_FIELDS,
-};
-
-static const char * const field_names[] = {
-	[HPTES]			= "hptes",
-	[PASS]			= "pass",
-	[POSITION]		= "position",
-	[FIRST_LEFT]		= "first-left",
-	[FIRST_BYTES]		= "first-bytes",
-	[CHANGED]		= "changed",
-	[CHANGED_BYTES]		= "changed-bytes",
-	[READ_VALID]		= "read-valid",
-	[READ_INVALID]		= "read-invalid",
-	[READ_BYTES]		= "read-bytes",
-	[WRITTEN_VALID]		= "written-valid",
-	[WRITTEN_INVALID]	= "written-invalid",
-	[WRITTEN_BYTES]		= "written-bytes",
-	[REFUSED]		= "refused",
-	[REFUSED_INDEX]		= "refused-index",
-	[FLAGS]			= "flags",
-};
-
-/**
- * struct hpt_fd - an HPT file as it was at a look
- * @fd: its number in the process
- * @mode: "read" or "write"
- * @state: of the HPT: "current", "none" or "stale"
- * @has: a bit for each field that the kernel has
- * @field: their values
- * @rate: bytes per second since the last look
- */
-struct hpt_fd {
-	unsigned int fd;
-	char mode[8];
-	char state[16];
-	u32 has;
-	u64 field[NR_FIELDS];
-	double rate;
-};
-
-/**
- * struct look - all HPT files of a process
- * @time: when this was
- * @nr: number of files
- * @fd: these
- */
-struct look {
-	double time;
-	unsigned int nr;
-	struct hpt_fd fd[MAX_FDS];
-};
+#include "proc.h"
 
 /**
  * struct watch - the state of watching
  * @opts: the command line
  * @pid: the process
- * @begin: when it began
+ * @processes: those that have HPT files, if it was to be found
+ * @nr_processes: number of these
+ * @begin: when it began, negative before the first look
  * @lines: lines on the terminal that can be written over
  * @width: of the terminal
  * @over: write over them
@@ -102,140 +28,48 @@ struct look {
 struct watch {
 	struct options *opts;
 	const char *pid;
+	struct hpt_process *processes;
+	int nr_processes;
 	double begin;
 	unsigned int lines;
 	unsigned int width;
 	bool over;
-	struct look last;
+	struct hpt_files last;
 };
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
-/* Where /proc is: elsewhere in tests */
-static const char *proc(void)
-{
-	return getenv("KVM_HPT_PROC") ?: "/proc";
-}
-
-static u64 bytes_of(const struct hpt_fd *hpt)
-{
-	return hpt->field[READ_BYTES] + hpt->field[WRITTEN_BYTES];
-}
-
-static bool has(const struct hpt_fd *hpt, enum field field)
-{
-	return hpt->has & 1 << field;
-}
-
-static void parse_line(struct hpt_fd *hpt, char *line)
-{
-	char *name = line + strlen(FIELD_PREFIX), *value;
-	unsigned int i;
-
-	if (strncmp(line, FIELD_PREFIX, strlen(FIELD_PREFIX)))
-		return;
-	value = strchr(name, ':');
-	if (!value)
-		return;
-	*value++ = 0;
-	value += strspn(value, " \t");
-	value[strcspn(value, "\n")] = 0;
-	if (!strcmp(name, "mode"))
-		snprintf(hpt->mode, sizeof(hpt->mode), "%s", value);
-	if (!strcmp(name, "state"))
-		snprintf(hpt->state, sizeof(hpt->state), "%s", value);
-	for (i = 0; i < NR_FIELDS; i++)
-		if (!strcmp(name, field_names[i])) {
-			hpt->field[i] = strtoull(value, NULL, 0);
-			hpt->has |= 1 << i;
-		}
-}
-
-/* False if the file has been closed meanwhile */
-static bool read_fdinfo(const struct watch *w, struct hpt_fd *hpt)
-{
-	char path[512], line[256];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s/fdinfo/%u", proc(), w->pid,
-		 hpt->fd);
-	f = fopen(path, "r");
-	if (!f)
-		return false;
-	while (fgets(line, sizeof(line), f))
-		parse_line(hpt, line);
-	fclose(f);
-	return true;
-}
-
-static bool is_hpt(const char *dir, const char *name)
-{
-	char path[512], link[64];
-	const char *kind = link + strlen(LINK_PREFIX);
-	ssize_t len;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	len = readlink(path, link, sizeof(link) - 1);
-	if (len < 0)
-		return false;
-	link[len] = 0;
-	return !strncmp(link, LINK_PREFIX, strlen(LINK_PREFIX)) &&
-	       (!strcmp(kind, LINK_NAME) || !strcmp(kind, "[" LINK_NAME "]"));
-}
-
-static void set_rates(struct look *now, const struct look *last)
+static void set_rates(struct hpt_files *now, const struct hpt_files *last)
 {
 	unsigned int i, k;
 
 	for (i = 0; i < now->nr; i++)
 		for (k = 0; k < last->nr; k++)
 			if (now->fd[i].fd == last->fd[k].fd &&
-			    bytes_of(&now->fd[i]) >= bytes_of(&last->fd[k]) &&
+			    hpt_fd_bytes(&now->fd[i]) >= hpt_fd_bytes(&last->fd[k]) &&
 			    now->time > last->time)
-				now->fd[i].rate = (bytes_of(&now->fd[i]) -
-						   bytes_of(&last->fd[k])) /
+				now->fd[i].rate = (hpt_fd_bytes(&now->fd[i]) -
+						   hpt_fd_bytes(&last->fd[k])) /
 						  (now->time - last->time);
 }
 
 /* Find the HPT files and what the kernel says of them. 0 or an errno value. */
-static int look(struct watch *w, struct look *now)
+static int look(struct watch *w, struct hpt_files *now)
 {
-	struct hpt_fd *hpt;
-	struct dirent *ent;
-	char dir[256];
-	DIR *d;
+	int err = hpt_files(w->pid, now);
 
-	*now = (struct look) { .time = seconds() };
-	snprintf(dir, sizeof(dir), "%s/%s/fd", proc(), w->pid);
-	d = opendir(dir);
-	if (!d)
-		return errno;
-	while (now->nr < MAX_FDS && (ent = readdir(d))) {
-		if (!is_hpt(dir, ent->d_name))
-			continue;
-		hpt = &now->fd[now->nr];
-		hpt->fd = strtoul(ent->d_name, NULL, 10);
-		if (read_fdinfo(w, hpt))
-			now->nr++;
-	}
-	closedir(d);
-	set_rates(now, &w->last);
-	return 0;
+	if (!err)
+		set_rates(now, &w->last);
+	return err;
 }
 
-static void show_json(struct watch *w, const struct look *now)
+static void show_json(struct watch *w, const struct hpt_files *now)
 {
 	FILE *f = w->opts->out.file;
 	const struct hpt_fd *hpt;
 	const char *c;
 	unsigned int i, k;
 
+	if (w->begin < 0)
+		w->begin = now->time;
 	fprintf(f, "{\"time\": %.3f, \"fds\": [", now->time - w->begin);
 	for (i = 0; i < now->nr; i++) {
 		hpt = &now->fd[i];
@@ -244,10 +78,10 @@ static void show_json(struct watch *w, const struct look *now)
 		fputs(", \"state\": ", f);
 		out_string(&w->opts->out, hpt->state);
 		for (k = 0; k < NR_FIELDS; k++) {
-			if (!has(hpt, k))
+			if (!hpt_fd_has(hpt, k))
 				continue;
 			fputs(", \"", f);
-			for (c = field_names[k]; *c; c++)
+			for (c = hpt_field_names[k]; *c; c++)
 				fputc(*c == '-' ? '_' : *c, f);
 			fprintf(f, "\": %llu", hpt->field[k]);
 		}
@@ -319,9 +153,9 @@ static void show_reader(struct watch *w, const struct hpt_fd *hpt)
 		return;
 	}
 	columns = fprintf(f, "fd %-3u pass %-3llu ", hpt->fd, hpt->field[PASS]);
-	bytes_text(bytes_of(hpt), sent, sizeof(sent));
+	bytes_text(hpt_fd_bytes(hpt), sent, sizeof(sent));
 	bytes_text(hpt->rate, rate, sizeof(rate));
-	if (hpt->field[PASS] == 1 && has(hpt, FIRST_LEFT))
+	if (hpt->field[PASS] == 1 && hpt_fd_has(hpt, FIRST_LEFT))
 		snprintf(left, sizeof(left), " %llu left",
 			 hpt->field[FIRST_LEFT]);
 	columns += snprintf(text, sizeof(text),
@@ -342,7 +176,7 @@ static void show_writer(struct watch *w, const struct hpt_fd *hpt)
 	if (hpt->field[REFUSED])
 		snprintf(refused, sizeof(refused), ", %llu refused (0x%llx)",
 			 hpt->field[REFUSED], hpt->field[REFUSED_INDEX]);
-	bytes_text(bytes_of(hpt), bytes, sizeof(bytes));
+	bytes_text(hpt_fd_bytes(hpt), bytes, sizeof(bytes));
 	bytes_text(hpt->rate, rate, sizeof(rate));
 	snprintf(sent, sizeof(sent), ", %s, %s/s", bytes, rate);
 	columns = fprintf(f, "fd %-3u written: %llu valid, %llu invalid",
@@ -356,7 +190,7 @@ static void show_writer(struct watch *w, const struct hpt_fd *hpt)
 	out_color(&w->opts->out, PLAIN);
 }
 
-static void show(struct watch *w, const struct look *now)
+static void show(struct watch *w, const struct hpt_files *now)
 {
 	FILE *f = w->opts->out.file;
 	unsigned int i;
@@ -382,7 +216,7 @@ static void show(struct watch *w, const struct look *now)
 }
 
 /* How it ended, of each file that is not open any more */
-static void show_end(struct watch *w, const struct look *last)
+static void show_end(struct watch *w, const struct hpt_files *last)
 {
 	FILE *f = w->opts->out.file;
 	const struct hpt_fd *hpt;
@@ -438,7 +272,7 @@ static bool another_follows(const struct watch *w)
 }
 
 /* Is there anything to be seen? EXIT_GOOD, or a message and why not. */
-static int first_look(struct watch *w, struct look *now)
+static int first_look(struct watch *w, struct hpt_files *now)
 {
 	unsigned int i;
 	int err;
@@ -464,41 +298,95 @@ static int first_look(struct watch *w, struct look *now)
 	return EXIT_NO_HPT;
 }
 
-/**
- * cmd_watch() - show how far the migration of a guest is
- * @opts: the command line
- *
- * Return: the exit code.
- */
-int cmd_watch(struct options *opts)
+/* Without a number it is the only process that has HPT files */
+static int find_process(struct watch *w)
 {
-	struct watch w = { .opts = opts, .pid = opts->args[0] };
-	struct look now;
+	int nr = hpt_processes(&w->processes), i;
+
+	while (!nr && w->opts->wait) {
+		wait_a_while(w->opts->interval);
+		nr = hpt_processes(&w->processes);
+	}
+	w->nr_processes = nr;
+	if (nr == 1) {
+		w->pid = w->processes[0].pid;
+		return EXIT_GOOD;
+	}
+	if (nr < 0)
+		msg("can't look at processes: %s", strerror(-nr));
+	else if (!nr)
+		msg("no process has an HPT file open that may be looked at, nothing migrates");
+	else
+		msg("several processes have HPT files open: which one?");
+	for (i = 0; i < nr; i++)
+		fprintf(stderr, "%8s  %s\n", w->processes[i].pid,
+			w->processes[i].name);
+	return nr > 1 ? EXIT_USAGE : EXIT_NO_HPT;
+}
+
+static int set_process(struct watch *w)
+{
+	if (!w->opts->nr_args)
+		return find_process(w);
+	w->pid = w->opts->args[0];
+	if (*w->pid && strspn(w->pid, "0123456789") == strlen(w->pid))
+		return EXIT_GOOD;
+	msg("'%s' is no process", w->pid);
+	return EXIT_USAGE;
+}
+
+static int follow(struct watch *w)
+{
+	struct hpt_files now;
 	u64 looks = 1;
 	int ret, err;
 
-	if (!*w.pid || strspn(w.pid, "0123456789") != strlen(w.pid)) {
-		msg("'%s' is no process", w.pid);
-		return EXIT_USAGE;
-	}
-	find_width(&w);
-	w.begin = seconds();
-	ret = first_look(&w, &now);
+	ret = first_look(w, &now);
+	w->last = now;
 	if (ret)
 		return ret;
 	for (;;) {
-		show(&w, &now);
-		w.last = now;
-		if (looks++ == opts->count)
+		show(w, &w->last);
+		if (looks++ == w->opts->count)
 			break;
 		do {
-			wait_a_while(opts->interval);
-			err = look(&w, &now);
-		} while (!err && !now.nr && another_follows(&w));
+			wait_a_while(w->opts->interval);
+			err = look(w, &now);
+		} while (!err && !now.nr && another_follows(w));
 		if (err || !now.nr) {
-			show_end(&w, &w.last);
+			show_end(w, &w->last);
 			break;
 		}
+		free(w->last.fd);
+		w->last = now;
 	}
-	return out_done(&opts->out);
+	return out_done(&w->opts->out);
 }
+
+static int cmd_watch(struct options *opts)
+{
+	struct watch w = { .opts = opts };
+	int ret;
+
+	if (opts->by_interval && opts->count == 1 && !opts->wait) {
+		msg("there is no interval between looks if there is only one");
+		return EXIT_USAGE;
+	}
+	find_width(&w);
+	w.begin = -1;
+	ret = set_process(&w);
+	if (ret == EXIT_GOOD)
+		ret = follow(&w);
+	free(w.last.fd);
+	hpt_processes_free(w.processes, w.nr_processes);
+	return ret;
+}
+
+const struct command watch_command = {
+	.name = "watch",
+	.run = cmd_watch,
+	.max_args = 1,
+	.args = "[PID]",
+	.options = "jc:t:n:wh",
+	.text = "show how far the migration of a guest is",
+};

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The faults of a stream. Those that another order of the HPT would explain
+ * are one.
+ */
+#ifndef KVM_HPT_FAULTS_H
+#define KVM_HPT_FAULTS_H
+
+#include "out.h"
+#include "stream.h"
+
+#define NO_INDEX	(~0ULL)
+
+/**
+ * struct place - where in a stream something is
+ * @byte: its offset
+ * @record: number of the record
+ * @index: of the HPTE, or NO_INDEX
+ */
+struct place {
+	u64 byte;
+	u64 record;
+	u64 index;
+};
+
+struct fault;
+
+/**
+ * struct faults - what was found
+ * @out: where to print it
+ * @max: how many to print, 0 for all
+ * @count: how many there are
+ * @placed: how many of them another order may explain
+ * @beyond: how many of these are behind the end of the HPT
+ * @last_index: the largest index of these
+ * @explained: how many each order explains
+ * @kept: faults to be printed, in order
+ * @tail: where to append one
+ * @nr_kept: number of these, without and with @placed ones
+ */
+struct faults {
+	struct out *out;
+	u64 max;
+	u64 count;
+	u64 placed;
+	u64 beyond;
+	u64 last_index;
+	u64 explained[MAX_ORDER + 1];
+	struct fault *kept;
+	struct fault **tail;
+	u64 nr_kept[2];
+};
+
+void faults_init(struct faults *f, struct out *out, u64 max);
+void __printf(4, 5) faults_add(struct faults *f, struct place place,
+			       u64 orders, const char *format, ...);
+unsigned int faults_order(const struct faults *f, unsigned int order);
+void faults_print(struct faults *f, const struct stream *s,
+		  unsigned int order);
+
+#endif
