@@ -93,24 +93,25 @@ static const char *wrong_page(struct hpte hpte, const struct hpte_page *page)
 /* Is an HPTE in the right group? If its order is another one, it may be. */
 static void check_hash(struct check *c, struct place place, struct hpte hpte)
 {
+	enum hash_verdict verdict = hpte_hash(hpte, place.index, c->s.order);
 	u64 orders;
 
-	switch (hpte_hash(hpte, place.index, c->s.order)) {
-	case HASH_RIGHT:
-		break;
-	case HASH_OTHER:
-		orders = hpte_orders(hpte, place.index);
+	if (verdict == HASH_RIGHT)
+		return;
+	/* What is not of this stream is told of behind the record */
+	if (c->s.format == FORMAT_QEMU && qemu_record_cut(&c->s))
+		return;
+	orders = hpte_orders(hpte, place.index);
+	if (orders && place.index > c->f.last_index)
+		c->f.last_index = place.index;
+	if (verdict == HASH_OTHER)
 		faults_add(&c->f, place, orders,
 			   "in the group of the %s hash, but H is %u",
 			   hpte_secondary(hpte) ? "primary" : "secondary",
 			   hpte_secondary(hpte));
-		break;
-	case HASH_WRONG:
-		orders = hpte_orders(hpte, place.index);
+	else
 		faults_add(&c->f, place, orders,
 			   "in a group that its address doesn't hash to");
-		break;
-	}
 }
 
 static void check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
@@ -211,6 +212,8 @@ static void check_range(struct check *c)
 	u64 orders = record_orders(c);
 
 	c->f.beyond += !!orders;
+	if (orders && !c->opts->no_hash)
+		c->f.beyond_hptes += c->s.rec.n_valid;
 	if (orders && c->s.next - 1 > c->f.last_index)
 		c->f.last_index = c->s.next - 1;
 	faults_add(&c->f, place, orders, place.index >= c->s.nr_hptes ?

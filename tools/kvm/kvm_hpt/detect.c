@@ -151,6 +151,7 @@ static void header_to_host(struct kvm_get_htab_header *hdr, bool big_endian)
  * @not: valid HPTEs without
  * @begin: index of the first
  * @end: index behind the last
+ * @cut: the last of them is not all there
  * @all: no byte is left that is no record
  */
 struct guess {
@@ -160,6 +161,7 @@ struct guess {
 	unsigned int not;
 	u64 begin;
 	u64 end;
+	bool cut;
 	bool all;
 };
 
@@ -175,7 +177,7 @@ static void look_at(struct guess *g, const unsigned char *data, size_t len,
 			g->not++;
 }
 
-static size_t follow(struct guess *g, const unsigned char *data, size_t len,
+static void follow(struct guess *g, const unsigned char *data, size_t len,
 		     bool big_endian)
 {
 	struct kvm_get_htab_header hdr;
@@ -187,7 +189,7 @@ static size_t follow(struct guess *g, const unsigned char *data, size_t len,
 		memcpy(&hdr, data + pos, sizeof(hdr));
 		header_to_host(&hdr, big_endian);
 		if ((!hdr.n_valid && !hdr.n_invalid) || hdr.index < next)
-			return pos;
+			return;
 		if (!pos)
 			g->begin = hdr.index;
 		if (pos && hdr.index == next)
@@ -200,13 +202,13 @@ static size_t follow(struct guess *g, const unsigned char *data, size_t len,
 		look_at(g, data + pos, len - pos, hdr.n_valid);
 		/* With more without V than with it, it is none */
 		if (g->not > g->valid + 1)
-			return pos;
-		if (len - pos < (size_t)hdr.n_valid * HPTE_BYTES)
+			return;
+		g->cut = len - pos < (size_t)hdr.n_valid * HPTE_BYTES;
+		if (g->cut)
 			break;
 		pos += (size_t)hdr.n_valid * HPTE_BYTES;
 	}
 	g->all = true;
-	return len;
 }
 
 /* How sure it is; 0 if it is no such stream */
@@ -218,7 +220,9 @@ static u64 score(const struct guess *g)
 		return 0;
 	if (!g->all && !g->exact && g->valid < MANY)
 		return 0;
-	if (!g->valid && !g->exact && !g->later && g->begin)
+	/* A single record that begins elsewhere is a whole one */
+	if (!g->exact && !g->later && g->begin && g->valid < MANY &&
+	    (g->cut || !g->valid || g->not))
 		return 0;
 	if (g->all && g->end >= MIN_HPTES && !(g->end & (g->end - 1)))
 		sum += 8;
@@ -226,30 +230,33 @@ static u64 score(const struct guess *g)
 }
 
 /**
- * detect_records() - how far there are records that make sense
+ * detect_records() - do records follow, and in which order?
  * @data: what is there
  * @len: number of bytes
- * @big_endian: byte order of the headers
  *
- * Return: number of bytes, 0 if they make none from the first on.
+ * Return: 'l' or 'b' for headers that are little- or big-endian, 0 if that is
+ * not sure.
  */
-size_t detect_records(const unsigned char *data, size_t len, bool big_endian)
+char detect_records(const unsigned char *data, size_t len)
 {
-	struct guess g;
-	size_t bytes = follow(&g, data, len, big_endian);
+	struct guess little, big;
 
-	return score(&g) ? bytes : 0;
+	follow(&little, data, len, false);
+	follow(&big, data, len, true);
+	if (score(&little) && little.exact > 1 && little.exact > big.exact)
+		return 'l';
+	return score(&big) && big.exact > little.exact ? 'b' : 0;
 }
 
 static enum stream_format raw_format(const unsigned char *data, size_t len)
 {
+	struct guess guess;
 	u64 little, big;
-	struct guess g;
 
-	follow(&g, data, len, false);
-	little = score(&g);
-	follow(&g, data, len, true);
-	big = score(&g);
+	follow(&guess, data, len, false);
+	little = score(&guess);
+	follow(&guess, data, len, true);
+	big = score(&guess);
 	if (!little && !big)
 		return FORMAT_NONE;
 	return big > little ? FORMAT_BE : FORMAT_LE;

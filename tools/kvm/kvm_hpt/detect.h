@@ -21,6 +21,6 @@ enum stream_format {
 
 enum stream_format detect(const unsigned char *data, size_t len, bool all,
 			  char endian, const char **what);
-size_t detect_records(const unsigned char *data, size_t len, bool big_endian);
+char detect_records(const unsigned char *data, size_t len);
 
 #endif

@@ -11,7 +11,6 @@
 
 /* Fewer may be in a group that another order has for them by chance */
 #define ENOUGH		4
-#define ENOUGH_BEYOND	2
 
 /**
  * struct fault - a fault
@@ -70,13 +69,11 @@ static void print(const struct faults *f, const struct fault *fault)
 	fputc('\n', file);
 }
 
-static void count_placed(struct faults *f, u64 index, u64 orders)
+static void count_placed(struct faults *f, u64 orders)
 {
 	unsigned int order;
 
 	f->placed++;
-	if (index != NO_INDEX && index > f->last_index)
-		f->last_index = index;
 	for (order = MIN_ORDER; order <= MAX_ORDER; order++)
 		f->explained[order] += orders >> order & 1;
 }
@@ -97,7 +94,7 @@ void faults_add(struct faults *f, struct place place, u64 orders,
 
 	f->count++;
 	if (orders)
-		count_placed(f, place.index, orders);
+		count_placed(f, orders);
 	if (f->max && f->nr_kept[!!orders] >= f->max)
 		return;
 	va_start(args, format);
@@ -125,7 +122,8 @@ void faults_add(struct faults *f, struct place place, u64 orders,
 unsigned int faults_order(const struct faults *f, unsigned int order)
 {
 	unsigned int other, best = 0;
-	u64 enough = f->beyond == f->placed ? ENOUGH_BEYOND : ENOUGH;
+	u64 enough = f->beyond == f->placed && f->beyond_hptes >= ENOUGH ? 1 :
+		     f->beyond == f->placed ? 2 : ENOUGH;
 
 	for (other = MIN_ORDER; other <= MAX_ORDER; other++)
 		if (other != order && order_hptes(other) > f->last_index &&

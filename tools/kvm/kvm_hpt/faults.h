@@ -32,7 +32,8 @@ struct fault;
  * @count: how many there are
  * @placed: how many of them another order may explain
  * @beyond: how many of these are behind the end of the HPT
- * @last_index: the largest index of these
+ * @beyond_hptes: number of valid HPTEs in them
+ * @last_index: the largest index of an HPTE that an order is to explain
  * @explained: how many each order explains
  * @kept: faults to be printed, in order
  * @tail: where to append one
@@ -44,6 +45,7 @@ struct faults {
 	u64 count;
 	u64 placed;
 	u64 beyond;
+	u64 beyond_hptes;
 	u64 last_index;
 	u64 explained[MAX_ORDER + 1];
 	struct fault *kept;

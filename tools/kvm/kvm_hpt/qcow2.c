@@ -287,7 +287,7 @@ static const char *open_snapshot(struct qcow2 *q, const char *name)
 {
 	q->opened = find_snapshot(q, name);
 	if (!q->opened)
-		return name ? "there is no such snapshot" :
+		return name ? "it has no snapshot of this name or number" :
 			      "it has no snapshot with the state of a VM";
 	if (!q->opened->size)
 		return "the snapshot has no state of a VM";
@@ -321,9 +321,9 @@ struct qcow2 *qcow2_open(struct source *src, const char *snapshot)
 	q->file_size = src->size;
 	why = read_header(q) ?: open_snapshot(q, snapshot);
 	if (why) {
-		msg("can't read %s%s%s of the qcow2 image %s: %s",
-		    snapshot ? "snapshot " : "the last snapshot",
-		    snapshot ?: "", snapshot ? "" : "", src->name, why);
+		msg("can't read %s%s%sthe qcow2 image %s: %s",
+		    snapshot ? "snapshot " : "", snapshot ?: "",
+		    snapshot ? " of " : "", src->name, why);
 		qcow2_close(q);
 		return NULL;
 	}

@@ -340,6 +340,21 @@ static enum stream_event begin_htab(struct stream *s, u8 type)
 	return STREAM_HPT;
 }
 
+/*
+ * Where the next stream begins if this one was cancelled and the next one
+ * appended to it, ~0 if it was not
+ */
+static u64 find_another(struct stream *s, u64 from)
+{
+	return source_find(s->src, from + 1, STREAM_BEGIN, STREAM_BEGIN_BYTES);
+}
+
+static enum stream_event another(struct stream *s, u64 offset)
+{
+	return stream_broken(s, offset,
+			     "another stream of QEMU's begins here: the one before it was cancelled, or cut off");
+}
+
 /* What a section is that neither has the HPT nor is RAM as we know it */
 static enum stream_event skip_unknown(struct stream *s)
 {
@@ -350,7 +365,11 @@ static enum stream_event skip_unknown(struct stream *s)
 		return stream_broken(s, offset,
 				     "QEMU's stream has no footers: where section '%s' ends can't be told",
 				     q->current->name);
-	return find_footer(s, q->current->id) ? STREAM_END : cut_short(s);
+	if (!find_footer(s, q->current->id))
+		return cut_short(s);
+	/* It may be that of another stream, which an end of this one hides */
+	offset = find_another(s, q->begin);
+	return offset < s->src->pos ? another(s, offset) : STREAM_END;
 }
 
 static enum stream_event begin_section(struct stream *s, u8 type)
@@ -479,21 +498,6 @@ static enum stream_event next_section(struct stream *s)
 }
 
 /*
- * Where the next stream begins if this one was cancelled and the next one
- * appended to it, ~0 if it was not
- */
-static u64 find_another(struct stream *s, u64 from)
-{
-	return source_find(s->src, from + 1, STREAM_BEGIN, STREAM_BEGIN_BYTES);
-}
-
-static enum stream_event another(struct stream *s, u64 offset)
-{
-	return stream_broken(s, offset,
-			     "another stream of QEMU's begins here: the one before it was cancelled, or cut off");
-}
-
-/*
  * The end of the list of records is missing if the next "record" is the footer
  * of the section or, without footers, the head of another section.
  */
@@ -524,15 +528,15 @@ static bool looks_little(struct stream *s)
 {
 	struct qemu_stream *q = &s->qemu;
 	const unsigned char *data;
-	size_t len, big, little;
+	size_t len;
+	char endian;
 
 	if (q->endian_known)
 		return false;
 	len = source_peek(s->src, &data);
-	big = detect_records(data, len, true);
-	little = detect_records(data, len, false);
-	q->little = little > big;
-	q->endian_known = little || big;
+	endian = detect_records(data, len);
+	q->little = endian == 'l';
+	q->endian_known = endian;
 	return q->little;
 }
 
@@ -547,6 +551,30 @@ static bool is_strange(const struct stream *s)
 		if (!(be64toh(s->rec.hpte[i][0]) & HPTE_V_VALID))
 			return true;
 	return false;
+}
+
+/**
+ * qemu_record_cut() - does another stream begin within the last record?
+ * @s: the stream
+ */
+bool qemu_record_cut(const struct stream *s)
+{
+	u8 seam[2 * STREAM_BEGIN_BYTES];
+	size_t bytes = s->rec.n_valid * HPTE_BYTES, len;
+	const unsigned char *data;
+
+	if (bytes < STREAM_BEGIN_BYTES)
+		return false;
+	len = source_peek(s->src, &data);
+	if (len > STREAM_BEGIN_BYTES)
+		len = STREAM_BEGIN_BYTES;
+	/* Or where it ends */
+	memcpy(seam, (char *)s->rec.hpte + bytes - STREAM_BEGIN_BYTES,
+	       STREAM_BEGIN_BYTES);
+	memcpy(seam + STREAM_BEGIN_BYTES, data, len);
+	return memmem(s->rec.hpte, bytes, STREAM_BEGIN, STREAM_BEGIN_BYTES) ||
+	       memmem(seam, STREAM_BEGIN_BYTES + len, STREAM_BEGIN,
+		      STREAM_BEGIN_BYTES);
 }
 
 /* A record of zeroes says that the section has no more of them */

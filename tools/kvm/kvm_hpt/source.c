@@ -53,7 +53,7 @@ static void read_more(struct source *src)
 	else
 		src->eof = true;
 	if (!n && src->child)
-		n = -source_unpacked(src);
+		n = source_unpacked(src);
 	if (n < 0)
 		src->error = -n;
 	show_progress(src, false);
@@ -195,6 +195,23 @@ u64 source_find(struct source *src, u64 from, const void *what, size_t len)
 	return NOWHERE;
 }
 
+/**
+ * source_error() - why a source can't be read
+ * @src: the source, with @error set
+ */
+const char *source_error(const struct source *src)
+{
+	if (src->qcow2 && src->error == EOPNOTSUPP)
+		return "a cluster of it is compressed";
+	if (src->qcow2 && src->error == EINVAL)
+		return "its tables point to what the image doesn't have";
+	if (src->error == ENOPKG)
+		return "the program that decompresses it is not installed";
+	if (src->error == EBADMSG)
+		return "what is compressed in it is damaged, or cut off";
+	return strerror(src->error);
+}
+
 static int begin(struct source *src, const struct source_options *opts)
 {
 	const unsigned char *data;
@@ -207,7 +224,7 @@ static int begin(struct source *src, const struct source_options *opts)
 	src->begin = src->pos;
 	len = source_peek(src, &data);
 	if (src->error) {
-		msg("can't read %s: %s", src->name, strerror(src->error));
+		msg("can't read %s: %s", src->name, source_error(src));
 		return -1;
 	}
 	if (len >= 4 && !memcmp(data, QCOW2_MAGIC, 4)) {

@@ -74,6 +74,7 @@ struct source_options {
 
 struct source *source_open(const char *path,
 			   const struct source_options *opts);
+const char *source_error(const struct source *src);
 int source_rewind(struct source *src);
 void source_close(struct source *src);
 

@@ -41,7 +41,7 @@ enum stream_event stream_say(struct stream *s, enum stream_event event,
 	s->offset = offset;
 	if (s->src->error) {
 		snprintf(s->error, sizeof(s->error), "can't be read: %s",
-			 strerror(s->src->error));
+			 source_error(s->src));
 		return STREAM_BROKEN;
 	}
 	va_start(args, format);
@@ -233,10 +233,10 @@ static int start(struct stream *s, const struct stream_options *opts)
 			msg("%s is no stream: it is %s", s->src->name, what);
 	} else if (!s->src->inside) {
 		msg("can't read %s: %s", s->src->name,
-		    strerror(s->src->error));
+		    source_error(s->src));
 	} else {
 		msg("can't read what is in %s, %s: %s", s->src->name,
-		    s->src->inside, strerror(s->src->error));
+		    s->src->inside, source_error(s->src));
 	}
 	if (s->format == FORMAT_NONE)
 		return -1;

@@ -163,6 +163,7 @@ stream_say(struct stream *s, enum stream_event event, u64 offset,
 enum stream_event stream_record(struct stream *s, bool big_endian);
 
 enum stream_event qemu_next(struct stream *s);
+bool qemu_record_cut(const struct stream *s);
 void qemu_free(struct qemu_stream *q);
 enum stream_event debugfs_next(struct stream *s);
 

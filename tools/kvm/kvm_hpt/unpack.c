@@ -124,7 +124,8 @@ int source_unpack(struct source *src, const char *program)
  * source_unpacked() - see how the decompressor ended
  * @src: the source, which has come to its end
  *
- * Return: 0, or an errno value with a message printed.
+ * Return: 0, -ENOPKG if it is not installed, or -EBADMSG if what it got is
+ * damaged.
  */
 int source_unpacked(struct source *src)
 {
@@ -137,13 +138,8 @@ int source_unpacked(struct source *src)
 	src->child = 0;
 	if (!status)
 		return 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		msg("%s: the program that decompresses it is not installed",
-		    src->name);
-	else
-		msg("%s: what is compressed in it is damaged or cut off",
-		    src->name);
-	return EIO;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 127 ? -ENOPKG :
+								 -EBADMSG;
 }
 
 /**

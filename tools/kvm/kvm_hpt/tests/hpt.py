@@ -148,10 +148,14 @@ class Qemu:
     # What looks like the end of the section of RAM
     LURE = b"\x7e\0\0\0\x02\x01"
 
-    def __init__(self, configuration=b""):
+    def __init__(self, configuration=b"", machine=b"pseries", footers=True,
+                 endian=">"):
         self.data = b"QEVM" + struct.pack(">I", 3)
-        self.data += b"\x07" + struct.pack(">I", 7) + b"pseries" + configuration
+        if machine:
+            self.data += b"\x07" + struct.pack(">I", len(machine)) + machine
+        self.data += configuration
         self.at = {}
+        self.footers, self.endian = footers, endian
 
     def mark(self, name):
         self.at[name] = len(self.data)
@@ -176,6 +180,8 @@ class Qemu:
 
     def footer(self, number):
         self.mark("footer")
+        if not self.footers:
+            return self
         return self.add(struct.pack(">BI", 0x7e, number))
 
     def command(self, number, data=b""):
@@ -198,23 +204,30 @@ class Qemu:
                       "compress": b"\x00\x00\x00\x05abcde"}[kind])
         return self.add(struct.pack(">Q", 0x10))
 
-    def records(self, records):
+    def records(self, records, end=bytes(8)):
         self.mark("records")
-        self.add(raw(records, ">"))
+        self.add(raw(records, self.endian))
         self.mark("end of records")
-        return self.add(bytes(8))
+        return self.add(end)
 
     def htab(self, number, records, end=False):
         self.more(number, end).add(bytes(4)).records(records)
         return self.footer(number)
 
-    def begin(self, order, ram=("zero", "page")):
+    def blocks(self, blocks, end=(0x10,)):
+        """The list of blocks of RAM: (name, size, what is behind that)."""
+        total = sum(size for _, size, _ in blocks)
+        self.add(struct.pack(">Q", total | 4))
+        for name, size, behind in blocks:
+            self.add(bytes([len(name)]) + name + struct.pack(">Q", size))
+            self.add(behind(self) if callable(behind) else behind)
+        return self.add(struct.pack(f">{len(end)}Q", *end))
+
+    BLOCKS = ((b"ppc_ram", 1 << 29, b""), (b"vram", 1 << 16, b""))
+
+    def begin(self, order, ram=("zero", "page"), blocks=BLOCKS, end=(0x10,)):
         """The first sections: RAM is 2, the HPT is 4."""
-        blocks = b"\x07ppc_ram" + struct.pack(">Q", 1 << 29)
-        blocks += b"\x04vram" + struct.pack(">Q", 1 << 16)
-        self.start(2, "ram", 4)
-        self.add(struct.pack(">Q", (1 << 29) + (1 << 16) | 4) + blocks)
-        self.add(struct.pack(">Q", 0x10)).footer(2)
+        self.start(2, "ram", 4).blocks(blocks, end).footer(2)
         self.start(4, "spapr/htab")
         self.mark("order")
         self.add(struct.pack(">I", order)).footer(4)
@@ -233,13 +246,33 @@ def qemu(order, passes, **how):
     return stream.finish()
 
 
-def qcow2(states, cluster_bits=16, version=3, disk=1 << 20, zero=()):
-    """An image with a snapshot for each (name, state)."""
+def mapped(size, page=4096, gap=0):
+    """What mapped-ram has behind a block, and its pages."""
+    def make(stream):
+        bitmap = len(stream.data) + 28 + gap
+        pages = -(-(bitmap + size // page // 8) // 0x100000) * 0x100000
+        return (struct.pack(">IQQQ", 1, page, bitmap, pages) +
+                b"\x7e" * (pages - bitmap + size))
+    return make
+
+
+def libvirt(stream, order="<", version=2, form=0, magic=b"LibvirtQemudSave",
+            xml=b"<domain type='kvm'><name>vm</name></domain>\0", cookie=0):
+    return (magic + struct.pack(order + "5I", version, len(xml), 1, form,
+                                cookie) + bytes(56) + xml + stream)
+
+
+def qcow2(states, cluster_bits=16, version=3, disk=1 << 20, zero=(),
+          now=None, extended=False, extra_bytes=16, incompatible=0,
+          disk_clusters=0):
+    """An image with a snapshot for each (name, state), taken when the disk was
+    of the size @disk; it is @now. Some clusters before are the disk's."""
     size = 1 << cluster_bits
-    entries = size // 8
+    entries = size // (16 if extended else 8)
     # Where an address is in the level 1 table
-    covers = 2 * cluster_bits - 3
+    covers = 2 * cluster_bits - 3 - extended
     base = -(-disk // (1 << covers))
+    incompatible |= 16 * extended
     clusters = [b""]
     snapshots = b""
 
@@ -247,24 +280,35 @@ def qcow2(states, cluster_bits=16, version=3, disk=1 << 20, zero=()):
         clusters.append(data)
         return (len(clusters) - 1) * size
 
+    for _ in range(disk_clusters):
+        add(b"disk")
     for number, (name, state) in enumerate(states, 1):
         data = [add(state[at:at + size]) for at in range(0, len(state), size)]
         data = [1 if i in zero else at | 1 << 63 for i, at in enumerate(data)]
-        level2 = [add(struct.pack(f">{len(data[at:at + entries])}Q",
-                                  *data[at:at + entries])) | 1 << 63
-                  for at in range(0, len(data), entries)]
+        if extended:
+            # All parts of a cluster are there
+            words = [word for at in data for word in (at, (1 << 32) - 1)]
+        else:
+            words = data
+        per = size // 8
+        level2 = [add(struct.pack(f">{len(words[at:at + per])}Q",
+                                  *words[at:at + per])) | 1 << 63
+                  for at in range(0, len(words), per)]
         table = [0] * base + level2
         level1 = add(struct.pack(f">{len(table)}Q", *table))
-        extra = struct.pack(">QQ", len(state), disk) if version == 3 else b""
-        snapshots += struct.pack(">QIHHIIQII", level1, len(table), 1,
+        extra = struct.pack(">QQQ", len(state), disk, 0)[:extra_bytes]
+        if version == 2:
+            extra = b""
+        snapshots += struct.pack(">QIHHIIQII", level1, len(table),
+                                 len(b"%d" % number),
                                  len(name), 0, 0, 0,
-                                 len(state) if version == 2 else 0, len(extra))
+                                 0 if len(extra) >= 8 else len(state), len(extra))
         snapshots += extra + b"%d" % number + name.encode()
         snapshots += bytes(-len(snapshots) % 8)
     where = add(snapshots)
     header = b"QFI\xfb" + struct.pack(
-        ">IQIIQIIQQIIQQ", version, 0, 0, cluster_bits, disk, 0, 0, 0, 0, 0,
-        len(states), where, 0)
+        ">IQIIQIIQQIIQQ", version, 0, 0, cluster_bits, now or disk, 0, 0, 0, 0,
+        0, len(states), where, incompatible)
     clusters[0] = header
     return b"".join(cluster.ljust(-(-len(cluster) // size) * size, b"\0")
                     for cluster in clusters)

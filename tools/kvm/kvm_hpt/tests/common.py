@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Running the tool, and saying what came of it."""
+import json
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDEN = os.path.join(HERE, "golden")
+TOP = os.path.join(HERE, "..")
+
+# How the shell of a test looks: no terminal, nothing that asks for colours
+CLEAN = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC",
+         "ASAN_OPTIONS": "exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}
+
+# What --update writes and other runs compare with
+update = False
+
+done = []
+exit_codes = set()
+
+
+def result(name, problem=""):
+    done.append(not problem)
+    print(f"{'not ' * bool(problem)}ok {len(done)} - {name}")
+    for line in str(problem).splitlines()[:20] if problem else []:
+        print(f"#   {line}")
+    sys.stdout.flush()
+
+
+class Tool:
+    """Runs the program, with files in a directory of its own."""
+
+    def __init__(self, programs, directory):
+        self.program, self.directory = os.path.abspath(programs[0]), directory
+        self.static = os.path.abspath(programs[-1])
+
+    def file(self, name, data):
+        with open(os.path.join(self.directory, name), "wb") as file:
+            file.write(data)
+        return name
+
+    def run(self, *args, stdin=None, **env):
+        done = subprocess.run([self.program, *map(str, args)],
+                              cwd=self.directory, input=stdin or b"",
+                              capture_output=True, timeout=120,
+                              env={**CLEAN, **env}, check=False)
+        if done.returncode not in range(5):
+            raise AssertionError(f"exit code {done.returncode}: "
+                                 f"{done.stderr.decode()[:2000]}")
+        exit_codes.add(done.returncode)
+        return (done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def json(self, *args, **how):
+        code, out, err = self.run(*args, "--json", **how)
+        return code, json.loads(out), err

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Streams that are damaged: check finds just that."""
+import re
+
+import hpt
+from common import result
+from hpt import Hpte, Table, first_pass, raw
+from tables import kernel
+
+
+def byte_of(records, wanted):
+    """Where the HPTE with an index is in a raw stream, and in which record."""
+    at = 0
+    for number, (index, words, _) in enumerate(records, 1):
+        if index <= wanted < index + len(words):
+            return at + 8 + 16 * (wanted - index), number
+        at += 8 + 16 * len(words)
+    raise KeyError(wanted)
+
+
+WRONG_GROUP = "in a group that its address doesn't hash to"
+PROTECTION = "the protection is reserved"
+WIMG = "the cache attributes (WIMG) are reserved"
+SIZE = "the page size (LP) is reserved"
+AVPN = "the virtual address (AVPN) is in the middle of a page"
+REAL = "the real address is in the middle of a page"
+KVM_BITS = "bits of dword 0 that are KVM's own are set"
+
+
+def damaged_hptes():
+    """(name, what page, what to do with the doublewords, what is said)."""
+    yield ("V is 0", (16, 16), lambda v, r: (v & ~1, r),
+           "V is 0 in an HPTE that is said to be valid")
+    for bits in 0x20, 0x40, 0x60:
+        yield (f"{bits:#x} in dword 0", (16, 16),
+               lambda v, r, bits=bits: (v | bits, r), KVM_BITS)
+    yield ("KVM's mark", (16, 16), lambda v, r: (v, r | 1 << 62),
+           "bit 1 of dword 1 is set, KVM's own mark")
+    for b in 2, 3:
+        yield (f"B is {b}", (24, 24),
+               lambda v, r, b=b: (v & ~(3 << 62) | b << 62, r),
+               "the segment size (B) is reserved")
+    for lp in (0x10, 0xf0, 0x02, 0x13, 0x04, 0x05, 0x06, 0x18, 0x28, 0x48,
+               0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f):
+        yield (f"LP is {lp:#x}", (24, 24),
+               lambda v, r, lp=lp: (v, r & ~0xff000 | lp << 12), SIZE)
+    for pp in 4, 5, 7:
+        yield (f"PP is {pp}", (16, 16),
+               lambda v, r, pp=pp: (v, r & ~3 & ~(1 << 63) | pp >> 2 << 63 |
+                                    pp & 3), PROTECTION)
+    for wimg in 0x60, 0x68, 0x78:
+        yield (f"WIMG is {wimg:#x}", (16, 16),
+               lambda v, r, wimg=wimg: (v, r & ~0x78 | wimg), WIMG)
+    yield ("AVPN of a 16M page", (24, 24), lambda v, r: (v | 1 << 7, r), AVPN)
+    for bit in 23, 28, 33:
+        yield (f"AVPN of a 16G page, bit {bit}", (34, 34),
+               lambda v, r, bit=bit: (v | 1 << bit - 16, r), AVPN)
+    for base, actual, bits in ((24, 24, (20, 23)), (34, 34, (20, 33)),
+                               (16, 24, (20, 23)), (12, 24, (20, 23))):
+        for bit in bits:
+            yield (f"real address of a page of {hpt.SIZE[actual]} in "
+                   f"{hpt.SIZE[base]}, bit {bit}", (base, actual),
+                   lambda v, r, bit=bit: (v, r | 1 << bit), REAL)
+    for page in hpt.PAGES:
+        yield (f"group of a page of {hpt.SIZE[page[1]]} in "
+               f"{hpt.SIZE[page[0]]}", page,
+               # A VSID whose hash differs in the group's highest bit
+               lambda v, r: (v ^ 1 << 12 + 40 - 16, r), WRONG_GROUP)
+    yield ("a page of 16G in a segment of 256M", (34, 34),
+           lambda v, r: (v & ~(3 << 62), r), "the page is larger than its segment")
+
+
+def test_damaged_hptes(tool):
+    for name, (base, actual), damage, text in damaged_hptes():
+        for order in "<>":
+            table = Table(20)
+            for n in range(9):
+                table.enter(Hpte(0x1234 + n, 5 << base & (1 << 40) - 1,
+                                 n << actual, base=base, actual=actual))
+            victim = sorted(table.hptes)[4]
+            table.damaged[victim] = damage(*table.words(victim))
+            records = first_pass(table)
+            byte, number = byte_of(records, victim)
+            expect(tool, f"{name}, {'little' if order == '<' else 'big'}-endian",
+                   raw(records, order), [(byte, number, victim, text)])
+
+
+def expect(tool, name, data, faults, options=()):
+    """That check finds just these faults: (byte, record, index, text)."""
+    file = tool.file("damaged", data)
+    code, found, _ = tool.json("check", file, *options)
+    got = [(f["byte"], f["record"], f.get("index"), f["fault"])
+           for f in found["faults"]]
+    problem = ""
+    if code != 1:
+        problem = f"exit code {code}"
+    elif got != faults or found["count"] != len(faults):
+        problem = f"found {got}\nnot   {faults}"
+    result(f"damaged: {name}", problem)
+
+
+def test_damaged_hash(tool):
+    for base, actual in hpt.PAGES:
+        for secondary in False, True:
+            table = Table(20)
+            hpte = Hpte(0x2345678, 3 << base & (1 << 40) - 1, 0, base=base,
+                        actual=actual, secondary=secondary)
+            index = table.enter(hpte)
+            v, r = hpte.words()
+            table.damaged[index] = (v ^ 2, r)
+            records = first_pass(table)
+            byte, number = byte_of(records, index)
+            there = "secondary" if secondary else "primary"
+            expect(tool, f"H of a page of {hpt.SIZE[actual]} in "
+                   f"{hpt.SIZE[base]} in a {there} group", raw(records),
+                   [(byte, number, index, f"in the group of the {there} hash, "
+                     f"but H is {int(not secondary)}")])
+    for name, other in (("the same group", False), ("its secondary group", True)):
+        table = Table(20)
+        one = table.enter(Hpte(0x777, 0x50000, 0x10000))
+        two = table.enter(Hpte(0x777, 0x50000, 0x20000, secondary=other))
+        records = first_pass(table)
+        byte, _ = byte_of(records, two)
+        expect(tool, f"twice in {name}", raw(records),
+               [(byte, len(records), two,
+                 f"translates the same page as index {one:#x}")])
+
+
+def test_damaged_records(tool):
+    table = kernel(20)
+    records = first_pass(table, most=20)
+    good = raw(records)
+    starts = [len(raw(records[:i])) for i in range(len(records) + 1)]
+    last = len(records)
+    end = table.nr
+
+    def lost(at):
+        index, words, invalid = records[at]
+        return index, index + len(words) + invalid
+
+    for nr in range(1, 8):
+        expect(tool, f"cut after {nr} bytes of a header",
+               good[:starts[4] + nr],
+               [(starts[4], 5, None, f"ends after {nr} of the 8 bytes of a "
+                 "header")], ["-O", 20])
+    size = starts[1] - starts[0]
+    at = next(i for i, rec in enumerate(records) if len(rec[1]) > 3)
+    size = starts[at + 1] - starts[at]
+    for nr in 8, 9, 16, 23, 24, size - 16, size - 1:
+        expect(tool, f"cut after {nr} bytes of a record",
+               good[:starts[at] + nr],
+               [(starts[at], at + 1, None, f"ends after {nr} of the {size} "
+                 "bytes of a record")], ["-O", 20])
+    for i in 1, 5, last - 2:
+        expect(tool, f"record {i + 1} is lost",
+               raw(records[:i] + records[i + 1:]),
+               [(starts[i], i + 1, lost(i)[1],
+                 f"the first pass leaves out HPTEs from {lost(i)[0]:#x}")])
+    expect(tool, "the first record is lost", raw(records[1:]),
+           [(0, 1, records[1][0], "the first pass doesn't begin at index 0x0")])
+    expect(tool, "the last record is lost", raw(records[:-1]),
+           [(starts[last - 1], last - 1, lost(last - 1)[0], "ends before the "
+             f"first pass is at the end of the HPT at {end:#x}")], ["-O", 20])
+    expect(tool, "a record comes twice", raw(records[:3] + records[2:]),
+           [(starts[3], 4, records[2][0],
+             f"the first pass goes back from {records[3][0]:#x}")])
+    swapped = records[:2] + [records[3], records[2]] + records[4:]
+    where = [len(raw(swapped[:i])) for i in range(5)]
+    expect(tool, "two records are swapped", raw(swapped),
+           [(where[2], 3, swapped[2][0], "the first pass leaves out HPTEs from "
+             f"{records[2][0]:#x}"),
+            (where[3], 4, swapped[3][0], "the first pass goes back from "
+             f"{lost(3)[1]:#x}"),
+            (where[4], 5, swapped[4][0], "the first pass leaves out HPTEs from "
+             f"{lost(2)[1]:#x}")])
+    expect(tool, "a record of nothing", good + hpt.record(0x123, [], 0),
+           [(len(good), last + 1, 0x123, "a record of no HPTEs")])
+    expect(tool, "a record behind the end", good + hpt.record(end, [], 8),
+           [(len(good), last + 1, end,
+             f"begins behind the end of the HPT at {end:#x}")], ["-O", 20])
+    expect(tool, "a record with the largest index",
+           good + hpt.record(0xffffffff, [], 1),
+           [(len(good), last + 1, 0xffffffff,
+             f"begins behind the end of the HPT at {end:#x}")], ["-O", 20])
+    for index, words, invalid in ((end - 1, [], 2), (end - 8, [], 65535),
+                                  (end - 1, [table.words(min(table.hptes))] * 2,
+                                   0)):
+        expect(tool, f"{len(words)} valid, {invalid} invalid at {index:#x}",
+               good + hpt.record(index, words, invalid),
+               [(len(good), last + 1, index,
+                 f"reaches beyond the end of the HPT at {end:#x}")],
+               ["-O", 20, "-H"])
+    expect(tool, "an HPT twice as large", good,
+           [(len(good), last, end, "ends before the first pass is at the end "
+             f"of the HPT at {2 * end:#x}")], ["-O", 21, "-H"])
+    index, words, invalid = records[-1]
+    expect(tool, "fewer invalid HPTEs than there are",
+           raw(records[:-1] + [(index, words, invalid - 1)]),
+           [(len(good), last, end - 1, "ends before the first pass is at the "
+             f"end of the HPT at {end:#x}")], ["-O", 20])
+    expect(tool, "more invalid HPTEs than there are",
+           raw(records[:-1] + [(index, words, invalid + 1)]),
+           [(starts[last - 1], last, index, "reaches beyond the end of the "
+             f"HPT at {end:#x}")], ["-O", 20])
+    few = tool.file("few", b"".join(
+        raw([(index, words, 0)]) for index, words, _ in records[6:] if words))
+    code, out, _ = tool.run("check", "-m", 1, "-O", 20, few)
+    result("as many faults as were asked for, the others are counted",
+           "" if code == 1 and re.search(r"^and \d+ more$", out, re.M) and
+           len(out.splitlines()) == 5 else out)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0
+"""QEMU's streams."""
+import hpt
+from common import result
+from hpt import first_pass, raw
+from tables import kernel
+from test_damaged import byte_of, expect
+
+
+def test_damaged_qemu(tool):
+    table = kernel(20)
+    records = first_pass(table, most=20)
+
+    def build():
+        return hpt.Qemu().begin(20)
+
+    def found(name, data, byte, number, text, index=None):
+        expect(tool, f"QEMU's stream: {name}", data,
+               [(byte, number, index, text)])
+
+    stream = build().htab(4, records, True)
+    data = stream.finish()
+    at = stream.at
+    early = "QEMU's stream ends too early"
+    for version in 0, 2, 4:
+        found(f"version {version}", data[:7] + bytes([version]) + data[8:], 4,
+              0, "QEMU's stream is not of version 3")
+    for order in 1, 17, 47, 0x15000000, 0xfffffffe:
+        bad = hpt.Qemu().begin(order).htab(4, records, True)
+        found(f"order {order}", bad.finish(), bad.at["order"], 0,
+              f"an HPT of order {order}")
+    bad = build()
+    bad.start(7, "spapr/htab")
+    where = len(bad.data)
+    bad.add(b"\0\0\0\x14").footer(7)
+    found("the order twice", bad.finish(), where, 0,
+          "the HPT's order comes again")
+    bad = hpt.Qemu()
+    bad.start(4, "spapr/htab")
+    where = len(bad.data)
+    bad.add(bytes(4)).records(records)
+    found("no order", bad.footer(4).finish(), where, 0,
+          "HPT data before its order")
+    bad = build().more(9)
+    found("a section that never began", bad.finish(), bad.at["more"], 0,
+          "section 9 goes on that never began")
+    bad = build().more(4).add(bytes(4)).records(records)
+    where = len(bad.data)
+    found("no footer", bad.data + b"\0" * 9, where, len(records),
+          "section 4 doesn't end where it should")
+    found("another section's footer", bad.footer(5).finish(), where,
+          len(records), "section 4 doesn't end where it should")
+    for byte in 0x05, 0x09, 0x55, 0xff:
+        bad = build()
+        where = len(bad.data)
+        found(f"0x{byte:02x} for a section", bad.add(bytes([byte])).data, where,
+              0, f"no section begins with 0x{byte:02x}")
+    bad = build().htab(4, records)
+    found("the last section is missing", bad.add(b"\0").data, len(bad.data) - 1,
+          len(records), "ends before the HPT is complete")
+    bad = build().htab(4, records)
+    found("cut between sections", bad.data, len(bad.data),
+          len(records), "ends before the HPT is complete")
+    bad = hpt.Qemu()
+    bad.start(2, "ram").add(struct_ram()).footer(2)
+    found("no HPT", bad.add(b"\0").data, len(bad.data) - 1, 0,
+          "QEMU's stream has no HPT in it")
+    # Wherever it is cut
+    for name, where, number, byte in (
+            ("the magic", 6, 0, 4), ("the configuration", 12, 0, 12),
+            ("RAM", at["start spapr/htab"] - 9, 0,
+             at["start spapr/htab"] - 9),
+            ("the head of a section", at["order"] - 3, 0, at["order"] - 3),
+            ("the order", at["order"] + 2, 0, at["order"] + 2),
+            ("a footer", at["end of records"] + 10, len(records),
+             at["end of records"] + 8)):
+        text = early
+        if name == "the magic":
+            text = "QEMU's stream is not of version 3"
+        if name == "RAM":
+            byte = None
+        cut(tool, name, data[:where], byte, number, text)
+    where = at["records"] + len(raw(records[:7])) + 3
+    found("cut in a header", data[:where], where - 3, 8,
+          "ends after 3 of the 8 bytes of a header")
+    found("cut before the end of the records", data[:at["end of records"]],
+          at["end of records"], len(records), early)
+    # Faults in records have the right place here too
+    worse = kernel(20)
+    victim = sorted(worse.hptes)[7]
+    worse.damaged[victim] = (worse.words(victim)[0] & ~1,
+                             worse.words(victim)[1])
+    bad = build().htab(4, first_pass(worse, most=20), True)
+    byte, number = byte_of(first_pass(worse, most=20), victim)
+    found("V is 0", bad.finish(), bad.at["records"] + byte, number,
+          "V is 0 in an HPTE that is said to be valid", victim)
+    lost = records[:3] + records[4:]
+    bad = build().htab(4, lost, True)
+    found("a record is lost", bad.finish(),
+          bad.at["records"] + len(raw(lost[:3])), 4,
+          f"the first pass leaves out HPTEs from {records[3][0]:#x}",
+          lost[3][0])
+    for name, line in (("text without an end", b"     1 1 2 3"),
+                       ("a line that is no HPTE", b"     1 %016x %016x x\n" % (1, 2)),
+                       ("a line that is too short", b"     1 1 2\n"),
+                       ("an index that is too large", b"100000000 1 2 3\n")):
+        expect(tool, f"debugfs: {name}", line,
+               [(0, 1, None, "has a line without an end" if name[0] == "t" else
+                 "has a line that is no HPTE")], ["-O", 18])
+
+
+def struct_ram():
+    return (1 << 20 | 4).to_bytes(8, "big") + b"\x03ram" + \
+        (1 << 20).to_bytes(8, "big") + (0x10).to_bytes(8, "big")
+
+
+def cut(tool, name, data, byte, number, text):
+    """As expect(), when the place is wherever the data end."""
+    file = tool.file("damaged", data)
+    code, found, _ = tool.json("check", file)
+    got = [(f["record"], f["fault"]) for f in found["faults"]]
+    problem = ""
+    if code != 1 or got != [(number, text)]:
+        problem = f"exit code {code}, found {found['faults']}"
+    elif byte is not None and found["faults"][0]["byte"] != byte:
+        problem = f"byte {found['faults'][0]['byte']}, not {byte}"
+    result(f"damaged: QEMU's stream: cut in {name}", problem)

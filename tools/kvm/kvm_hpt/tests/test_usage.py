@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line, terminals, pipes, memory and the manual page."""
+import fcntl
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import termios
+
+import hpt
+from common import CLEAN, TOP, exit_codes, result
+from hpt import Hpte, first_pass, qemu, raw
+from tables import kernel
+from test_watch import READER, Proc
+
+MAN = os.path.join(TOP, "kvm-hpt.1")
+UNPACK = os.path.join(TOP, "fuzz", "unpack")
+
+
+def on_terminal(tool, args, env, columns=100):
+    """What is written to a terminal of so many columns."""
+    pid, fd = pty.fork()
+    if not pid:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
+        os.chdir(tool.directory)
+        os.execvpe(tool.program, [tool.program, *map(str, args)],
+                   {**CLEAN, **env})
+    data = b""
+    while True:
+        try:
+            chunk = os.read(fd, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        data += chunk
+    os.waitpid(pid, 0)
+    os.close(fd)
+    return data.decode()
+
+
+def test_terminal(tool):
+    tool.file("a", raw(first_pass(kernel(18))))
+    proc = Proc(tool).add(23, READER)
+    commands = {"dump": ["dump", "a"], "check": ["check", "a"],
+                "diff": ["diff", "a", "a"],
+                "watch": ["watch", "-n", 2, "-t", 0, "123"]}
+    color = re.compile("\033\\[[0-9;]*m")
+    for name, args in commands.items():
+        env = {"KVM_HPT_PROC": proc.root}
+        plain = tool.run(*args, **env, TERM="xterm")[1]
+        seen = {what: on_terminal(tool, args, {**env, **more})
+                for what, more in (("xterm", {"TERM": "xterm"}),
+                                   ("dumb", {"TERM": "dumb"}),
+                                   ("none", {}),
+                                   ("NO_COLOR", {"TERM": "xterm",
+                                                 "NO_COLOR": "1"}),
+                                   ("empty", {"TERM": "xterm",
+                                              "NO_COLOR": ""}))}
+        colored = {what for what, text in seen.items() if color.search(text)}
+        problem = ""
+        if "\033" in plain:
+            problem = "escapes without a terminal"
+        if colored != ({"xterm", "empty"} if name != "diff" else set()):
+            problem = f"colours on {colored}"
+        result(f"terminal: colours of {name}", problem)
+    text = on_terminal(tool, commands["watch"], {"KVM_HPT_PROC": proc.root,
+                                                 "TERM": "xterm"})
+    result("terminal: watch writes over its line",
+           "" if text.count("\033[1A") == 1 else repr(text))
+    for name, columns, term in (("that is narrow", 79, "xterm"),
+                                ("that is dumb", 100, "dumb")):
+        text = on_terminal(tool, commands["watch"],
+                           {"KVM_HPT_PROC": proc.root, "TERM": term,
+                            "NO_COLOR": "1"}, columns)
+        result(f"terminal: watch writes line after line on one {name}",
+               "" if "\033" not in text and text.count("fd 23") == 2
+               else repr(text))
+    _, out, _ = tool.run("dump", "-c", "always", "a")
+    result("terminal: colours always", "" if color.search(out) else out[:200])
+    text = on_terminal(tool, ["dump", "-c", "never", "a"], {"TERM": "xterm"})
+    result("terminal: colours never", text[:200] if color.search(text) else "")
+
+
+def test_usage(tool):
+    tool.file("a", raw(first_pass(kernel(18))))
+    tool.file("18", raw(first_pass(kernel(18))))
+    tool.file("20", raw(first_pass(kernel(20))))
+    for code, *args in (
+            (2,), (2, "frob"), (2, "load", "a"), (2, "save", "a"),
+            (2, "check"), (2, "check", "a", "a"), (2, "diff", "a"),
+            (2, "check", "-O", "17", "a"), (2, "check", "-O", "47", "a"),
+            (2, "check", "-O", "x", "a"), (2, "check", "-E", "middle", "a"),
+            (2, "check", "-c", "perhaps", "a"), (2, "check", "-m", "-1", "a"),
+            (2, "dump", "-i", "5-", "a"), (2, "dump", "-i", "9-8", "a"),
+            (2, "dump", "-v", "", "a"), (2, "dump", "--nothing", "a"),
+            (2, "check", "--raw", "a"), (2, "map", "-o", "a.gif", "a"),
+            (2, "watch", "-t", "-1", "1"), (2, "watch", "-t", "soon", "1"),
+            (2, "watch", "x"), (0, "--help"), (0, "help"), (0, "check", "-h"),
+            (3, "check", "nothing-there"), (3, "dump", "."),
+            (3, "map", "a", "-o", "no/such/place.png"),
+            (3, "map", "18", "-B", "20", "-o", "m.png"),
+            (1, "diff", "18", "20"), (3, "diff", "18", "nothing-there"),
+            (3, "diff", "nothing-there", "18")):
+        got, out, err = tool.run(*args)
+        problem = "" if got == code else f"{got}, not {code}: {out}{err}"
+        if not problem and code >= 2 and (not err or (out and code == 2)):
+            problem = f"{out!r} {err!r}"
+        if not problem and code < 2 and err:
+            problem = err
+        result(f"usage: {' '.join(args) or 'no arguments'}", problem)
+    _, _, err = tool.run("load", "a")
+    result("usage: load says who does that", "" if "QEMU" in err else err)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([tool.program, "dump", "a"], stdout=full,
+                              stderr=subprocess.PIPE, cwd=tool.directory,
+                              env=CLEAN, check=False)
+    result("usage: a full disk", "" if done.returncode == 3 and
+           b"can't write" in done.stderr else done)
+
+
+def test_pipes(tool):
+    table = kernel(20)
+    for name, data in (("raw", raw(first_pass(table))),
+                       ("QEMU", qemu(20, [first_pass(table)]))):
+        code, out, err = tool.run("check", "-", stdin=data)
+        result(f"pipe: {name}", "" if not code and "order 20" in out
+               else out + err)
+
+
+def test_corpus(tool):
+    """What the fuzzer found worth keeping."""
+    corpus = os.path.join(tool.directory, "corpus")
+    subprocess.run([UNPACK, corpus], check=True)
+    names = sorted(os.listdir(corpus))
+    problem = "" if names else "there is none"
+    for name in names:
+        path = os.path.join(corpus, name)
+        for command in ("check", "decode", "dump", "map"):
+            try:
+                code, _, err = tool.run(command, path)
+                if code == 2:
+                    problem = problem or f"{name}: {command}: {err}"
+            except (AssertionError, subprocess.TimeoutExpired) as e:
+                problem = problem or f"{name}: {command}: {e}"
+    result("the fuzzer's corpus is read without trouble", problem)
+
+
+def test_memory(tool):
+    """A header's word is not taken for how much memory there has to be."""
+    data = b"".join(hpt.record(i * 0x1000000, [], 65535) for i in range(255))
+    data += hpt.record(0xfffff000, [Hpte(1, 0, 0).words()], 0)
+    tool.file("wide", data)
+    done = subprocess.run(
+        ["sh", "-c", "ulimit -v 40000; exec \"$@\"", "sh", tool.static, "dump", "-O",
+         "46", "wide"], cwd=tool.directory, env=CLEAN, capture_output=True,
+        check=False)
+    result("memory is not what a header says", "" if not done.returncode and
+           b"fffff000" in done.stdout else done)
+
+
+def test_man(tool):
+    with open(MAN, encoding="utf-8") as file:
+        text = file.read()
+    section = text.partition(".SH EXIT STATUS")[2].partition(".SH ")[0]
+    listed = {int(code) for code in re.findall(r"^\.B (\d+)$", section, re.M)}
+    result("the man page lists the exit codes that were seen",
+           "" if listed == exit_codes else f"{listed} {exit_codes}")
+    _, out, _ = tool.run("--help")
+    options = set(re.findall(r"--([a-z0-9-]+)", out))
+    missing = {o for o in options
+               if "\\-\\-" + o.replace("-", "\\-") not in text}
+    result("the man page has all options", missing or "")
+    with open(os.path.join(TOP, "kvm-hpt.bash"), encoding="utf-8") as f:
+        text = f.read()
+    missing = {o for o in options if f"--{o}" not in text}
+    result("the completion has all options", missing or "")
+    complete = subprocess.run(
+        ["bash", "-c", "source kvm-hpt.bash; "
+         "COMP_WORDS=(kvm-hpt d); COMP_CWORD=1; _kvm_hpt; "
+         "echo ${COMPREPLY[@]}; "
+         "COMP_WORDS=(kvm-hpt check --no); COMP_CWORD=2; _kvm_hpt; "
+         "echo ${COMPREPLY[@]}"], cwd=TOP, text=True,
+        capture_output=True, check=False)
+    result("bash completes", "" if complete.stdout ==
+           "dump decode diff\n--no-hash\n" else complete)
+    if shutil.which("groff"):
+        groff = subprocess.run(
+            ["groff", "-man", "-ww", "-Tutf8", "-z", MAN], text=True,
+            capture_output=True, check=False)
+        result("groff has no complaints of the man page",
+               groff.stderr or groff.returncode or "")
+    else:
+        result("groff has no complaints of the man page # SKIP no groff")

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Watching and listing HPT files, saving an HPT."""
+import json
+import os
+import shutil
+import subprocess
+import time
+
+from common import CLEAN, result
+from test_output import golden
+
+READER = {"mode": "read", "state": "current", "flags": "0x0", "hptes": 262144,
+          "pass": 1, "position": 65536, "first-left": 196608,
+          "first-bytes": 3145728, "changed": 17, "changed-bytes": 408,
+          "read-valid": 20000, "read-invalid": 45536, "read-bytes": 420000}
+WRITER = {"mode": "write", "state": "current", "flags": "0x2", "hptes": 262144,
+          "written-valid": 500, "written-invalid": 7, "written-bytes": 9000,
+          "refused": 1, "refused-index": 4660}
+
+
+class Proc:
+    """A /proc with a process."""
+
+    def __init__(self, tool):
+        self.tool = tool
+        self.root = os.path.join(tool.directory, "proc")
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.dir = os.path.join(self.root, "123")
+        os.makedirs(os.path.join(self.dir, "fd"))
+        os.makedirs(os.path.join(self.dir, "fdinfo"))
+        self.add(0, {}, "/dev/null")
+        self.add(9, {}, "anon_inode:kvm-vm")
+
+    def add(self, fd, fields, link="anon_inode:kvm-htab"):
+        with open(os.path.join(self.dir, "fdinfo", str(fd)), "w",
+                  encoding="ascii") as file:
+            file.write("pos:\t0\nflags:\t02000000\nmnt_id:\t14\nino:\t1057\n")
+            for name, value in fields.items():
+                file.write(f"htab-{name}:\t{value}\n")
+        # Only now can it be found
+        os.symlink(link, os.path.join(self.dir, "fd", str(fd)))
+        return self
+
+    def remove(self, fd):
+        os.remove(os.path.join(self.dir, "fd", str(fd)))
+
+    def watch(self, *args, **env):
+        return self.tool.run("watch", *args, "123", KVM_HPT_PROC=self.root,
+                             **env)
+
+
+def test_watch(tool):
+    for name, fields in (
+            ("reader", READER),
+            ("later", {**READER, "pass": 5, "position": 200000,
+                       "first-left": 0, "first-bytes": 0}),
+            ("bolted", {**READER, "flags": "0x1"}),
+            ("none", {**READER, "state": "none", "hptes": 0, "position": 0}),
+            ("stale", {**READER, "state": "stale"}),
+            ("writer", WRITER),
+            ("little", {"mode": "read", "state": "current", "pass": 2})):
+        proc = Proc(tool).add(23, fields)
+        code, out, err = proc.watch("-n", 1)
+        golden(f"watch-{name}.txt", out + err)
+        code, out, err = proc.watch("-n", 1, "--json")
+        got = json.loads(out)["fds"][0]
+        want = {key.replace("-", "_"): int(value, 0) if
+                isinstance(value, str) and value[0] == "0" else value
+                for key, value in fields.items()}
+        got.pop("rate")
+        result(f"watch: {name} as JSON", "" if got == {"fd": 23, **want} and
+               not code else out)
+    most = {"hptes": 1 << 32, "position": 1 << 31, "pass": 100,
+            "first-left": 1 << 32, "changed": 1 << 32, "read-bytes": 1 << 36,
+            "written-valid": 1 << 32, "written-invalid": 1 << 32,
+            "written-bytes": 1 << 36, "refused-index": (1 << 32) - 1}
+    for name, fields in ("reader", READER), ("writer", WRITER):
+        numbers = {key: most.get(key, value) for key, value in fields.items()}
+        for nr in 1, 100:
+            numbers["pass"] = nr
+            _, out, _ = Proc(tool).add(123, numbers).watch("-n", 1)
+            wide = max(map(len, out.splitlines()))
+            result(f"watch: a {name} of the largest HPT, pass {nr}, in 80 columns",
+                   "" if wide < 80 and (name == "reader" or "refused" in out)
+                   else out)
+    proc = Proc(tool).add(23, READER).add(24, WRITER)
+    _, out, _ = proc.watch("-n", 1)
+    result("watch: two at once", "" if len(out.splitlines()) == 2 else out)
+    _, out, _ = proc.watch("-n", 3, "-t", 0)
+    result("watch: as often as asked for",
+           "" if len(out.splitlines()) == 6 else out)
+    _, out, _ = Proc(tool).add(23, READER).watch("-n", 1, COLUMNS="120")
+    result("watch: as wide as COLUMNS says",
+           "" if len(out.strip()) > 100 else out)
+
+    for name, fds, text in (
+            ("no HPT file", [], "no HPT file open"),
+            ("an old kernel", [23], "this kernel doesn't say")):
+        proc = Proc(tool)
+        for fd in fds:
+            proc.add(fd, {})
+        code, out, err = proc.watch()
+        result(f"watch: {name}", "" if code == 4 and text in err and not out
+               else f"{code} {out}{err}")
+    code, out, err = tool.run("watch", 124, KVM_HPT_PROC=proc.root)
+    result("watch: no process", "" if code == 4 and "no process 124" in err
+           else err)
+    code, out, err = tool.run("watch", "../123", KVM_HPT_PROC=proc.root)
+    result("watch: what is no number", "" if code == 2 else err)
+
+
+def test_watch_to_the_end(tool):
+    """It waits for the file, follows it and ends with it."""
+    proc = Proc(tool)
+    with subprocess.Popen([tool.program, "watch", "-w", "-t", "0.01", "123"],
+                          env={**CLEAN, "KVM_HPT_PROC": proc.root}, text=True,
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as child:
+        proc.add(23, READER)
+        first = child.stdout.readline()
+        proc.remove(23)
+        rest, err = child.communicate()
+    last = rest.splitlines()[-1] if rest else ""
+    good = (child.returncode == 0 and first.startswith("fd 23") and
+            last == "fd 23 closed in pass 1: 20000 valid and 45536 "
+            "invalid HPTEs")
+    result("watch: until it ends", "" if good else first + rest + err)
+
+    # A destination has a file for each section
+    proc = Proc(tool)
+    with subprocess.Popen([tool.program, "watch", "-w", "-t", "0.01", "123"],
+                          env={**CLEAN, "KVM_HPT_PROC": proc.root}, text=True,
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as child:
+        seen = []
+        for fd in 23, 24, 25:
+            proc.add(fd, WRITER)
+            line = child.stdout.readline()
+            while line.startswith(f"fd {fd - 1} "):
+                line = child.stdout.readline()
+            seen.append(line[:5])
+            if fd < 25:
+                proc.remove(fd)
+                # So that there is nothing at most of these times
+                time.sleep(0.2)
+        os.rename(proc.dir, proc.dir + "-gone")
+        try:
+            rest, err = child.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            rest, err = child.communicate()
+    last = rest.splitlines()[-1] if rest else ""
+    result("watch: file after file of a destination, until it ends",
+           "" if seen == ["fd 23", "fd 24", "fd 25"] and not err and
+           last == "fd 25 closed: 500 valid and 7 invalid HPTEs" and
+           not child.returncode else f"{seen} {rest} {err}")
