@@ -27,17 +27,29 @@
  *		HPTE_V_HVLOCK		one HPTE, with preemption disabled
  *		  KVMPPC_RMAP_LOCK_BIT	one chain of the reverse map
  *
- * The HPT and its reverse map may be touched by whoever holds mmu_setup_lock,
- * by vcpus in kvmppc_vcpu_run_hv() (they are counted in vcpus_running and the
- * HPT is not replaced while there are any), and, by way of a reverse map
- * chain, by whoever is in a read section of kvm->srcu: the chains are emptied
- * and a grace period passes before an HPT is zeroed or freed.
+ * The HPT, its reverse map and its groups are reached by way of kvmppc_hpt().
+ * One of these keeps them from being replaced, zeroed or freed:
+ *
+ * - mmu_setup_lock. Whoever replaces, zeroes or frees an HPT holds it.
+ * - A vcpu in the host has preemption disabled, and kvmppc_hpt_stays() has
+ *   returned true since. While there are vcpus in kvmppc_vcpu_run_hv(), which
+ *   are counted in vcpus_running, only the commit of a resize replaces the HPT,
+ *   and it waits for those before it begins.
+ * - A chain of the reverse map leads to them, with its lock held, in a read
+ *   section of kvm->srcu. The chains are emptied, and a grace period passes,
+ *   before an HPT is zeroed or freed.
+ * - On POWER8, a vcpu that handles a hypercall in real mode is in the guest's
+ *   context. The commit of a resize gets all vcpus out of there before it
+ *   begins.
  */
 #ifndef __ASM_KVM_BOOK3S_HPT_H__
 #define __ASM_KVM_BOOK3S_HPT_H__
 
 #include <linux/bitops.h>
 #include <linux/kvm_host.h>
+#include <linux/lockdep.h>
+#include <linux/preempt.h>
+#include <linux/srcu.h>
 #include <asm/barrier.h>
 
 /*
@@ -60,6 +72,27 @@
  */
 #define HPT_CHUNK_SHIFT		19
 #define HPT_CHUNK_GROUPS	BIT(HPT_CHUNK_SHIFT)
+
+/**
+ * kvmppc_hpt() - get the HPT of a VM, with its reverse map and its groups
+ * @kvm: the VM
+ *
+ * With lockdep, warns if nothing keeps them: see above. In real mode there is
+ * nothing that could be checked.
+ *
+ * Return: the HPT. Its members are zero if there is none.
+ */
+static inline struct kvm_hpt_info *kvmppc_hpt(struct kvm *kvm)
+{
+#ifdef CONFIG_LOCKDEP
+	if (mfmsr() & MSR_DR)
+		lockdep_assert_once(lockdep_is_held(&kvm->arch.mmu_setup_lock) ||
+				    srcu_read_lock_held(&kvm->srcu) ||
+				    (!preemptible() &&
+				     atomic_read(&kvm->arch.vcpus_running)));
+#endif
+	return &kvm->arch.hpt;
+}
 
 /**
  * struct kvm_hpt_group_chunk - bitmaps for HPT_CHUNK_GROUPS groups
@@ -134,6 +167,8 @@ static inline void kvmppc_hpt_visit(struct kvm_hpt_info *info,
 static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
 				   unsigned long index)
 {
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
+
 	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers)))
 		return;
 	/* Still set, so not harvested, so the group's bit is not lost either */
@@ -142,7 +177,7 @@ static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
 	rev->guest_rpte |= HPTE_GR_MODIFIED;
 	/* Pairs with smp_mb__after_atomic() in kvm_hpt_harvest() */
 	smp_wmb();
-	kvmppc_hpt_visit(&kvm->arch.hpt, index);
+	kvmppc_hpt_visit(info, index);
 }
 
 /**
@@ -163,11 +198,12 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 				    unsigned long index,
 				    unsigned long guest_rpte)
 {
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long old = rev->guest_rpte;
 
 	/* Only a slot that has never held an HPTE has a word of zero */
 	if (!old)
-		kvmppc_hpt_use(&kvm->arch.hpt, index);
+		kvmppc_hpt_use(info, index);
 	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers))) {
 		rev->guest_rpte = guest_rpte;
 		return;
@@ -180,7 +216,7 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 	 */
 	smp_wmb();
 	if (!(old & HPTE_GR_MODIFIED))
-		kvmppc_hpt_visit(&kvm->arch.hpt, index);
+		kvmppc_hpt_visit(info, index);
 }
 
 void kvmppc_hpt_init_vm(struct kvm *kvm);

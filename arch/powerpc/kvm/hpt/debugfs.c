@@ -16,7 +16,7 @@
 /* Find the next HPTE that is there, from *pos on */
 static void *kvm_hpt_debugfs_find(struct kvm *kvm, loff_t *pos)
 {
-	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long index = *pos, group;
 
 	if (!kvm_hpt_present(kvm))
@@ -66,14 +66,14 @@ static int kvm_hpt_debugfs_show(struct seq_file *m, void *p)
 {
 	struct kvm *kvm = m->private;
 	unsigned long index = *(loff_t *)p;
-	__be64 *hptep = kvm_hpte_at(&kvm->arch.hpt, index);
+	__be64 *hptep = kvm_hpte_at(kvmppc_hpt(kvm), index);
 	unsigned long v, r, gr;
 
 	preempt_disable();
 	kvm_hpte_lock(hptep);
 	v = be64_to_cpu(hptep[0]) & ~HPTE_V_HVLOCK;
 	r = be64_to_cpu(READ_ONCE(hptep[1]));
-	gr = kvm->arch.hpt.rev[index].guest_rpte & ~HPTE_GR_RESERVED;
+	gr = kvmppc_hpt(kvm)->rev[index].guest_rpte & ~HPTE_GR_RESERVED;
 	unlock_hpte(hptep, v);
 	preempt_enable();
 

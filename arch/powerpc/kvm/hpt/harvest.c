@@ -174,7 +174,7 @@ static noinline void kvm_hpt_spread_changes(struct kvm *kvm,
 void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 		     unsigned long group, u8 want, struct kvm_hpt_view *view)
 {
-	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long *visit = info->groups->chunk[group >> HPT_CHUNK_SHIFT].visit;
 	unsigned long bit = group & (HPT_CHUNK_GROUPS - 1);
 	unsigned long index = group << HPT_GROUP_SHIFT;

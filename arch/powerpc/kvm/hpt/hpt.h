@@ -187,7 +187,7 @@ static inline u64 kvm_hpt_file_of(const struct kvm_hpt_reader *reader)
 static inline bool kvm_hpt_present(struct kvm *kvm)
 {
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
-	return !kvm_is_radix(kvm) && kvm->arch.hpt.virt;
+	return !kvm_is_radix(kvm) && kvmppc_hpt(kvm)->virt;
 }
 
 static inline __be64 *kvm_hpte_at(struct kvm_hpt_info *info,

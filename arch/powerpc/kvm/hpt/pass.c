@@ -83,7 +83,7 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 	struct kvm_hpt_reader *reader = &fd->reader;
 	struct kvm_hpt_view *view = &fd->view;
 	struct kvm *kvm = fd->kvm;
-	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long nr_hptes = kvmppc_hpt_npte(info);
 	unsigned long group, next, done;
 	u8 before;
@@ -142,12 +142,12 @@ unsigned long kvm_hpt_next_change(struct kvm *kvm,
 {
 	unsigned long next;
 
-	next = min(kvm_hpt_next_visit(&kvm->arch.hpt, group, end),
+	next = min(kvm_hpt_next_visit(kvmppc_hpt(kvm), group, end),
 		   hpt_set_next(&reader->changed, group));
 	if (reader->left && reader->left_group >= group)
 		next = min(next, reader->left_group);
 	if (group < reader->unseen)
-		next = min(next, kvm_hpt_next_used(&kvm->arch.hpt, group));
+		next = min(next, kvm_hpt_next_used(kvmppc_hpt(kvm), group));
 	return next;
 }
 
@@ -166,7 +166,7 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 	struct kvm_hpt_reader *reader = &fd->reader;
 	struct kvm_hpt_view *view = &fd->view;
 	struct kvm *kvm = fd->kvm;
-	unsigned long nr_groups = kvm->arch.hpt.groups->nr;
+	unsigned long nr_groups = kvmppc_hpt(kvm)->groups->nr;
 	unsigned long group = reader->cursor >> HPT_GROUP_SHIFT;
 	unsigned long end = g->wrapped ? g->start : nr_groups;
 	unsigned long slot;

@@ -39,7 +39,7 @@ static const u32 kvm_hpt_abi_state[] = {
 static u8 kvm_hpt_changes_of(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			     unsigned long group)
 {
-	u8 changed = kvm_hpt_peek(&kvm->arch.hpt, group) |
+	u8 changed = kvm_hpt_peek(kvmppc_hpt(kvm), group) |
 		     hpt_set_get(&reader->changed, group);
 
 	if (reader->left_group == group)
@@ -55,7 +55,7 @@ static unsigned long kvm_hpt_end_of_changes(struct kvm *kvm,
 {
 	if (reader->first_pass)
 		return DIV_ROUND_UP(reader->cursor, HPT_GROUP_HPTES);
-	return kvm->arch.hpt.groups->nr;
+	return kvmppc_hpt(kvm)->groups->nr;
 }
 
 static void kvm_hpt_count_group(struct kvm *kvm, struct kvm_hpt_reader *reader,
@@ -68,7 +68,7 @@ static void kvm_hpt_count_group(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	while (hptes) {
 		index = (group << HPT_GROUP_SHIFT) + __ffs(hptes);
 		hptes &= hptes - 1;
-		v = kvm_hpte_dword(kvm_hpte_at(&kvm->arch.hpt, index));
+		v = kvm_hpte_dword(kvm_hpte_at(kvmppc_hpt(kvm), index));
 		hpt_count(count, index, kvm_hpt_shown(reader, v), 1);
 	}
 }
@@ -99,7 +99,7 @@ static bool kvm_hpt_count_changes(struct kvm *kvm,
 static bool kvm_hpt_count_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
 				struct hpt_counter *count, unsigned long *pos)
 {
-	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long nr_hptes = kvmppc_hpt_npte(info);
 	unsigned long group, next;
 	int budget;
@@ -125,7 +125,7 @@ static void kvm_hpt_bound_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
 				struct kvm_ppc_htab_progress *p)
 {
 	unsigned long left = p->hptes - reader->cursor;
-	u64 groups = kvm_hpt_nr_used(&kvm->arch.hpt,
+	u64 groups = kvm_hpt_nr_used(kvmppc_hpt(kvm),
 				     reader->cursor >> HPT_GROUP_SHIFT);
 	/* A record has two kinds of HPTEs, and they may alternate */
 	u64 headers =
@@ -168,8 +168,8 @@ static void kvm_hpt_describe(struct kvm *kvm, struct kvm_hpt_reader *reader,
 		p->changed_bytes = U64_MAX;
 		return;
 	}
-	p->order = kvm->arch.hpt.order;
-	p->hptes = kvmppc_hpt_npte(&kvm->arch.hpt);
+	p->order = kvmppc_hpt(kvm)->order;
+	p->hptes = kvmppc_hpt_npte(kvmppc_hpt(kvm));
 	p->position = reader->cursor;
 }
 
@@ -336,7 +336,7 @@ void kvm_hpt_show_writer(struct seq_file *m, struct file *file)
 /* Is there a change that nobody has harvested, before group @end? */
 static bool kvm_hpt_unharvested(struct kvm *kvm, unsigned long end)
 {
-	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long group = 0;
 
 	for (;; group++) {
@@ -370,7 +370,7 @@ static bool kvm_hpt_has_news(struct kvm_hpt_reader *reader, bool marks)
 static bool kvm_hpt_any_marks(struct kvm *kvm)
 {
 	return kvm_hpt_present(kvm) &&
-	       kvm_hpt_unharvested(kvm, kvm->arch.hpt.groups->nr);
+	       kvm_hpt_unharvested(kvm, kvmppc_hpt(kvm)->groups->nr);
 }
 
 /**

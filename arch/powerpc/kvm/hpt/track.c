@@ -298,7 +298,7 @@ int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
 		return -EINTR;
 	if (kvm_hpt_present(kvm)) {
-		if (start_index >= kvmppc_hpt_npte(&kvm->arch.hpt)) {
+		if (start_index >= kvmppc_hpt_npte(kvmppc_hpt(kvm))) {
 			err = -EINVAL;
 			goto out;
 		}
@@ -359,7 +359,7 @@ void kvm_hpt_await_marks(struct kvm *kvm)
  */
 void kvmppc_hpt_zero(struct kvm *kvm)
 {
-	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	struct kvm_hpt_groups *groups = info->groups;
 	struct kvm_hpt_reader *reader;
 	unsigned long group, index, i;

@@ -118,7 +118,7 @@ static void kvm_hpt_put_back(struct kvm *kvm, const struct hpt_record *rec,
 
 	while (n--) {
 		index = rec->index + n;
-		if (kvm_hpte_there(kvm_hpte_at(&kvm->arch.hpt, index)))
+		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
 			kvm_hpte_remove(kvm, index, old);
 		if (rec->hpte[n][0])
 			kvm_hpte_enter(kvm, index, be64_to_cpu(rec->hpte[n][0]),
@@ -141,7 +141,7 @@ static int kvm_hpt_enter_valid(struct kvm *kvm, const struct hpt_record *rec)
 		v = be64_to_cpu((*hpte)[0]);
 		r = be64_to_cpu((*hpte)[1]);
 		(*hpte)[0] = 0;
-		if (kvm_hpte_there(kvm_hpte_at(&kvm->arch.hpt, index))) {
+		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index))) {
 			kvm_hpte_remove(kvm, index, old);
 			(*hpte)[0] = cpu_to_be64(old[0]);
 			(*hpte)[1] = cpu_to_be64(old[1]);
@@ -159,7 +159,7 @@ static int kvm_hpt_enter_valid(struct kvm *kvm, const struct hpt_record *rec)
 static void kvm_hpt_remove_invalid(struct kvm *kvm,
 				   const struct hpt_record *rec)
 {
-	struct kvm_hpt_info *info = &kvm->arch.hpt;
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long index = rec->index + rec->n_valid;
 	unsigned long end = index + rec->n_invalid;
 	unsigned long group, stop, old[2];
@@ -318,7 +318,7 @@ static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 	if (err)
 		return err;
 	do {
-		err = hpt_decode(buf, len, kvmppc_hpt_npte(&kvm->arch.hpt),
+		err = hpt_decode(buf, len, kvmppc_hpt_npte(kvmppc_hpt(kvm)),
 				 &rec);
 		if (!err)
 			err = kvm_hpt_apply_record(&lo, &rec);
