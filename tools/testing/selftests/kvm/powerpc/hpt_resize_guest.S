@@ -4,7 +4,7 @@
  * guest's real address RESIZE_CODE.  Each goes on until something is not as it
  * must be, or a signal stops the vcpu.  r20 counts the turns.
  */
-#include "guest_code.h"
+#include "hpt_guest_code.h"
 #include "hpt_resize_guest.h"
 
 	.section .rodata

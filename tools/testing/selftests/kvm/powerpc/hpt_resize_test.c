@@ -14,8 +14,8 @@
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
-#include "guest.h"
-#include "guest_code.h"
+#include "hpt_guest.h"
+#include "hpt_guest_code.h"
 #include "hpt_resize_guest.h"
 
 #define ORDER		MIN_ORDER
