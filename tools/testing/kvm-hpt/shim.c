@@ -33,6 +33,12 @@ void cond_resched(void)
 	BUG_ON(preempt_count);
 }
 
+#ifdef SHIM_COUNT
+__thread unsigned long shim_work;
+#else
+#define shim_work	0ul
+#endif
+
 #ifdef SHIM_RACE
 void shim_race(void)
 {
@@ -161,6 +167,7 @@ void mutex_lock(struct mutex *mutex)
 	pthread_mutex_lock(&mutex->lock);
 	__atomic_store_n(&mutex->owner, pthread_self(), __ATOMIC_RELAXED);
 	__atomic_store_n(&mutex->held, true, __ATOMIC_RELAXED);
+	mutex->since = shim_work;
 }
 
 int mutex_lock_killable(struct mutex *mutex)
@@ -174,8 +181,17 @@ int mutex_lock_killable(struct mutex *mutex)
 void mutex_unlock(struct mutex *mutex)
 {
 	BUG_ON(!mutex_is_mine(mutex));
+	mutex->longest = max(mutex->longest, shim_work - mutex->since);
 	__atomic_store_n(&mutex->held, false, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&mutex->lock);
+}
+
+unsigned long shim_longest_hold(struct mutex *mutex)
+{
+	unsigned long longest = mutex->longest;
+
+	mutex->longest = 0;
+	return longest;
 }
 
 /* User memory */

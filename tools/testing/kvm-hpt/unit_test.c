@@ -530,7 +530,7 @@ TEST_F(groups, used_at_every_edge)
 	unsigned int i, j;
 
 	EXPECT_EQ(BIG_GROUPS, self->info->groups->nr);
-	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, 0));
+	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, 0, BIG_GROUPS));
 	for (i = 0; i < ARRAY_SIZE(edges); i++) {
 		kvmppc_hpt_use(self->info, edges[i] * 8 + i % 8);
 		ASSERT_TRUE(kvm_hpt_group_used(self->info, edges[i]));
@@ -546,9 +546,10 @@ TEST_F(groups, used_at_every_edge)
 		if (i > HPT_CHUNK_GROUPS + 400 && i < BIG_GROUPS - 400)
 			i = BIG_GROUPS - 400;
 		ASSERT_EQ(j < ARRAY_SIZE(edges) ? edges[j] : BIG_GROUPS,
-			  kvm_hpt_next_used(self->info, i));
+			  kvm_hpt_next_used(self->info, i, BIG_GROUPS));
 	}
-	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, BIG_GROUPS));
+	EXPECT_EQ(BIG_GROUPS,
+		  kvm_hpt_next_used(self->info, BIG_GROUPS, BIG_GROUPS));
 }
 
 TEST_F(groups, used_are_counted_from_every_edge)
@@ -600,7 +601,7 @@ TEST_F(groups, zero_clears_what_was_used)
 		ASSERT_EQ(0, fake_h_enter(self->kvm, edges[i] * 8 + i % 8, V,
 					  R(i + 1)));
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, BIG_ORDER));
-	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, 0));
+	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, 0, BIG_GROUPS));
 	for (i = 0; i < ARRAY_SIZE(edges); i++) {
 		EXPECT_EQ(0, *kvm_hpte_at(self->info, edges[i] * 8 + i % 8));
 		EXPECT_EQ(0, self->info->rev[edges[i] * 8 + i % 8].guest_rpte);
@@ -1068,30 +1069,128 @@ TEST_F(file, later_pass_ends_a_read)
 	EXPECT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
 }
 
+/* An HPTE in each of the first groups, all changed since the last call */
+static void change_each(struct kvm *kvm, unsigned long groups)
+{
+	static u64 flags;
+	unsigned long index;
+
+	flags ^= HPTE_R_N;
+	for (index = 0; index < groups * 8; index += 8)
+		fake_h_protect(kvm, index, flags);
+}
+
+/* Read until there is no more. Return the work it took, of this thread. */
+static unsigned long work_of_pass(int fd, void *buf)
+{
+	unsigned long begin = shim_work;
+
+	while (fake_read(fd, buf, 2048, 2048) > 0)
+		;
+	return shim_work - begin;
+}
+
 /*
- * Each change may have to be handed to all readers: the more there are, the
- * sooner the lock is given up
+ * A change that another reader has harvested costs little more than one that
+ * has to be harvested, however many there are and however large the table is.
+ */
+TEST_F(file, later_readers_pay_no_more)
+{
+	unsigned long work[16], nr_groups;
+	unsigned int order, i;
+	int fd[16];
+
+	for (order = 18; order <= 22; order += 4) {
+		nr_groups = 1ul << (order - 7);
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, order));
+		ASSERT_TRUE(enter_in_each_group(self->kvm, nr_groups * 8, R(1)));
+		for (i = 0; i < 16; i++) {
+			fd[i] = fake_open(self->kvm, 0, 0);
+			work_of_pass(fd[i], self->buf);
+		}
+		change_each(self->kvm, nr_groups);
+		for (i = 0; i < 16; i++) {
+			work[i] = work_of_pass(fd[i], self->buf);
+			EXPECT_LT(work[i], work[0] * 13 / 10) {
+				TH_LOG("order %u, reader %u", order, i);
+			}
+			shim_close(fd[i]);
+		}
+	}
+}
+
+/*
+ * Each change has to be handed to all readers: the more there are, the sooner
+ * the lock is given up
  */
 TEST_F(file, many_readers_shorten_the_hold)
 {
-	unsigned int i, holds[2];
-	int fd[200];
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	unsigned long one, many, nr_groups = 1 << 13;
+	unsigned int i;
+	int fd[100];
 
-	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
-	ASSERT_TRUE(enter_in_each_group(self->kvm, 1 << 17, R(1)));
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr_groups * 8, R(1)));
+	shim_close(self->fd);
+	self->fd = fake_open(self->kvm, 0, 0);
+	work_of_pass(self->fd, self->buf);
+	change_each(self->kvm, nr_groups);
+	shim_longest_hold(lock);
+	ASSERT_LT(0, fake_read(self->fd, self->buf, BUF, BUF));
+	one = shim_longest_hold(lock);
 	for (i = 0; i < ARRAY_SIZE(fd); i++) {
-		fd[i] = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
-		if (i && i < ARRAY_SIZE(fd) - 1)
-			continue;
-		/* It could be killed with each hold, and after it */
-		shim_kill_at = 1000;
-		ASSERT_LT(0, fake_read(fd[i], self->buf, BUF, BUF));
-		holds[!!i] = 1000 - shim_kill_at;
-		shim_kill_at = 0;
+		fd[i] = fake_open(self->kvm, 0, 0);
+		work_of_pass(fd[i], self->buf);
 	}
-	EXPECT_LT(3 * holds[0], holds[1]);
+	work_of_pass(self->fd, self->buf);
+	change_each(self->kvm, nr_groups);
+	shim_longest_hold(lock);
+	ASSERT_LT(0, fake_read(self->fd, self->buf, BUF, BUF));
+	many = shim_longest_hold(lock);
+	EXPECT_LT(many, one * 3);
 	while (i)
 		shim_close(fd[--i]);
+}
+
+/*
+ * The work in one hold of the lock has a bound that is the same for tables of
+ * each size. This one has 2^27 groups.
+ */
+TEST_F(file, no_hold_grows_with_the_table)
+{
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	const unsigned long bound = 600000;
+	struct kvm_ppc_htab_progress p;
+	unsigned long last;
+	int fd;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 34));
+	last = (1ul << 30) - 1;
+	fd = fake_open(self->kvm, 0, 0);
+	shim_longest_hold(lock);
+	/* Nothing is used */
+	work_of_pass(fd, self->buf);
+	EXPECT_GT(bound, shim_longest_hold(lock));
+	EXPECT_EQ(0, fake_progress(fd, KVM_PPC_HTAB_PROGRESS_COUNT, &p));
+	EXPECT_GT(bound, shim_longest_hold(lock));
+	/* Some of it is, and has changed: the last of all in a second read */
+	ASSERT_TRUE(enter_in_each_group(self->kvm, 1 << 19, R(1)));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, last, V, R(1)));
+	EXPECT_EQ(0, fake_progress(fd, 0, &p));
+	EXPECT_EQ((1 << 16) + 1, p.changed_hptes);
+	EXPECT_GT(bound, shim_longest_hold(lock));
+	work_of_pass(fd, self->buf);
+	EXPECT_GT(bound, shim_longest_hold(lock));
+	/* A reader that begins behind what is used, and its second pass */
+	shim_close(fd);
+	fd = fake_open(self->kvm, 0, last - 100);
+	shim_longest_hold(lock);
+	work_of_pass(fd, self->buf);
+	EXPECT_GT(bound, shim_longest_hold(lock));
+	EXPECT_EQ(0, fake_progress(fd, KVM_PPC_HTAB_PROGRESS_COUNT, &p));
+	EXPECT_GT(bound, shim_longest_hold(lock));
+	shim_close(fd);
 }
 
 /* Groups that were used and are empty go into one record, but take their time */

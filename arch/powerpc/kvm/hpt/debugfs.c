@@ -24,7 +24,8 @@ static void *kvm_hpt_debugfs_find(struct kvm *kvm, loff_t *pos)
 	while (index < kvmppc_hpt_npte(info)) {
 		group = index >> HPT_GROUP_SHIFT;
 		if (!kvm_hpt_group_used(info, group)) {
-			index = kvm_hpt_skip_unused(info, index);
+			group = kvm_hpt_next_used(info, group, info->groups->nr);
+			index = max(index, group << HPT_GROUP_SHIFT);
 			continue;
 		}
 		if (kvm_hpte_valid(be64_to_cpu(

@@ -153,8 +153,8 @@ static noinline void kvm_hpt_spread_changes(struct kvm *kvm,
 				behind &= BIT(HPT_SLOT(reader->cursor)) - 1;
 		}
 		kvm_hpt_reader_add(kvm, reader, group, behind);
+		cond_resched();
 	}
-	cond_resched();
 }
 
 /**

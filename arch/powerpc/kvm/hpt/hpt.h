@@ -65,6 +65,13 @@
 				 HPT_GROUP_HPTES * HPT_STREAM_HPTE)
 #define HPT_SLOT(index)		((index) & (HPT_GROUP_HPTES - 1))
 
+/*
+ * What is done in one hold of mmu_setup_lock is counted in groups that are
+ * looked at. To hand a change to another reader counts as one, too, and so does
+ * to scan this part of a bitmap (64 words of it) and find nothing.
+ */
+#define HPT_SCAN_SHIFT		12
+
 /**
  * enum kvm_hpt_reader_state - which HPT a reader belongs to
  * @HPT_READER_NONE: none yet, the VM had none
@@ -196,6 +203,14 @@ static inline __be64 *kvm_hpte_at(struct kvm_hpt_info *info,
 	return (__be64 *)(info->virt + (index << 4));
 }
 
+/* Up to which group can be scanned for this much, from @group on? */
+static inline unsigned long kvm_hpt_scan_end(struct kvm_hpt_info *info,
+					     unsigned long group, int budget)
+{
+	return min(info->groups->nr,
+		   group + ((unsigned long)max(budget, 1) << HPT_SCAN_SHIFT));
+}
+
 /*
  * Has a group ever held an HPTE? One may be entered meanwhile; it is marked
  * then, after the bit that is tested here was set.
@@ -279,9 +294,10 @@ void kvm_hpt_vm_name(struct kvm *kvm, char name[KVM_HPT_VM_NAME]);
 int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size);
 
 /* track.c */
-unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group);
+unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group,
+				unsigned long end);
 unsigned long kvm_hpt_skip_unused(struct kvm_hpt_info *info,
-				  unsigned long index);
+				  unsigned long index, int *budget);
 unsigned long kvm_hpt_next_visit(struct kvm_hpt_info *info, unsigned long group,
 				 unsigned long end);
 unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group);
@@ -307,7 +323,8 @@ int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 /* pass.c */
 unsigned long kvm_hpt_next_change(struct kvm *kvm,
 				  struct kvm_hpt_reader *reader,
-				  unsigned long group, unsigned long end);
+				  unsigned long group, unsigned long end,
+				  int *budget);
 bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			  int budget);
 bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,

@@ -66,11 +66,17 @@ static void kvm_hpt_end_pass(struct kvm *kvm, struct kvm_hpt_reader *reader)
 	reader->cursor = 0;
 }
 
+/* How many readers may have been handed a change by a harvest? */
+static int kvm_hpt_handed_on(struct kvm *kvm, const struct kvm_hpt_view *view)
+{
+	return view->changed ? kvm->arch.hpt_nr_readers - 1 : 0;
+}
+
 /**
  * kvm_hpt_gather_first() - go on with a first pass
  * @fd: the file
  * @g: where to put the records
- * @budget: number of groups to look at, at most
+ * @budget: how much to look at, see HPT_SCAN_SHIFT
  *
  * Context: kvm->arch.mmu_setup_lock and kvm_hpt_fd.lock held and an HPT
  * present; may sleep.
@@ -94,7 +100,8 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 		group = reader->cursor >> HPT_GROUP_SHIFT;
 		if (!kvm_hpt_group_used(info, group)) {
 			kvm_hpt_await_marks(kvm);
-			next = kvm_hpt_skip_unused(info, reader->cursor);
+			next = kvm_hpt_skip_unused(info, reader->cursor,
+						   &budget);
 			done = hpt_encode_invalid(&g->enc, reader->cursor,
 						  next - reader->cursor);
 			reader->cursor += done;
@@ -114,6 +121,7 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 				continue;
 		}
 		kvm_hpt_harvest(kvm, reader, group, U8_MAX, view);
+		budget -= kvm_hpt_handed_on(kvm, view);
 		before = BIT(HPT_SLOT(reader->cursor)) - 1;
 		kvm_hpt_reader_add(kvm, reader, group, view->changed & before);
 		if (reader->restarts != g->restarts ||
@@ -132,22 +140,38 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
  * @reader: the reader
  * @group: index of the first group to look at
  * @end: index of the group before which to end
+ * @budget: how much to look at, see HPT_SCAN_SHIFT; what it took, with the look
+ *	    at the group, is subtracted
+ *
+ * The bitmaps are scanned last, and no further than to what was found before:
+ * a reader that finds its changes in its own set scans them once in a pass.
  *
  * Context: kvm->arch.mmu_setup_lock held and an HPT present.
- * Return: its index; @end or more if there is none.
+ * Return: its index; @end if there is none. If *@budget is negative then, index
+ * of a group up to which there is none.
  */
 unsigned long kvm_hpt_next_change(struct kvm *kvm,
 				  struct kvm_hpt_reader *reader,
-				  unsigned long group, unsigned long end)
+				  unsigned long group, unsigned long end,
+				  int *budget)
 {
-	unsigned long next;
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
+	unsigned long next, used;
 
-	next = min(kvm_hpt_next_visit(kvmppc_hpt(kvm), group, end),
-		   hpt_set_next(&reader->changed, group));
+	if (group >= end)
+		return end;
+	next = min(end, kvm_hpt_scan_end(info, group, *budget));
+	next = min(next, hpt_set_next(&reader->changed, group));
 	if (reader->left && reader->left_group >= group)
 		next = min(next, reader->left_group);
-	if (group < reader->unseen)
-		next = min(next, kvm_hpt_next_used(kvmppc_hpt(kvm), group));
+	if (group < reader->unseen) {
+		used = kvm_hpt_next_used(info, group,
+					 min(next, reader->unseen));
+		if (used < reader->unseen)
+			next = min(next, used);
+	}
+	next = min(next, kvm_hpt_next_visit(info, group, next));
+	*budget -= 1 + ((next - group) >> HPT_SCAN_SHIFT);
 	return next;
 }
 
@@ -155,7 +179,7 @@ unsigned long kvm_hpt_next_change(struct kvm *kvm,
  * kvm_hpt_gather_later() - go on with a later pass
  * @fd: the file
  * @g: where to put the records
- * @budget: number of groups to look at, at most
+ * @budget: how much to look at, see HPT_SCAN_SHIFT
  *
  * Context: as kvm_hpt_gather_first().
  * Return: as kvm_hpt_gather_first().
@@ -173,7 +197,7 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 	u8 changed;
 
 	for (;;) {
-		group = kvm_hpt_next_change(kvm, reader, group, end);
+		group = kvm_hpt_next_change(kvm, reader, group, end, &budget);
 		if (group >= reader->unseen)
 			reader->unseen = 0;
 		if (group >= end) {
@@ -189,7 +213,7 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			continue;
 		}
 		reader->cursor = group << HPT_GROUP_SHIFT;
-		if (!budget--)
+		if (budget < 0)
 			return false;
 
 		changed = hpt_set_take(&reader->changed, group);
@@ -198,6 +222,7 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			reader->left = 0;
 		}
 		kvm_hpt_harvest(kvm, reader, group, changed, view);
+		budget -= kvm_hpt_handed_on(kvm, view);
 		changed |= view->changed;
 		while (changed) {
 			slot = __ffs(changed);

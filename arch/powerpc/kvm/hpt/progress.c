@@ -20,7 +20,7 @@
 #include "records.h"
 #include "set.h"
 
-/* Groups looked at before mmu_setup_lock is given up for a moment */
+/* How much is looked at before mmu_setup_lock is given up for a moment */
 #define COUNT_GROUPS	4096
 
 /*
@@ -79,35 +79,37 @@ static void kvm_hpt_count_group(struct kvm *kvm, struct kvm_hpt_reader *reader,
  */
 static bool kvm_hpt_count_changes(struct kvm *kvm,
 				  struct kvm_hpt_reader *reader,
-				  struct hpt_counter *count, unsigned long *pos)
+				  struct hpt_counter *count, unsigned long *pos,
+				  int *budget)
 {
 	unsigned long end = kvm_hpt_end_of_changes(kvm, reader), group = *pos;
-	int budget;
 
-	for (budget = COUNT_GROUPS; budget; budget--) {
-		group = kvm_hpt_next_change(kvm, reader, group, end);
+	for (;;) {
+		group = kvm_hpt_next_change(kvm, reader, group, end, budget);
+		*pos = group;
 		if (group >= end)
 			return true;
+		if (*budget < 0)
+			return false;
 		kvm_hpt_count_group(kvm, reader, count, group,
 				    kvm_hpt_changes_of(kvm, reader, group));
-		*pos = ++group;
+		group++;
 	}
-	return false;
 }
 
 /* The same for what a first pass has yet to look at, from HPTE *@pos on */
 static bool kvm_hpt_count_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
-				struct hpt_counter *count, unsigned long *pos)
+				struct hpt_counter *count, unsigned long *pos,
+				int budget)
 {
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long nr_hptes = kvmppc_hpt_npte(info);
 	unsigned long group, next;
-	int budget;
 
 	*pos = max(*pos, reader->cursor);
-	for (budget = COUNT_GROUPS; *pos < nr_hptes && budget; budget--) {
+	for (; *pos < nr_hptes && budget > 0; budget--) {
 		group = *pos >> HPT_GROUP_SHIFT;
-		next = kvm_hpt_skip_unused(info, *pos);
+		next = kvm_hpt_skip_unused(info, *pos, &budget);
 		if (next > *pos) {
 			hpt_count(count, *pos, false, next - *pos);
 			*pos = next;
@@ -181,6 +183,7 @@ static bool kvm_hpt_count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			       struct kvm_hpt_counting *c, bool all,
 			       struct kvm_ppc_htab_progress *p)
 {
+	int budget = COUNT_GROUPS;
 	bool done;
 
 	kvm_hpt_describe(kvm, reader, p);
@@ -189,7 +192,8 @@ static bool kvm_hpt_count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
 
 	if (c->restarts != reader->restarts)
 		*c = (struct kvm_hpt_counting) { .restarts = reader->restarts };
-	done = kvm_hpt_count_changes(kvm, reader, &c->changed, &c->changed_pos);
+	done = kvm_hpt_count_changes(kvm, reader, &c->changed, &c->changed_pos,
+				     &budget);
 	p->changed_hptes = c->changed.valid + c->changed.invalid;
 	p->changed_bytes = c->changed.bytes;
 	if (!reader->first_pass)
@@ -199,7 +203,8 @@ static bool kvm_hpt_count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
 		kvm_hpt_bound_first(kvm, reader, p);
 		return done;
 	}
-	done &= kvm_hpt_count_first(kvm, reader, &c->first, &c->first_pos);
+	done &= kvm_hpt_count_first(kvm, reader, &c->first, &c->first_pos,
+				    budget);
 	p->first_hptes = c->first.valid;
 	p->first_bytes = c->first.bytes;
 	return done;

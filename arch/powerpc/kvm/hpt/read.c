@@ -19,11 +19,8 @@
 /* Bytes gathered before they are copied */
 #define GATHER_BYTES	SZ_64K
 
-/* Groups looked at before mmu_setup_lock is given up for a moment */
+/* How much is looked at before mmu_setup_lock is given up for a moment */
 #define GATHER_GROUPS	4096
-
-/* Readers with which it is half of that: each may be handed a change */
-#define GATHER_READERS	64
 
 /*
  * Gather records for a while with mmu_setup_lock held.
@@ -35,8 +32,8 @@ static int kvm_hpt_gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 {
 	struct kvm_hpt_reader *reader = &fd->reader;
 	struct kvm *kvm = fd->kvm;
-	int budget, ret = 0;
 	bool done;
+	int ret = 0;
 
 	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
 		return -EINTR;
@@ -62,12 +59,10 @@ static int kvm_hpt_gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 	/* A read of a group or less, from the HPT on, does without */
 	if (!g->first_pass || g->enc.size > HPT_GROUP_BYTES)
 		kvm_hpt_await_marks(kvm);
-	budget = GATHER_GROUPS /
-		 (1 + kvm->arch.hpt_nr_readers / GATHER_READERS) ?: 1;
 	if (g->first_pass)
-		done = kvm_hpt_gather_first(fd, g, budget);
+		done = kvm_hpt_gather_first(fd, g, GATHER_GROUPS);
 	else
-		done = kvm_hpt_gather_later(fd, g, budget);
+		done = kvm_hpt_gather_later(fd, g, GATHER_GROUPS);
 	ret = !done || (!g->enc.used && g->restarts != reader->restarts);
 out:
 	mutex_unlock(&kvm->arch.mmu_setup_lock);

@@ -157,28 +157,34 @@ static unsigned long kvm_hpt_next_group(struct kvm_hpt_groups *groups,
  * kvm_hpt_next_used() - find the next group that has ever held an HPTE
  * @info: the HPT
  * @group: index of the first group to look at
+ * @end: index of the group before which to end; it is rounded up
  *
- * Return: its index, or the number of groups if there is none.
+ * Return: its index, or @end or more if there is none.
  */
-unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group)
+unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group,
+				unsigned long end)
 {
-	return kvm_hpt_next_group(info->groups, false, group, info->groups->nr);
+	return kvm_hpt_next_group(info->groups, false, group, end);
 }
 
 /**
  * kvm_hpt_skip_unused() - go over groups that have never held an HPTE
  * @info: the HPT
  * @index: index of the HPTE to begin at
+ * @budget: how much to look at, see HPT_SCAN_SHIFT; what it took is subtracted
  *
  * Return: @index if its group is used, at this moment and whatever it was
- * before, else index of the first HPTE of the next one that is, or the number
- * of HPTEs.
+ * before, else index of the first HPTE of a group up to which none is used, or
+ * the number of HPTEs.
  */
 unsigned long kvm_hpt_skip_unused(struct kvm_hpt_info *info,
-				  unsigned long index)
+				  unsigned long index, int *budget)
 {
-	unsigned long group = kvm_hpt_next_used(info, index >> HPT_GROUP_SHIFT);
+	unsigned long from = index >> HPT_GROUP_SHIFT, group;
 
+	group = kvm_hpt_next_used(info, from,
+				  kvm_hpt_scan_end(info, from, *budget));
+	*budget -= (group - from) >> HPT_SCAN_SHIFT;
 	return max(index, group << HPT_GROUP_SHIFT);
 }
 
@@ -367,8 +373,8 @@ void kvmppc_hpt_zero(struct kvm *kvm)
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
 	synchronize_srcu_expedited(&kvm->srcu);
 
-	for (group = kvm_hpt_next_used(info, 0); group < groups->nr;
-	     group = kvm_hpt_next_used(info, group + 1)) {
+	for (group = kvm_hpt_next_used(info, 0, groups->nr); group < groups->nr;
+	     group = kvm_hpt_next_used(info, group + 1, groups->nr)) {
 		index = group << HPT_GROUP_SHIFT;
 		memset(kvm_hpte_at(info, index), 0,
 		       HPT_GROUP_HPTES * sizeof(struct hash_pte));

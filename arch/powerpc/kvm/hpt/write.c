@@ -168,7 +168,10 @@ static void kvm_hpt_remove_invalid(struct kvm *kvm,
 	while (index < end) {
 		group = index >> HPT_GROUP_SHIFT;
 		if (!kvm_hpt_group_used(info, group)) {
-			index = kvm_hpt_skip_unused(info, index);
+			group = kvm_hpt_next_used(info, group,
+						  DIV_ROUND_UP(end,
+							       HPT_GROUP_HPTES));
+			index = max(index, group << HPT_GROUP_SHIFT);
 			continue;
 		}
 		stop = min(end, (group + 1) << HPT_GROUP_SHIFT);

@@ -30,6 +30,7 @@ static inline long try_lock_hpte(__be64 *hpte, unsigned long bits)
 					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return false;
 	shim_hpte_locks++;
+	shim_race();
 	return true;
 }
 

@@ -17,9 +17,15 @@ void AnnotateIgnoreReadsEnd(const char *file, int line);
 #define AnnotateIgnoreReadsEnd(file, line)	do { } while (0)
 #endif
 
-/* Where threads race on purpose take time now and then, so that they do */
+/*
+ * Where threads race on purpose take time now and then, so that they do. Or
+ * count these places: a measure of work that is the same on each run.
+ */
 #ifdef SHIM_RACE
 void shim_race(void);
+#elif defined(SHIM_COUNT)
+extern __thread unsigned long shim_work;
+#define shim_race()	((void)shim_work++)
 #else
 #define shim_race()	do { } while (0)
 #endif

@@ -16,6 +16,8 @@ struct mutex {
 	pthread_mutex_t lock;
 	pthread_t owner;
 	bool held;
+	unsigned long since;
+	unsigned long longest;
 };
 
 extern void (*shim_interleave)(void);
@@ -30,5 +32,8 @@ void mutex_lock(struct mutex *mutex);
 int mutex_lock_killable(struct mutex *mutex);
 void mutex_unlock(struct mutex *mutex);
 bool mutex_is_mine(struct mutex *mutex);
+
+/* Most work in a hold of the mutex since this was asked last, see shim_race() */
+unsigned long shim_longest_hold(struct mutex *mutex);
 
 #endif
