@@ -3,7 +3,10 @@
  * Encoder and decoder for the stream of the HPT file.
  */
 
+#include <kunit/visibility.h>
+
 #include <linux/errno.h>
+#include <linux/export.h>
 #include <linux/kernel.h>
 #include <linux/limits.h>
 #include <linux/minmax.h>
@@ -20,6 +23,7 @@ void hpt_encoder_init(struct hpt_encoder *enc, void *buf, size_t size)
 {
 	*enc = (struct hpt_encoder) { .buf = buf, .size = size };
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_encoder_init);
 
 /**
  * hpt_encode_invalid() - append a run of invalid HPTEs
@@ -51,6 +55,7 @@ u64 hpt_encode_invalid(struct hpt_encoder *enc, u64 index, u64 count)
 	}
 	return count - left;
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_encode_invalid);
 
 /**
  * hpt_count() - count HPTEs as the encoder would take them
@@ -82,6 +87,7 @@ void hpt_count(struct hpt_counter *count, u64 index, bool valid, u64 hptes)
 		count->next = index + n;
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_count);
 
 /**
  * hpt_decode() - decode a record and check its header
@@ -115,6 +121,7 @@ int hpt_decode(void *buf, size_t len, u64 nr_hptes, struct hpt_record *rec)
 		return -EINVAL;
 	return rec->bytes <= len ? 0 : -ENODATA;
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_decode);
 
 /**
  * hpt_whole_records() - how much of a buffer is whole records
@@ -143,3 +150,4 @@ size_t hpt_whole_records(const void *buf, size_t len, u64 *valid, u64 *invalid)
 	}
 	return pos;
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_whole_records);

@@ -5,7 +5,10 @@
  * the XArray's node.
  */
 
+#include <kunit/visibility.h>
+
 #include <linux/bits.h>
+#include <linux/export.h>
 #include <linux/xarray.h>
 
 #include "set.h"
@@ -30,6 +33,7 @@ void hpt_set_init(struct xarray *set)
 {
 	xa_init_flags(set, XA_FLAGS_ACCOUNT);
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_set_init);
 
 /**
  * hpt_set_clear() - take everything out and free the memory
@@ -40,6 +44,7 @@ void hpt_set_clear(struct xarray *set)
 	if (!xa_empty(set))
 		xa_destroy(set);
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_set_clear);
 
 /**
  * hpt_set_add() - put HPTEs of a group in
@@ -61,6 +66,7 @@ int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes)
 		return 0;
 	return xa_err(xa_store(set, key, xa_mk_value(new), GFP_KERNEL));
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_set_add);
 
 /**
  * hpt_set_get() - look up the HPTEs of a group
@@ -75,6 +81,7 @@ u8 hpt_set_get(struct xarray *set, unsigned long group)
 
 	return hpt_set_entry_bits(entry) >> hpt_set_entry_shift(group);
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_set_get);
 
 /**
  * hpt_set_take() - take the HPTEs of a group out
@@ -99,6 +106,7 @@ u8 hpt_set_take(struct xarray *set, unsigned long group)
 		xa_store(set, key, xa_mk_value(new), GFP_NOWAIT);
 	return old >> hpt_set_entry_shift(group);
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_set_take);
 
 /**
  * hpt_set_next() - find the next group with an HPTE in the set
@@ -125,3 +133,4 @@ unsigned long hpt_set_next(struct xarray *set, unsigned long group)
 	return key * GROUPS_PER_ENTRY +
 	       __ffs(hpt_set_entry_bits(entry)) / BITS_PER_BYTE;
 }
+EXPORT_SYMBOL_IF_KUNIT(hpt_set_next);

@@ -7,7 +7,10 @@
  * unless the HPT is not yet, or no more, known to anyone else.
  */
 
+#include <kunit/visibility.h>
+
 #include <linux/bitmap.h>
+#include <linux/export.h>
 #include <linux/kvm_host.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
@@ -77,6 +80,7 @@ int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info)
 	}
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(kvmppc_hpt_alloc_groups);
 
 /**
  * kvmppc_hpt_free_groups() - free the bitmaps of an HPT
@@ -95,6 +99,7 @@ void kvmppc_hpt_free_groups(struct kvm_hpt_info *info)
 	kfree(info->groups);
 	info->groups = NULL;
 }
+EXPORT_SYMBOL_IF_KUNIT(kvmppc_hpt_free_groups);
 
 /*
  * find_next_bit() for a bitmap that is all zeroes more often than not: what
@@ -166,6 +171,7 @@ unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group,
 {
 	return kvm_hpt_next_group(info->groups, false, group, end);
 }
+EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_next_used);
 
 /**
  * kvm_hpt_skip_unused() - go over groups that have never held an HPTE
@@ -187,6 +193,7 @@ unsigned long kvm_hpt_skip_unused(struct kvm_hpt_info *info,
 	*budget -= (group - from) >> HPT_SCAN_SHIFT;
 	return max(index, group << HPT_GROUP_SHIFT);
 }
+EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_skip_unused);
 
 /**
  * kvm_hpt_next_visit() - find the next group that a pass has to visit
@@ -201,6 +208,7 @@ unsigned long kvm_hpt_next_visit(struct kvm_hpt_info *info, unsigned long group,
 {
 	return kvm_hpt_next_group(info->groups, true, group, end);
 }
+EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_next_visit);
 
 /**
  * kvm_hpt_nr_used() - count the groups that have ever held an HPTE
@@ -222,6 +230,7 @@ unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
 	}
 	return n;
 }
+EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_nr_used);
 
 /**
  * kvm_hpt_wake() - have those who poll look again
