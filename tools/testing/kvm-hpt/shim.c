@@ -28,16 +28,30 @@
 
 __thread int preempt_count;
 
-void cond_resched(void)
-{
-	BUG_ON(preempt_count);
-}
-
 #ifdef SHIM_COUNT
 __thread unsigned long shim_work;
 #else
 #define shim_work	0ul
 #endif
+
+static __thread unsigned long last_resched, longest_stretch;
+
+void cond_resched(void)
+{
+	BUG_ON(preempt_count);
+	longest_stretch = max(longest_stretch, shim_work - last_resched);
+	last_resched = shim_work;
+}
+
+unsigned long shim_longest_stretch(void)
+{
+	unsigned long longest;
+
+	cond_resched();
+	longest = longest_stretch;
+	longest_stretch = 0;
+	return longest;
+}
 
 #ifdef SHIM_RACE
 void shim_race(void)
@@ -129,6 +143,7 @@ void (*shim_spin)(void);
 void (*shim_before_grace_period)(void);
 __thread unsigned int shim_hpte_locks;
 unsigned int shim_kill_at;
+unsigned int shim_signal_checks;
 
 bool shim_killed(void)
 {

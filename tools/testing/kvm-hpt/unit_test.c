@@ -11,6 +11,7 @@
 #include <linux/debugfs.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -2064,17 +2065,57 @@ TEST_F(file, write_longest_records)
 	ASSERT_FALSE(there(self->kvm, 0));
 	ASSERT_EQ(len, fake_write(fd, buf, len, len));
 	ASSERT_TRUE(there(self->kvm, 65534));
+	/* Each of them fills the buffer: between two it can be killed */
+	for (index = 0; index < 3; index++)
+		record(buf + index * len, 0, 65535, 0);
+	shim_signal_checks = 0;
+	ASSERT_EQ(3 * len, fake_write(fd, buf, 3 * len, 3 * len));
+	ASSERT_LE(2, shim_signal_checks);
 	/* Rows of the longest runs of invalid ones */
 	for (index = 0; index < 40; index++)
 		record(buf + index * HDR, index % 4 * 65535, 0, 65535);
 	ASSERT_EQ(40 * HDR, fake_write(fd, buf, 40 * HDR, BUF));
 	ASSERT_FALSE(there(self->kvm, 65534));
-	/* Two of them at a time; before the next two it can be killed, twice */
+	/* One of them at a time; before the next it can be killed, twice */
 	for (index = 3; index < 7; index++) {
 		shim_kill_at = index;
-		ASSERT_EQ((index - 1) / 2 * 2 * HDR,
+		ASSERT_EQ((index - 1) / 2 * HDR,
 			  fake_write(fd, buf, 40 * HDR, BUF));
 		ASSERT_EQ(0, shim_kill_at);
+	}
+	free(buf);
+	shim_close(fd);
+}
+
+/*
+ * Many short records in one large write: whatever they hold, others get a
+ * chance, and the writer can be killed, before much is done.
+ */
+TEST_F(file, short_records_do_not_lengthen_the_hold)
+{
+	static const struct { unsigned int valid, invalid; } shape[] = {
+		{ 0, 0 }, { 0, 1 }, { 1, 0 }, { 3, 5 },
+	};
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t size = 8 << 20, len;
+	char *buf = malloc(size);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(shape); i++) {
+		for (len = 0; len + 64 < size;)
+			len += record(buf + len, len % (NR - 8),
+				      shape[i].valid, shape[i].invalid);
+		shim_longest_hold(lock);
+		shim_longest_stretch();
+		shim_signal_checks = 0;
+		ASSERT_EQ(len, fake_write(fd, buf, len, len));
+		EXPECT_GT(150000, shim_longest_hold(lock));
+		EXPECT_GT(1000, shim_longest_stretch());
+		EXPECT_LE(8, shim_signal_checks) {
+			TH_LOG("%u valid, %u invalid", shape[i].valid,
+			       shape[i].invalid);
+		}
 	}
 	free(buf);
 	shim_close(fd);

@@ -21,8 +21,8 @@
 #include "records.h"
 #include "trace.h"
 
-/* HPTEs after which mmu_setup_lock is given up for a moment */
-#define APPLY_HPTES	65536
+/* HPTEs and records after which mmu_setup_lock is given up for a moment */
+#define APPLY_HPTES	16384
 
 /* HPTEs between two chances for the scheduler, a multiple of a group */
 #define RESCHED_HPTES	64
@@ -117,6 +117,8 @@ static void kvm_hpt_put_back(struct kvm *kvm, const struct hpt_record *rec,
 	unsigned long index, old[2];
 
 	while (n--) {
+		if (n % RESCHED_HPTES == RESCHED_HPTES - 1)
+			cond_resched();
 		index = rec->index + n;
 		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
 			kvm_hpte_remove(kvm, index, old);
@@ -237,6 +239,7 @@ static int kvm_hpt_check_valid(struct kvm *kvm, const struct hpt_record *rec,
 			       int *vrma)
 {
 	const __be64 (*hpte)[2] = rec->hpte, (*end)[2] = hpte + rec->n_valid;
+	unsigned int large = 0;
 	int shift;
 	__be64 v;
 
@@ -250,6 +253,8 @@ static int kvm_hpt_check_valid(struct kvm *kvm, const struct hpt_record *rec,
 			shift = kvm_hpte_check_large(kvm, *hpte);
 			if (shift < 0)
 				return shift;
+			if (!(++large % RESCHED_HPTES))
+				cond_resched();
 		}
 		/* Segment sizes 0b1x are reserved */
 		if (v & cpu_to_be64(2ull << HPTE_V_SSIZE_SHIFT))
@@ -311,7 +316,7 @@ static int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
 static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 			      size_t *applied)
 {
-	unsigned long budget = APPLY_HPTES, hptes;
+	unsigned long budget = APPLY_HPTES, cost;
 	struct kvm *kvm = fd->kvm;
 	struct hpt_record rec;
 	struct kvm_hpt_lockout lo;
@@ -320,7 +325,7 @@ static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 	err = kvm_hpt_lock_out_vcpus(&lo, kvm);
 	if (err)
 		return err;
-	do {
+	for (;;) {
 		err = hpt_decode(buf, len, kvmppc_hpt_npte(kvmppc_hpt(kvm)),
 				 &rec);
 		if (!err)
@@ -334,9 +339,12 @@ static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 		*applied += rec.bytes;
 		buf += rec.bytes;
 		len -= rec.bytes;
-		hptes = rec.n_valid + rec.n_invalid;
-		budget -= min(budget, hptes);
-	} while (budget && len);
+		cost = 1 + rec.n_valid + rec.n_invalid;
+		budget -= min(budget, cost);
+		if (!budget || !len)
+			break;
+		cond_resched();
+	}
 	kvm_hpt_let_vcpus_in(&lo);
 	return err;
 }
@@ -403,6 +411,11 @@ static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, struct iov_iter *from)
 		}
 		if (!iov_iter_count(from)) {
 			err = err ? -EINVAL : 0;
+			break;
+		}
+		cond_resched();
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
 			break;
 		}
 		/* The record that is not complete goes to the front */

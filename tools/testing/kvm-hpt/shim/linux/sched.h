@@ -5,4 +5,7 @@
 /* cond_resched() may not be called with a spin lock or an HPTE lock held */
 void cond_resched(void);
 
+/* Most work between two of these calls since this was asked last */
+unsigned long shim_longest_stretch(void);
+
 #endif

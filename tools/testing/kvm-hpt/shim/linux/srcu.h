@@ -2,6 +2,7 @@
 #ifndef SHIM_SRCU_H
 #define SHIM_SRCU_H
 
+#include <linux/compiler.h>
 #include <linux/kernel.h>
 #include <pthread.h>
 
@@ -13,6 +14,7 @@ struct srcu_struct {
 static inline int srcu_read_lock(struct srcu_struct *srcu)
 {
 	pthread_rwlock_rdlock(&srcu->lock);
+	shim_race();
 	return 0;
 }
 
