@@ -1,12 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0
 
-VARIANT ?= release
-KERNEL ?= 6.12
+# A setting counts if it is on the command line, else if it is in the environment,
+# else as make menuconfig has left it in .config, else as here.
+CONFIG ?= .config
+-include $(CONFIG)
+set = $(if $(CONFIG_KERNEL),$(subst ",,$(CONFIG_$1)),$2)
+KERNEL ?= $(call set,KERNEL,6.12)
+KERNEL_SRC ?= $(call set,KERNEL_SRC)
+VARIANT ?= $(call set,VARIANT,release)
+CROSS_COMPILE ?= $(call set,CROSS_COMPILE)
+VARIANTS ?= $(call set,VARIANTS,release kasan kcsan)
+MACHINES ?= $(call set,MACHINES,powernv8 powernv9)
+BASES ?= $(call set,BASES,6.1 7.2)
+MIGRATIONS ?= $(or $(call set,MIGRATIONS,y),n)
+DURATION ?= $(call set,DURATION,1h)
+SEED ?= $(call set,SEED)
+FUZZ ?= $(if $(filter file,$(origin DURATION)),$(call set,FUZZ,600),$(DURATION))
+QEMU ?= $(call set,QEMU)
+RESULTS ?= $(call set,RESULTS,build)
 
 ifeq ($(KERNEL),newest)
 override KERNEL := $(or $(shell scripts/kernel/base -n),$(error no base))
 endif
-export KERNEL KERNEL_SRC DURATION SEED
+SETTINGS = KERNEL KERNEL_SRC VARIANT CROSS_COMPILE VARIANTS MACHINES BASES \
+	MIGRATIONS DURATION SEED FUZZ QEMU RESULTS
+# An empty prefix of a compiler is one, too, and VARIANT is for this make only
+export $(filter-out VARIANT $(if $(CROSS_COMPILE),,CROSS_COMPILE),$(SETTINGS))
 
 .DEFAULT_GOAL := help
 
@@ -21,26 +40,56 @@ help:
 	@echo '                 catches it? can be stopped and resumed'
 	@echo '  soak           run the random tests, from where they ended, for DURATION'
 	@echo '  fuzz           run the fuzzers of the user-space harness and of kvm-hpt for'
-	@echo '                 DURATION seconds each (default: 600), from where they were'
+	@echo '                 FUZZ seconds each, from where they were'
 	@echo '  cov            show what of the code the user-space harness reaches'
 	@echo '  time           time the code in user space, stock against ours'
 	@echo '  bench          measure what the HPT file costs, stock against ours'
 	@echo '  tree           make the kernel trees in build/VERSION/'
 	@echo '  kernel         build the kernel VARIANT'
 	@echo '  series         write the patch series to build/series/VERSION/'
+	@echo '  branch         make it commits to work on, in build/VERSION/branch'
 	@echo '  print-vmlinux  print the path of the kernel VARIANT that was built'
 	@echo '  lint           run checkpatch, sparse and the W=1 warnings on our code'
 	@echo '  clean          remove build/'
 	@echo
-	@echo 'Variables:'
-	@echo '  VARIANT        release (default), kasan, kcsan, stock, stock-kasan, bare,'
-	@echo '                 be or 4k'
-	@echo '  KERNEL         the base: 6.12 (default), 6.1, or what else Debian has as'
-	@echo '                 linux-source-KERNEL, which is fetched from sid or'
-	@echo '                 experimental: 7.2, or newest'
-	@echo '  KERNEL_SRC     another base: a tarball or an unpacked tree'
-	@echo '  DURATION       how long to soak: 90, 30m, 8h (default: 1h)'
-	@echo '  SEED           the first seed to soak with'
+	@echo '  menuconfig     change the settings below, which are kept in .config'
+	@echo '  quick_defconfig, ci_defconfig, full_defconfig'
+	@echo '                 take those for a first look, for CI (as without a .config,'
+	@echo '                 also: defconfig), or for all that fits into a night'
+	@echo
+	@echo 'Settings, which can also be set on the command line:'
+	@$(foreach s,$(SETTINGS),printf '  %-14s %-20s %s\n' $s '$($s)' '$(about_$s)';)
+
+about_KERNEL = the base: 6.12, 6.1, 7.2, newest
+about_KERNEL_SRC = another base: a tarball or a tree
+about_VARIANT = release, kasan, kunit, kcsan, stock, stock-kasan, bare, be, 4k
+about_CROSS_COMPILE = the compiler, if not Debian'"'"'s
+about_VARIANTS = the kernels that make check tests
+about_MACHINES = the hosts that it tests them in
+about_BASES = where it checks the series as well
+about_MIGRATIONS = whether it migrates real guests: y or n
+about_DURATION = how long to soak: 90, 30m, 8h
+about_SEED = the first seed to soak with, if not the next
+about_FUZZ = seconds for each fuzzer
+about_QEMU = the host, if not the one that is found
+about_RESULTS = where check, soak, bench and demo leave theirs
+
+# By the kernel's own kconfig, of the base
+KCONFIG = $(MAKE) -s -C build/$$(scripts/kernel/tree version)/pristine ARCH=powerpc \
+	O=$(CURDIR)/build/kconfig KBUILD_KCONFIG=$(CURDIR)/Kconfig \
+	KCONFIG_CONFIG=$(abspath $(CONFIG))
+
+menuconfig: tree
+	@scripts/deps libncurses-dev
+	@mkdir -p build/kconfig
+	@$(KCONFIG) menuconfig
+
+defconfig: ci_defconfig
+
+%_defconfig: scripts/config/%_defconfig tree
+	@mkdir -p build/kconfig
+	@cp $< $(CONFIG)
+	@$(KCONFIG) olddefconfig
 
 deps:
 	@scripts/deps
@@ -52,6 +101,9 @@ tree: deps
 series: tree
 	@scripts/series/write
 
+branch: tree
+	@scripts/series/branch
+
 kernel: tree
 	@scripts/kernel/build $(VARIANT)
 
@@ -62,7 +114,7 @@ demo: tree
 	@scripts/kernel/build $(VARIANT)
 	@scripts/test/demo -k "$$(scripts/kernel/build -p $(VARIANT))"
 
-# Without a VARIANT from the command line or the environment it is both of ours.
+# Without a VARIANT from the command line or the environment it is VARIANTS.
 check: tree
 	@scripts/test/check $(if $(filter file,$(origin VARIANT)),,$(VARIANT))
 
@@ -81,9 +133,9 @@ HARNESS = $(MAKE) -C tools/testing/kvm-hpt OUTPUT=$(CURDIR)/build/kvm-hpt \
 	STOCK=$(CURDIR)/build/$$(scripts/kernel/tree version)/pristine
 
 fuzz: tree
-	@$(HARNESS) fuzz DURATION=$(or $(DURATION),600)
+	@$(HARNESS) fuzz DURATION=$(FUZZ)
 	@$(MAKE) -C tools/kvm/kvm_hpt fuzz O=$(CURDIR)/build/kvm-hpt \
-		SECONDS=$(or $(DURATION),600)
+		SECONDS=$(FUZZ)
 
 cov: tree
 	@scripts/deps llvm
@@ -105,5 +157,5 @@ lint: tree
 clean:
 	rm -rf build
 
-.PHONY: help deps tree series kernel print-vmlinux demo check check-all breakages \
-	soak fuzz cov time bench lint clean
+.PHONY: help deps tree series branch kernel print-vmlinux demo check check-all breakages \
+	soak fuzz cov time bench lint clean menuconfig defconfig
