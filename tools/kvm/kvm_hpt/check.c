@@ -91,11 +91,13 @@ static const char *wrong_page(struct hpte hpte, const struct hpte_page *page)
 }
 
 /* Is an HPTE in the right group? If its order is another one, it may be. */
-static void check_hash(struct check *c, struct place place, struct hpte hpte)
+static void check_hash(struct check *c, struct place place, struct hpte hpte,
+		       const struct hpte_page *page)
 {
-	enum hash_verdict verdict = hpte_hash(hpte, place.index, c->s.order);
+	enum hash_verdict verdict;
 	u64 orders;
 
+	verdict = hpte_hash(hpte, page, place.index, c->s.order);
 	if (verdict == HASH_RIGHT)
 		return;
 	/* What is not of this stream is told of behind the record */
@@ -128,7 +130,7 @@ static void check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
 		fault(c, byte, index, "%s", why);
 	else if (c->hashed && !c->opts->no_hash && index < c->s.nr_hptes)
 		check_hash(c, (struct place) { byte, c->s.records, index },
-			   hpte);
+			   hpte, &page);
 }
 
 /* The order is known only now: look at the HPTEs that there were before */
@@ -154,7 +156,7 @@ static void check_hashes(struct check *c)
 			place.record = group->record[i];
 			place.index = (number << GROUP_SHIFT) + i;
 			if (!wrong_page(group->hpte[i], &page))
-				check_hash(c, place, group->hpte[i]);
+				check_hash(c, place, group->hpte[i], &page);
 		}
 }
 
@@ -279,8 +281,9 @@ static void check_twice(struct check *c, const struct table_group *group,
 		      HPTE_V_SECONDARY) &&
 		    same_page(group->hpte[i], group->hpte[k]))
 			twice(c, group, number, k, (number << GROUP_SHIFT) + i);
-	other = table_group(&c->t, ~number & mask);
-	if (!other || !hpte_secondary(group->hpte[i]))
+	other = hpte_secondary(group->hpte[i]) ?
+		table_group(&c->t, ~number & mask) : NULL;
+	if (!other)
 		return;
 	for (k = 0; k < GROUP_HPTES; k++)
 		if (other->used & 1 << k && !hpte_secondary(other->hpte[k]) &&

@@ -16,6 +16,7 @@ static const unsigned int base_shifts[] = { 12, 16, 24, 34 };
  * @offset: in the segment
  * @base_shift: log2 of the base page size
  * @found: number of HPTEs that translate it
+ * @groups: number of groups that were looked at
  */
 struct search {
 	struct options *opts;
@@ -24,6 +25,7 @@ struct search {
 	u64 offset;
 	unsigned int base_shift;
 	u64 found;
+	u64 groups;
 };
 
 /* Why an HPTE in one of the groups is not the one; NULL if it is */
@@ -63,7 +65,7 @@ static void show_json(struct search *s, struct hpte hpte, u64 index,
 {
 	struct out *out = &s->opts->out;
 
-	out_item(out, "  ");
+	out_item(out, "    ");
 	fputs("{\"why_not\": ", out->file);
 	if (why)
 		out_string(out, why);
@@ -74,21 +76,33 @@ static void show_json(struct search *s, struct hpte hpte, u64 index,
 	fputc('}', out->file);
 }
 
+static void begin_group(struct search *s, u64 number, bool secondary,
+			unsigned int used)
+{
+	FILE *f = s->opts->out.file;
+	const char *hash = secondary ? "secondary" : "primary";
+
+	if (!s->opts->out.json) {
+		fprintf(f, "%s group of base page %s: 0x%llx, index 0x%llx to 0x%llx, %u of 8 in use\n",
+			hash, size_name(s->base_shift), number,
+			number << GROUP_SHIFT,
+			(number << GROUP_SHIFT) + GROUP_HPTES - 1, used);
+		return;
+	}
+	fprintf(f, "%s\n  {\"base_page_size\": %llu, \"hash\": \"%s\", ",
+		s->groups++ ? "," : "", BIT_ULL(s->base_shift), hash);
+	fprintf(f, "\"group\": %llu, \"hptes\": [", number);
+	s->opts->out.items = 0;
+}
+
 static void look_at(struct search *s, u64 number, bool secondary)
 {
 	const struct table_group *group = table_group(&s->t, number);
-	FILE *f = s->opts->out.file;
 	unsigned int i, used = group ? group->used : 0;
 	const char *why;
 	u64 index;
 
-	if (!s->opts->out.json)
-		fprintf(f, "%s group of base page %s: 0x%llx, index 0x%llx to 0x%llx, %u of 8 in use\n",
-			secondary ? "secondary" : "primary",
-			size_name(s->base_shift), number,
-			number << GROUP_SHIFT,
-			(number << GROUP_SHIFT) + GROUP_HPTES - 1,
-			__builtin_popcount(used));
+	begin_group(s, number, secondary, __builtin_popcount(used));
 	for (i = 0; i < GROUP_HPTES; i++) {
 		if (!(used & 1 << i))
 			continue;
@@ -100,6 +114,8 @@ static void look_at(struct search *s, u64 number, bool secondary)
 		else
 			show_text(s, group->hpte[i], index, why);
 	}
+	if (s->opts->out.json)
+		fputs("]}", s->opts->out.file);
 }
 
 /* Is there an HPTE of the segment that has this base page size? */
@@ -144,7 +160,7 @@ static void search(struct search *s)
 		out_string(&s->opts->out, s->opts->args[0]);
 		fputs(", ", f);
 		out_order(&s->opts->out, "order", s->t.order);
-		fputs(", \"looked_at\": [", f);
+		fputs(", \"groups\": [", f);
 	}
 	for (i = 0; i < ARRAY_SIZE(base_shifts); i++)
 		if (base_shifts[i] <= s->segment_shift &&

@@ -104,25 +104,24 @@ u64 hpte_primary_group(struct hpte hpte, u64 index, unsigned int order)
 
 /**
  * hpte_hash() - is an HPTE in the right group?
- * @hpte: the HPTE, with segment and page sizes that are not reserved
+ * @hpte: the HPTE
+ * @page: what hpte_page() says of it: sizes that are not reserved
  * @index: its index
  * @order: of the HPT
  *
  * The lowest bits of the page number are not in an HPTE of a base page of 4K
  * or 64K: the group has them. Only what is above these can be verified.
  */
-enum hash_verdict hpte_hash(struct hpte hpte, u64 index, unsigned int order)
+enum hash_verdict hpte_hash(struct hpte hpte, const struct hpte_page *page,
+			    u64 index, unsigned int order)
 {
 	u64 group = hpte_primary_group(hpte, index, order);
 	u64 mask = order_groups(order) - 1;
-	struct hpte_page page;
-	u64 hash;
+	u64 hash = known_hash(page) & mask;
 
-	hpte_page(hpte, &page);
-	hash = known_hash(&page) & mask;
-	if (!((hash ^ group) >> page.unknown))
+	if (!((hash ^ group) >> page->unknown))
 		return HASH_RIGHT;
-	if (!((hash ^ (~group & mask)) >> page.unknown))
+	if (!((hash ^ (~group & mask)) >> page->unknown))
 		return HASH_OTHER;
 	return HASH_WRONG;
 }
@@ -145,7 +144,7 @@ u64 hpte_orders(struct hpte hpte, u64 index)
 		return 0;
 	for (order = MIN_ORDER; order <= MAX_ORDER; order++)
 		if (index < order_hptes(order) &&
-		    hpte_hash(hpte, index, order) == HASH_RIGHT)
+		    hpte_hash(hpte, &page, index, order) == HASH_RIGHT)
 			orders |= BIT_ULL(order);
 	return orders;
 }

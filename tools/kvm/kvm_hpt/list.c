@@ -192,11 +192,11 @@ static void list_process(struct options *opts, const struct hpt_process *process
 
 	for (i = 0; i < process->files.nr; i++) {
 		hpt = &process->files.fd[i];
-		fprintf(f, "%8s  %-24s %4u  %-6s %-8s", process->pid,
+		fprintf(f, "%8s  %-24s %4u  %-6s %s", process->pid,
 			process->name, hpt->fd, *hpt->mode ? hpt->mode : "?",
 			*hpt->state ? hpt->state : "?");
 		if (hpt_fd_has(hpt, PASS))
-			fprintf(f, " %5llu", hpt->field[PASS]);
+			fprintf(f, ", pass %llu", hpt->field[PASS]);
 		fputc('\n', f);
 	}
 }
@@ -239,8 +239,7 @@ static int list_processes(struct options *opts)
 	if (opts->out.json)
 		fputs("{\"processes\": [", f);
 	else
-		fputs("     pid  name                       fd  mode   state     pass\n",
-		      f);
+		fputs("     pid  name                       fd  mode   state\n", f);
 	for (i = 0; i < nr; i++)
 		if (opts->out.json)
 			json_process(opts, &list[i]);

@@ -1,106 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kvm-hpt map: a picture of an HPT, and numbers.
- *
- * In the picture a group is a square, in the colours of the HPTEs in it, the
- * brighter the more there are. Squares are read like letters. In a large HPT a
- * square is for several groups that follow each other.
+ * kvm-hpt map: an HPT in numbers, and as a picture.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd.h"
-#include "png.h"
+#include "picture.h"
 #include "table.h"
-
-/* A picture has at most so many squares, and is so wide */
-#define MAX_SQUARES	65536
-#define WIDTH		1024
-
-/* How full a square is */
-#define SHADES		4
-
-enum look {
-	KERNEL,
-	KERNEL_SECONDARY,
-	USER,
-	USER_SECONDARY,
-	NEW,
-	GONE,
-	CHANGED,
-	CHANGED_RC,
-	NR_LOOKS,
-};
-
-struct look_info {
-	u8 color[3];
-	const char *name;
-	const char *text;
-};
-
-static const struct look_info looks[] = {
-	[KERNEL] = {
-		{ 0x4c, 0x8d, 0xff }, "blue", "bolted: the kernel's own mapping",
-	},
-	[KERNEL_SECONDARY] = {
-		{ 0xb3, 0x66, 0xff }, "violet", "bolted, secondary hash",
-	},
-	[USER] = {
-		{ 0x2f, 0xc4, 0x6b }, "green", "not bolted: it comes and goes",
-	},
-	[USER_SECONDARY] = {
-		{ 0xff, 0xa6, 0x2b }, "orange", "not bolted, secondary hash",
-	},
-	[NEW] = {
-		{ 0xff, 0xff, 0xff }, "white", "new since the one before",
-	},
-	[GONE] = {
-		{ 0xff, 0x45, 0x45 }, "red", "gone since the one before",
-	},
-	[CHANGED] = {
-		{ 0xff, 0xe0, 0x3d }, "yellow", "changed since the one before",
-	},
-	[CHANGED_RC] = {
-		{ 0xf7, 0x7f, 0xbe }, "pink", "only R or C changed",
-	},
-};
-
-static const u8 nothing[3] = { 0x1d, 0x20, 0x29 };
-/* Index of colours in the palette: this one, then the shades of each look */
-enum { COLOR_NOTHING, COLOR_LOOKS };
-
-/**
- * struct map - a picture that is being made
- * @fold: log2 of how many groups are in a square
- * @columns: squares in a line
- * @rows: lines
- * @size: pixels of a square, each way
- * @count: how many HPTEs of each look are in each square
- * @total: the same of all
- */
-struct map {
-	unsigned int fold;
-	u32 columns;
-	u32 rows;
-	u32 size;
-	u32 (*count)[NR_LOOKS];
-	u64 total[NR_LOOKS];
-};
-
-static void lay_out(struct map *m, unsigned int order)
-{
-	u64 squares = order_groups(order);
-
-	while (squares > MAX_SQUARES) {
-		squares /= 2;
-		m->fold++;
-	}
-	for (m->columns = 1; (u64)m->columns * m->columns < squares;)
-		m->columns *= 2;
-	m->rows = squares / m->columns;
-	m->size = WIDTH / m->columns;
-}
 
 static enum look look_of(struct hpte hpte)
 {
@@ -158,206 +65,11 @@ static void count(struct map *m, const struct table *t,
 				add(m, number, GONE);
 }
 
-static void set_palette(struct image *image)
-{
-	int look, shade, i, part;
-	u8 *color = image->color[COLOR_LOOKS];
-
-	memcpy(image->color[COLOR_NOTHING], nothing, sizeof(nothing));
-	for (look = 0; look < NR_LOOKS; look++)
-		for (shade = 0; shade < SHADES; shade++, color += 3)
-			for (i = 0; i < 3; i++) {
-				/* Even the darkest is well seen */
-				part = looks[look].color[i] - nothing[i];
-				part *= SHADES + shade + 1;
-				color[i] = nothing[i] + part / (2 * SHADES);
-			}
-	image->nr_colors = COLOR_LOOKS + NR_LOOKS * SHADES;
-}
-
-/* Rows of pixels of a square, from @from on, in one colour. Return the next. */
-static u32 stripe(const struct map *m, struct image *image, u32 square,
-		  u32 from, u32 nr, u8 color)
-{
-	u32 x = square % m->columns * m->size;
-	u32 y = square / m->columns * m->size + from;
-
-	while (nr--)
-		memset(image->pixel + (size_t)y++ * image->width + x, color,
-		       m->size);
-	return y % m->size ?: m->size;
-}
-
-/*
- * Each look has its part of the square. Changes are rare, and what one looks
- * for, so these come first and always have a row.
- */
-static void draw_square(const struct map *m, struct image *image, u32 square)
-{
-	const u32 *count = m->count[square];
-	u32 sum = 0, row = 0, nr;
-	unsigned int shade, most = 0;
-	int i;
-
-	for (i = 0; i < NR_LOOKS; i++) {
-		sum += count[i];
-		if (count[i] > count[most])
-			most = i;
-	}
-	if (!sum)
-		return;
-	shade = ((u64)sum * SHADES - 1) / (GROUP_HPTES << m->fold);
-	/* One that is gone counts as well as one that came in its place */
-	if (shade >= SHADES)
-		shade = SHADES - 1;
-	for (i = NR_LOOKS - 1; i >= 0; i--) {
-		nr = (u64)m->size * count[i] / sum;
-		if (!nr && count[i] && i >= NEW)
-			nr = 1;
-		if (nr > m->size - row)
-			nr = m->size - row;
-		if (nr)
-			row = stripe(m, image, square, row, nr,
-				     COLOR_LOOKS + i * SHADES + shade);
-	}
-	if (row < m->size)
-		stripe(m, image, square, row, m->size - row,
-		       COLOR_LOOKS + most * SHADES + shade);
-}
-
-static int draw(const struct map *m, struct image *image)
-{
-	u32 square;
-
-	image->width = m->columns * m->size;
-	image->height = m->rows * m->size;
-	image->pixel = calloc(image->height, image->width);
-	if (!image->pixel)
-		return -ENOMEM;
-	set_palette(image);
-	for (square = 0; square < m->columns * m->rows; square++)
-		draw_square(m, image, square);
-	return 0;
-}
-
-static void write_base64(FILE *f, const u8 *data, size_t len)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	u32 bits;
-	size_t i;
-
-	for (i = 0; i < len; i += 3) {
-		bits = data[i] << 16;
-		bits |= i + 1 < len ? data[i + 1] << 8 : 0;
-		bits |= i + 2 < len ? data[i + 2] : 0;
-		fputc(digits[bits >> 18], f);
-		fputc(digits[bits >> 12 & 63], f);
-		fputc(i + 1 < len ? digits[bits >> 6 & 63] : '=', f);
-		fputc(i + 2 < len ? digits[bits & 63] : '=', f);
-	}
-}
-
-static void write_escaped(FILE *f, const char *text)
-{
-	for (; *text; text++) {
-		if (*text == '<' || *text == '>' || *text == '&')
-			fprintf(f, "&#%d;", *text);
-		else
-			fputc((unsigned char)*text < 0x20 ? '?' : *text, f);
-	}
-}
-
-#define LEGEND_WIDTH	330
-#define LINE_HEIGHT	24
-
-static void write_legend(FILE *f, u32 x, u32 line, const u8 *color,
-			 const char *text, u64 number)
-{
-	u32 y = 60 + line * LINE_HEIGHT;
-
-	fprintf(f, "<rect x=\"%u\" y=\"%u\" width=\"14\" height=\"14\" ", x,
-		y - 12);
-	fprintf(f, "fill=\"#%02x%02x%02x\" stroke=\"#888\"/>\n", color[0],
-		color[1], color[2]);
-	fprintf(f, "<text x=\"%u\" y=\"%u\">%s: %llu</text>\n", x + 24, y, text,
-		number);
-}
-
-/* The picture as a PNG, with a legend of text beside it */
-static void write_svg(FILE *f, const struct map *m, const struct image *image,
-		      const u8 *png, const struct options *opts,
-		      unsigned int order)
-{
-	u32 width = image->width + LEGEND_WIDTH, line = 0, look;
-	u32 x = image->width + 30;
-	u32 height = image->height > 320 ? image->height : 320;
-	u64 used = 0;
-
-	fputs("<svg xmlns=\"http://www.w3.org/2000/svg\" ", f);
-	fputs("xmlns:xlink=\"http://www.w3.org/1999/xlink\" ", f);
-	fprintf(f, "width=\"%u\" height=\"%u\" viewBox=\"0 0 %u %u\" ",
-		width + 20, height + 20, width + 20, height + 20);
-	fputs("font-family=\"sans-serif\" font-size=\"14\">\n<title>", f);
-	write_escaped(f, opts->args[0]);
-	fputs("</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
-	      f);
-	fprintf(f, "<image x=\"10\" y=\"10\" width=\"%u\" height=\"%u\" ",
-		image->width, image->height);
-	fputs("style=\"image-rendering:pixelated\" ", f);
-	fputs("xlink:href=\"data:image/png;base64,", f);
-	write_base64(f, png, png_size(image));
-	fprintf(f, "\"/>\n<text x=\"%u\" y=\"24\" font-weight=\"bold\">", x);
-	write_escaped(f, opts->args[0]);
-	fputs("</text>\n", f);
-	for (look = 0; look < NR_LOOKS; look++) {
-		if (look != GONE)
-			used += m->total[look];
-		if (look < NEW || opts->before)
-			write_legend(f, x, line++, looks[look].color,
-				     looks[look].text, m->total[look]);
-	}
-	write_legend(f, x, line++, nothing, "empty", order_hptes(order) - used);
-	line++;
-	fprintf(f, "<text x=\"%u\" y=\"%u\">HPT of order %u, %llu groups of 8 HPTEs</text>\n",
-		x, 60 + line++ * LINE_HEIGHT, order, order_groups(order));
-	fprintf(f, "<text x=\"%u\" y=\"%u\">a square is %llu group%s, a line %llu</text>\n</svg>\n",
-		x, 60 + line * LINE_HEIGHT, BIT_ULL(m->fold),
-		m->fold ? "s" : "", (u64)m->columns << m->fold);
-}
-
 static bool ends_with(const char *text, const char *end)
 {
 	size_t len = strlen(text), end_len = strlen(end);
 
 	return len > end_len && !strcmp(text + len - end_len, end);
-}
-
-static int write_picture(const struct map *m, const struct image *image,
-			 const struct options *opts, unsigned int order)
-{
-	u8 *png = malloc(png_size(image));
-	FILE *f;
-	int err;
-
-	f = png ? fopen(opts->output, "w") : NULL;
-	if (!f) {
-		msg("can't write %s: %s", opts->output, strerror(errno));
-		free(png);
-		return EXIT_FILE;
-	}
-	png_make(image, png);
-	if (ends_with(opts->output, ".svg"))
-		write_svg(f, m, image, png, opts, order);
-	else
-		fwrite(png, png_size(image), 1, f);
-	free(png);
-	err = ferror(f);
-	if (fclose(f) || err) {
-		msg("can't write %s: %s", opts->output, strerror(errno));
-		return EXIT_FILE;
-	}
-	return EXIT_GOOD;
 }
 
 static void print_legend(const struct map *m, const struct options *opts)
@@ -373,22 +85,6 @@ static void print_legend(const struct map *m, const struct options *opts)
 	fputs("  dark    empty\n", f);
 	fprintf(f, "  a square is %llu group%s of 8 HPTEs, a line %llu\n",
 		BIT_ULL(m->fold), m->fold ? "s" : "", (u64)m->columns << m->fold);
-}
-
-static int make_picture(const struct map *m, const struct options *opts,
-			unsigned int order)
-{
-	struct image image = {};
-	int ret = EXIT_FILE;
-
-	if (draw(m, &image))
-		msg("%s", strerror(ENOMEM));
-	else
-		ret = write_picture(m, &image, opts, order);
-	if (ret == EXIT_GOOD && !opts->out.json)
-		print_legend(m, opts);
-	free(image.pixel);
-	return ret;
 }
 
 /* Page sizes that there are: base and actual */
@@ -588,7 +284,7 @@ static int show_map(const struct table *t, const struct table *before,
 	struct map m = {};
 	struct stats st;
 
-	lay_out(&m, t->order);
+	map_lay_out(&m, t->order);
 	m.count = calloc((size_t)m.columns * m.rows, sizeof(*m.count));
 	if (!m.count) {
 		msg("%s", strerror(ENOMEM));
@@ -601,8 +297,10 @@ static int show_map(const struct table *t, const struct table *before,
 	else
 		print_stats(&st, opts, t->order);
 	if (opts->output)
-		ret = make_picture(&m, opts, t->order);
-	else if (before && !opts->out.json)
+		ret = map_draw(&m, opts, t->order);
+	if (opts->output && ret == EXIT_GOOD && !opts->out.json)
+		print_legend(&m, opts);
+	else if (!opts->output && before && !opts->out.json)
 		print_changes(&m, opts);
 	free(m.count);
 	return ret;

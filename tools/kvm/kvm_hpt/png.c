@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PNG (ISO/IEC 15948) without compression: the zlib stream in it is made of
- * stored blocks (RFC 1950, RFC 1951).
+ * PNG (ISO/IEC 15948). Without zlib the pixels are not compressed: the zlib
+ * stream is made of stored blocks then (RFC 1950, RFC 1951).
  */
+#include <stdlib.h>
 #include <string.h>
+#ifdef HAVE_ZLIB
+#include <zlib.h>
+#endif
 
 #include "png.h"
 
@@ -26,22 +30,16 @@ static size_t raw_size(const struct image *image)
 	return (size_t)image->height * (image->width + 1);
 }
 
-static size_t idat_size(const struct image *image)
+static void put_rows(const struct image *image, u8 *to)
 {
-	size_t raw = raw_size(image);
-	size_t blocks = (raw + STORED_MAX - 1) / STORED_MAX;
+	u32 y;
 
-	return ZLIB_BYTES + blocks * BLOCK_BYTES + raw;
-}
-
-/**
- * png_size() - bytes that a picture takes
- * @image: the picture
- */
-size_t png_size(const struct image *image)
-{
-	return SIGNATURE_BYTES + 4 * CHUNK_BYTES + IHDR_BYTES +
-	       3 * image->nr_colors + idat_size(image);
+	for (y = 0; y < image->height; y++) {
+		*to++ = 0;
+		memcpy(to, image->pixel + (size_t)y * image->width,
+		       image->width);
+		to += image->width;
+	}
 }
 
 static u8 *put32(u8 *to, u32 number)
@@ -53,7 +51,7 @@ static u8 *put32(u8 *to, u32 number)
 	return to + 4;
 }
 
-static u32 crc32(const u8 *data, size_t len)
+static u32 png_crc(const u8 *data, size_t len)
 {
 	u32 crc = ~0U;
 	unsigned int i;
@@ -77,61 +75,63 @@ static u8 *begin_chunk(u8 *to, const char *type, u32 len)
 /* End a chunk, its data are in place */
 static u8 *end_chunk(u8 *data, u32 len)
 {
-	return put32(data + len, crc32(data - 4, len + 4));
+	return put32(data + len, png_crc(data - 4, len + 4));
 }
 
-/* One byte of the zlib stream, into the block it belongs to */
-struct stored {
-	u8 *to;
-	size_t left;
-	size_t in_block;
-	u32 a;
-	u32 b;
-};
-
-static void store(struct stored *st, u8 byte)
+#ifdef HAVE_ZLIB
+static size_t packed_max(size_t len)
 {
-	size_t len;
+	return compressBound(len);
+}
 
-	if (!st->in_block) {
-		len = st->left < STORED_MAX ? st->left : STORED_MAX;
-		*st->to++ = st->left == len;
-		*st->to++ = len;
-		*st->to++ = len >> 8;
-		*st->to++ = ~len;
-		*st->to++ = ~len >> 8;
-		st->in_block = len;
+static size_t pack(u8 *to, const u8 *from, size_t len)
+{
+	uLongf size = compressBound(len);
+
+	return compress2(to, &size, from, len, Z_BEST_COMPRESSION) ? 0 : size;
+}
+#else
+static size_t packed_max(size_t len)
+{
+	return ZLIB_BYTES + (len / STORED_MAX + 1) * BLOCK_BYTES + len;
+}
+
+static u32 adler32(const u8 *data, size_t len)
+{
+	u32 a = 1, b = 0;
+
+	while (len--) {
+		a = (a + *data++) % ADLER_BASE;
+		b = (b + a) % ADLER_BASE;
 	}
-	*st->to++ = byte;
-	st->in_block--;
-	st->left--;
-	st->a = (st->a + byte) % ADLER_BASE;
-	st->b = (st->b + st->a) % ADLER_BASE;
+	return b << 16 | a;
 }
 
-static void put_pixels(const struct image *image, u8 *to)
+static size_t pack(u8 *to, const u8 *from, size_t len)
 {
-	struct stored st = { .to = to + 2, .left = raw_size(image), .a = 1 };
-	u32 x, y;
+	u32 sum = adler32(from, len);
+	u8 *begin = to;
+	size_t n;
 
 	/* Deflate with a window of 32 KiB; a multiple of 31 */
-	to[0] = 0x78;
-	to[1] = 0x01;
-	for (y = 0; y < image->height; y++) {
-		store(&st, 0);
-		for (x = 0; x < image->width; x++)
-			store(&st, image->pixel[(size_t)y * image->width + x]);
+	*to++ = 0x78;
+	*to++ = 0x01;
+	for (; len; len -= n, from += n, to += n) {
+		n = len < STORED_MAX ? len : STORED_MAX;
+		*to++ = n == len;
+		*to++ = n;
+		*to++ = n >> 8;
+		*to++ = ~n;
+		*to++ = ~n >> 8;
+		memcpy(to, from, n);
 	}
-	put32(st.to, st.b << 16 | st.a);
+	return put32(to, sum) - begin;
 }
+#endif
 
-/**
- * png_make() - make a PNG
- * @image: the picture
- * @to: where to put it, png_size() bytes
- */
-void png_make(const struct image *image, u8 *to)
+static u8 *make(const struct image *image, const u8 *rows, u8 *to)
 {
+	size_t len;
 	u8 *data;
 
 	memcpy(to, SIGNATURE, SIGNATURE_BYTES);
@@ -147,9 +147,36 @@ void png_make(const struct image *image, u8 *to)
 	memcpy(data, image->color, 3 * image->nr_colors);
 	to = end_chunk(data, 3 * image->nr_colors);
 
-	data = begin_chunk(to, "IDAT", idat_size(image));
-	put_pixels(image, data);
-	to = end_chunk(data, idat_size(image));
+	len = pack(to + 8, rows, raw_size(image));
+	if (!len)
+		return NULL;
+	to = end_chunk(begin_chunk(to, "IDAT", len), len);
 
-	end_chunk(begin_chunk(to, "IEND", 0), 0);
+	return end_chunk(begin_chunk(to, "IEND", 0), 0);
+}
+
+/**
+ * png_make() - make a PNG
+ * @image: the picture
+ * @size: becomes the number of its bytes
+ *
+ * Return: the PNG, to be freed, or NULL if there is no memory.
+ */
+u8 *png_make(const struct image *image, size_t *size)
+{
+	u8 *rows = malloc(raw_size(image)), *end = NULL;
+	u8 *png = malloc(SIGNATURE_BYTES + 4 * CHUNK_BYTES + IHDR_BYTES +
+			 3 * image->nr_colors + packed_max(raw_size(image)));
+
+	if (rows && png) {
+		put_rows(image, rows);
+		end = make(image, rows, png);
+	}
+	free(rows);
+	if (!end) {
+		free(png);
+		return NULL;
+	}
+	*size = end - png;
+	return png;
 }

@@ -22,7 +22,6 @@ struct image {
 	u8 *pixel;
 };
 
-size_t png_size(const struct image *image);
-void png_make(const struct image *image, u8 *to);
+u8 *png_make(const struct image *image, size_t *size);
 
 #endif

@@ -341,3 +341,15 @@ int source_rewind(struct source *src)
 	src->eof = false;
 	return 0;
 }
+
+/**
+ * source_close() - be done with a source
+ * @src: the source
+ */
+void source_close(struct source *src)
+{
+	close(src->fd);
+	source_stop(src);
+	qcow2_close(src->qcow2);
+	free(src);
+}

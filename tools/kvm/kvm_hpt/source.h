@@ -91,5 +91,6 @@ u64 source_find(struct source *src, u64 from, const void *what, size_t len);
 int libvirt_open(struct source *src);
 int source_unpack(struct source *src, const char *program);
 int source_unpacked(struct source *src);
+void source_stop(struct source *src);
 
 #endif

@@ -14,7 +14,29 @@
 #define NODE_SHIFT	4
 #define NODE_SLOTS	BIT_ULL(NODE_SHIFT)
 #define LEVELS		8
-#define TREE_GROUPS	BIT_ULL(NODE_SHIFT * LEVELS)
+
+/* Groups are allocated together */
+#define SLAB_GROUPS	32
+
+struct table_slab {
+	struct table_slab *next;
+	unsigned int used;
+	struct table_group group[SLAB_GROUPS];
+};
+
+static struct table_group *new_group(struct table *t)
+{
+	struct table_slab *slab = t->slabs;
+
+	if (!slab || slab->used == SLAB_GROUPS) {
+		slab = calloc(1, sizeof(*slab));
+		if (!slab)
+			return NULL;
+		slab->next = t->slabs;
+		t->slabs = slab;
+	}
+	return &slab->group[slab->used++];
+}
 
 static unsigned int slot_of(u64 group, unsigned int level)
 {
@@ -44,15 +66,22 @@ static struct table_group *make_group(struct table *t, u64 group)
 	unsigned int level = LEVELS;
 	void **at = &t->root;
 
+	if (t->last && t->last_number == group)
+		return t->last;
 	for (;;) {
 		if (!*at)
 			*at = level ? calloc(NODE_SLOTS, sizeof(void *)) :
-				      calloc(1, sizeof(struct table_group));
+				      new_group(t);
 		if (!*at || !level)
-			return *at;
+			break;
 		level--;
 		at = (void **)*at + slot_of(group, level);
 	}
+	t->last = *at;
+	t->last_number = group;
+	if (group >= t->end)
+		t->end = group + 1;
+	return *at;
 }
 
 /**
@@ -68,7 +97,7 @@ struct table_group *table_next(const struct table *t, u64 *group)
 	unsigned int level;
 	void *node;
 
-	while (*group < TREE_GROUPS) {
+	while (*group < t->end) {
 		node = t->root;
 		for (level = LEVELS; node && level; level--)
 			node = ((void **)node)[slot_of(*group, level - 1)];
@@ -131,9 +160,10 @@ static void free_node(void *node, unsigned int level)
 {
 	unsigned int i;
 
-	if (!node)
+	/* The lowest are groups, which are in slabs */
+	if (!node || !level)
 		return;
-	for (i = 0; level && i < NODE_SLOTS; i++)
+	for (i = 0; i < NODE_SLOTS; i++)
 		free_node(((void **)node)[i], level - 1);
 	free(node);
 }
@@ -144,8 +174,14 @@ static void free_node(void *node, unsigned int level)
  */
 void table_free(struct table *t)
 {
+	struct table_slab *slab;
+
 	free_node(t->root, LEVELS);
-	t->root = NULL;
+	while ((slab = t->slabs)) {
+		t->slabs = slab->next;
+		free(slab);
+	}
+	*t = (struct table) { .order = t->order };
 }
 
 static int load_next(struct table *t, struct stream *s, bool *end)

@@ -21,14 +21,24 @@ struct table_group {
 	u32 record[GROUP_HPTES];
 };
 
+struct table_slab;
+
 /**
  * struct table - an HPT
  * @order: log2 of its size in bytes, 0 if that is not known
  * @root: radix tree of the groups
+ * @end: number behind the last group that has been used
+ * @slabs: memory of the groups
+ * @last: the group that was used last
+ * @last_number: its number
  */
 struct table {
 	unsigned int order;
 	void *root;
+	u64 end;
+	struct table_slab *slabs;
+	struct table_group *last;
+	u64 last_number;
 };
 
 int table_apply(struct table *t, const struct stream *s);

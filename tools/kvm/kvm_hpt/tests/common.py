@@ -5,6 +5,11 @@ import os
 import subprocess
 import sys
 
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "golden")
 TOP = os.path.join(HERE, "..")
@@ -26,6 +31,16 @@ def result(name, problem=""):
     for line in str(problem).splitlines()[:20] if problem else []:
         print(f"#   {line}")
     sys.stdout.flush()
+
+
+def hold_to_schema(command, found):
+    """Whatever is printed as JSON is as kvm-hpt.schema.json says."""
+    if not jsonschema:
+        return
+    with open(os.path.join(TOP, "kvm-hpt.schema.json"), encoding="ascii") as f:
+        schema = json.load(f)
+    schema["$ref"] = f"#/$defs/{command}"
+    jsonschema.Draft202012Validator(schema).validate(found)
 
 
 class Tool:
@@ -53,4 +68,6 @@ class Tool:
 
     def json(self, *args, **how):
         code, out, err = self.run(*args, "--json", **how)
-        return code, json.loads(out), err
+        found = json.loads(out)
+        hold_to_schema(args[0], found)
+        return code, found, err

@@ -5,7 +5,8 @@ import os
 import re
 
 import common
-from common import GOLDEN, result
+import hpt
+from common import GOLDEN, hold_to_schema, result
 from hpt import Hpte, Table, first_pass, later_pass, raw
 from tables import kernel, numbers, sample
 
@@ -55,6 +56,10 @@ def test_golden(tool):
         v, r = bad.words(index)
         bad.damaged[index] = (v ^ bits, r)
     tool.file("bad", raw(first_pass(bad)))
+    tool.file("c", raw(first_pass(kernel(18))))
+    tool.file("image", hpt.qcow2([("disk", b""), ("old", hpt.qemu(
+        18, [first_pass(kernel(18))])), ("new", hpt.qemu(18, [first_pass(
+            table)]))]))
     hexa = f"{sorted(table.hptes)[2]:#x}"
     for name, *args in (
             ("dump.txt", "dump", "a"), ("dump-raw.txt", "dump", "-x", "a"),
@@ -79,10 +84,18 @@ def test_golden(tool):
             ("map-before.txt", "map", "b", "-B", "a", "-o", "b.png"),
             ("map-changes.txt", "map", "b", "-B", "a"),
             ("map-changes.json", "map", "b", "-B", "a", "-j"),
-            ("help.txt", "--help")):
+            ("find.txt", "find", "-v", "0x777", "-e", "0x10000", "c"),
+            ("find-none.txt", "find", "-v", "0x778", "-e", "0x10000", "c"),
+            ("find-1t.txt", "find", "-v", "0x13a109c", "-e", "0xc000000000120000",
+             "-1", "c"),
+            ("find.json", "find", "-j", "-v", "0x777", "-e", "0x10000", "c"),
+            ("list.txt", "list", "image"), ("list.json", "list", "-j", "image"),
+            ("list-raw.txt", "list", "a"),
+            ("help.txt", "--help"), ("help-check.txt", "help", "check"),
+            ("help-watch.txt", "watch", "--help"), ("version.txt", "--version")):
         _, out, err = tool.run(*args)
         if name.endswith(".json"):
-            json.loads(out)
+            hold_to_schema(args[0], json.loads(out))
         golden(name, out + err)
 
 

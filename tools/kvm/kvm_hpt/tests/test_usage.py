@@ -89,7 +89,7 @@ def test_usage(tool):
     tool.file("18", raw(first_pass(kernel(18))))
     tool.file("20", raw(first_pass(kernel(20))))
     for code, *args in (
-            (2,), (2, "frob"), (2, "load", "a"), (2, "save", "a"),
+            (2,), (2, "frob"), (2, "load", "a"),
             (2, "check"), (2, "check", "a", "a"), (2, "diff", "a"),
             (2, "check", "-O", "17", "a"), (2, "check", "-O", "47", "a"),
             (2, "check", "-O", "x", "a"), (2, "check", "-E", "middle", "a"),
@@ -98,7 +98,20 @@ def test_usage(tool):
             (2, "dump", "-v", "", "a"), (2, "dump", "--nothing", "a"),
             (2, "check", "--raw", "a"), (2, "map", "-o", "a.gif", "a"),
             (2, "watch", "-t", "-1", "1"), (2, "watch", "-t", "soon", "1"),
-            (2, "watch", "x"), (0, "--help"), (0, "help"), (0, "check", "-h"),
+            (2, "watch", "x"), (2, "watch", "1", "2"),
+            (2, "watch", "-n", "1", "-t", "5", "1"), (2, "list", "a", "b"),
+            (2, "find", "a"), (2, "find", "-v", "1", "a"),
+            (2, "find", "-e", "1", "a"), (2, "find", "-v", "x", "-e", "1", "a"),
+            (2, "find", "-v", "0x4000000000", "-e", "1", "-1", "a"),
+            (2, "find", "-v", "1", "-e", "1", "-i", "1", "a"),
+            (2, "save"), (2, "save", "x"), (2, "dump", "-F", "-1", "a"),
+            (2, "help", "frob"), (3, "dump", "-S", "one", "a"),
+            (3, "check", "-S", "one", "a"), (3, "list", "nothing-there"),
+            (3, "find", "-v", "1", "-e", "1", "nothing-there"),
+            (1, "find", "-v", "1", "-e", "1", "a"),
+            (0, "find", "-v", "0x777", "-e", "0x10000", "a"),
+            (0, "list", "a"), (0, "help", "find"), (0, "--version"),
+            (0, "--help"), (0, "help"), (0, "check", "-h"),
             (3, "check", "nothing-there"), (3, "dump", "."),
             (3, "map", "a", "-o", "no/such/place.png"),
             (3, "map", "18", "-B", "20", "-o", "m.png"),
@@ -111,6 +124,27 @@ def test_usage(tool):
         if not problem and code < 2 and err:
             problem = err
         result(f"usage: {' '.join(args) or 'no arguments'}", problem)
+    for command in ("watch", "list", "dump", "decode", "check", "find", "diff",
+                    "map", "save"):
+        code, out, err = tool.run(command, "a", "b", "c")
+        result(f"usage: errors of {command} name it", "" if code == 2 and
+               err.startswith(f"kvm-hpt {command}: ") and
+               f"\nusage: kvm-hpt {command} [OPTION]... " in err else err)
+        code, out, err = tool.run(command, "--frob")
+        result(f"usage: an unknown option of {command}", "" if code == 2 and
+               err.startswith(f"kvm-hpt {command}: ") and
+               f"\nusage: kvm-hpt {command} " in err else err)
+        code, out, err = tool.run(command, "--help")
+        result(f"usage: help of {command}", "" if not code and not err and
+               out.startswith(f"usage: kvm-hpt {command} ") and
+               "--help" in out and ("--no-hash" in out) == (command == "check")
+               and out == tool.run("help", command)[1] else out + err)
+    code, out, err = tool.run("check", "--progress", "a")
+    result("usage: progress", "" if not code and "well-formed" in out else err)
+    tool.file("single", raw(first_pass(hpt.Table(18))))
+    code, out, _ = tool.run("check", "single")
+    result("usage: one record is no records", "" if "18 (deduced), 1 record, 1 "
+           "pass\n" in out else out)
     _, _, err = tool.run("load", "a")
     result("usage: load says who does that", "" if "QEMU" in err else err)
     with open("/dev/full", "wb") as full:
@@ -169,7 +203,12 @@ def test_man(tool):
     result("the man page lists the exit codes that were seen",
            "" if listed == exit_codes else f"{listed} {exit_codes}")
     _, out, _ = tool.run("--help")
+    commands = re.findall(r"^  ([a-z]+) ", out, re.M)
+    out += "".join(tool.run("help", command)[1] for command in commands)
     options = set(re.findall(r"--([a-z0-9-]+)", out))
+    missing = {c for c in commands if f"\n.B {c}\n" not in text}
+    result("the man page has all commands", missing or
+           ("" if len(commands) == 9 else commands))
     missing = {o for o in options
                if "\\-\\-" + o.replace("-", "\\-") not in text}
     result("the man page has all options", missing or "")

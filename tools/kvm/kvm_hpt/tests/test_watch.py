@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import time
 
+import hpt
 from common import CLEAN, result
+from tables import kernel
 from test_output import golden
 
 READER = {"mode": "read", "state": "current", "flags": "0x0", "hptes": 262144,
@@ -154,3 +156,94 @@ def test_watch_to_the_end(tool):
            "" if seen == ["fd 23", "fd 24", "fd 25"] and not err and
            last == "fd 25 closed: 500 valid and 7 invalid HPTEs" and
            not child.returncode else f"{seen} {rest} {err}")
+
+
+def other(proc, pid, fds, cmdline=b"qemu\0-name\0guest=vm,x=y\0", comm="qemu"):
+    """One more process."""
+    directory = os.path.join(proc.root, str(pid))
+    shutil.copytree(proc.dir, directory, symlinks=True)
+    for fd in os.listdir(os.path.join(directory, "fd")):
+        if int(fd) not in (0, 9, *fds):
+            os.remove(os.path.join(directory, "fd", fd))
+    with open(os.path.join(directory, "cmdline"), "wb") as file:
+        file.write(cmdline)
+    with open(os.path.join(directory, "comm"), "w", encoding="ascii") as file:
+        file.write(comm + "\n")
+
+
+def test_processes(tool):
+    """Without a number."""
+    proc = Proc(tool)
+    where = {"KVM_HPT_PROC": proc.root}
+    other(proc, 7, [])
+    for command in "watch", "list":
+        code, out, err = tool.run(command, **where)
+        result(f"{command}: no process has any", "" if code == 4 and not out and
+               "no process has an HPT file" in err else f"{code} {out}{err}")
+    code, found, _ = tool.json("list", **where)
+    result("list: no process, as JSON", "" if code == 4 and
+           found == {"processes": []} else found)
+    proc.add(23, READER)
+    with open(os.path.join(proc.dir, "cmdline"), "wb") as file:
+        file.write(b"qemu-system-ppc64\0-name\0one\0-M\0pseries\0")
+    code, out, err = tool.run("watch", "-n", 1, **where)
+    result("watch: the only process", "" if not code and
+           out.startswith("fd 23") else out + err)
+    code, out, err = tool.run("watch", "-w", "-n", 1, **where)
+    result("watch: waiting for the only process", "" if not code and
+           out.startswith("fd 23") else out + err)
+    for fd in range(100, 300):
+        proc.add(fd, WRITER)
+    code, out, _ = tool.run("watch", "-n", 1, **where)
+    result("watch: 201 files", "" if len(out.splitlines()) == 201 else
+           len(out.splitlines()))
+    other(proc, 456, [23])
+    other(proc, 45, [100], b"prog\0", "prog")
+    code, out, err = tool.run("watch", "-n", 1, **where)
+    result("watch: which of three processes", "" if code == 2 and not out and
+           all(name in err for name in ("123  one", "456  vm", "45  prog"))
+           else f"{code} {out} {err}")
+    for fd in range(100, 300):
+        proc.remove(fd)
+    code, out, _ = tool.run("list", **where)
+    golden("list-processes.txt", out)
+    code, found, _ = tool.json("list", **where)
+    result("list: processes as JSON", "" if not code and
+           [(p["pid"], p["name"], [fd["fd"] for fd in p["fds"]])
+            for p in found["processes"]] ==
+           [(45, "prog", [100]), (123, "one", [23]), (456, "vm", [23])]
+           else found)
+
+
+def test_save(tool):
+    root = os.path.join(tool.directory, "debugfs")
+    text = hpt.debugfs(kernel(18), True)
+    for name, data in (("12-3", text), ("123-4", b""), ("13-4", text),
+                       ("13-5", text), ("14-5", None)):
+        os.makedirs(os.path.join(root, name))
+        if data is not None:
+            with open(os.path.join(root, name, "htab"), "wb") as file:
+                file.write(data)
+    where = {"KVM_HPT_DEBUGFS": root}
+    code, _, err = tool.run("save", 12, "-o", "saved", **where)
+    with open(os.path.join(tool.directory, "saved"), "rb") as file:
+        result("save: into a file", "" if not code and file.read() == text
+               else err)
+    code, out, _ = tool.run("save", 12, **where)
+    result("save: to the output", "" if not code and out.encode() == text
+           else out[:200])
+    code, found, _ = tool.json("dump", "-O", 18, "saved")
+    result("save: what dump reads", "" if not code and
+           len(found["hptes"]) == len(kernel(18).hptes) else found)
+    for pid, text in ((123, "empty: the guest has no HPT"),
+                      (13, "several VMs"), (14, "no VM"), (1, "no VM")):
+        code, out, err = tool.run("save", pid, "-o", "nothing", **where)
+        result(f"save: of process {pid}", "" if code == 4 and text in err and
+               not os.path.exists(os.path.join(tool.directory, "nothing"))
+               else f"{code} {out} {err}")
+    code, _, err = tool.run("save", 12, KVM_HPT_DEBUGFS="/nonexistent")
+    result("save: without debugfs", "" if code == 4 and "can't look" in err
+           else err)
+    code, _, err = tool.run("save", 12, "-o", "/dev/full", **where)
+    result("save: to a full disk", "" if code == 3 and "can't write" in err
+           else err)
