@@ -21,6 +21,9 @@ CLEAN = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC",
 # What --update writes and other runs compare with
 update = False
 
+# Only a part of the tests is run
+only = None
+
 done = []
 exit_codes = set()
 

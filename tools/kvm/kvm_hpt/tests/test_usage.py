@@ -9,6 +9,7 @@ import struct
 import subprocess
 import termios
 
+import common
 import hpt
 from common import CLEAN, TOP, exit_codes, result
 from hpt import Hpte, first_pass, qemu, raw
@@ -201,7 +202,8 @@ def test_man(tool):
     section = text.partition(".SH EXIT STATUS")[2].partition(".SH ")[0]
     listed = {int(code) for code in re.findall(r"^\.B (\d+)$", section, re.M)}
     result("the man page lists the exit codes that were seen",
-           "" if listed == exit_codes else f"{listed} {exit_codes}")
+           "" if listed == exit_codes or
+           (common.only and listed > exit_codes) else f"{listed} {exit_codes}")
     _, out, _ = tool.run("--help")
     commands = re.findall(r"^  ([a-z]+) ", out, re.M)
     out += "".join(tool.run("help", command)[1] for command in commands)
