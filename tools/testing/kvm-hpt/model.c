@@ -1010,6 +1010,9 @@ static void check_write(const unsigned char *buf, size_t size, size_t there,
 		if (where % MISHAP_KINDS == MISHAP_KILL && !shim_kill_at &&
 		    ret == pos)
 			break;
+		/* The MMU is ready since a record before, so vcpus may run */
+		if (running && ready && pos && ret == pos)
+			break;
 		if (apply(buf + pos, false))
 			ready = 1;
 		pos += bytes;

@@ -1006,6 +1006,77 @@ TEST_F(file, no_memory_in_the_middle_of_a_group)
 	}
 }
 
+/* The end of a first pass that was not copied is still one */
+TEST_F(file, fault_at_the_end_of_a_first_pass)
+{
+	struct kvm_ppc_htab_progress p;
+
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+	ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, BUF, 7));
+	ASSERT_EQ(0, fake_progress(self->fd, KVM_PPC_HTAB_PROGRESS_COUNT, &p));
+	EXPECT_EQ(1, p.pass);
+	EXPECT_EQ(0, p.position);
+	EXPECT_EQ(1, p.first_hptes);
+	ASSERT_LT(0, fake_read(self->fd, self->buf, BUF, BUF));
+	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+	EXPECT_EQ(2, p.pass);
+}
+
+/*
+ * What was not copied is handed back in holds that are no longer than those in
+ * which it was gathered, and with less work. If the reader is killed meanwhile
+ * it begins again.
+ */
+TEST_F(file, changes_that_were_not_copied_take_no_longer)
+{
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	unsigned long nr = 1 << 18, index, gather, begin, work;
+	struct kvm_ppc_htab_progress p;
+	unsigned int kill;
+	int fd;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 22));
+	fd = fake_open(self->kvm, 0, 0);
+	for (index = 0; index < nr; index++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+	work_of_pass(fd, self->buf);
+	for (index = 0; index < nr; index++)
+		ASSERT_EQ(0, fake_h_remove(self->kvm, index));
+	shim_longest_hold(lock);
+	begin = shim_work;
+	/* What is read from here on is in one buffer */
+	ASSERT_EQ(-EFAULT, fake_read(fd, self->buf, BUF, 7));
+	gather = shim_longest_hold(lock);
+	EXPECT_GT(300000, gather);
+	work = shim_work - begin;
+	ASSERT_EQ(0, fake_progress(fd, 0, &p));
+	EXPECT_EQ(nr, p.changed_hptes);
+	EXPECT_EQ(1, shim_longest_hold(lock) > 0);
+	begin = shim_work;
+	ASSERT_EQ(5 * HDR, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_GT(2 * (shim_work - begin), work);
+	ASSERT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
+
+	for (index = 0; index < nr; index++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+	work_of_pass(fd, self->buf);
+	for (index = 0; index < nr; index++)
+		ASSERT_EQ(0, fake_h_remove(self->kvm, index));
+	/* The holds in which it is gathered, and two in which it is not */
+	for (kill = 1; kill < 100; kill++) {
+		shim_kill_at = kill;
+		fake_read(fd, self->buf, BUF, 7);
+		ASSERT_EQ(0, shim_kill_at);
+		ASSERT_EQ(0, fake_progress(fd, 0, &p));
+		if (p.pass == 1)
+			break;
+		ASSERT_EQ(nr, p.changed_hptes);
+	}
+	ASSERT_GT(100, kill);
+	ASSERT_EQ(5 * HDR, fake_read(fd, self->buf, BUF, BUF));
+	shim_close(fd);
+}
+
 /* User memory that ends after each byte of what is read: nothing is lost */
 TEST_F(file, fault_at_each_byte)
 {

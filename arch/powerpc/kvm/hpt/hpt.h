@@ -171,6 +171,7 @@ struct kvm_hpt_fd {
  * @end: a pass has ended, nothing more goes into the buffer
  * @begun: the reader was looked at, what follows has been set
  * @first_pass: the records are of a first pass
+ * @pass: number of the pass in which they begin
  * @wrapped: the later pass has come to the end and begun again
  * @restarts: the reader's, to notice that it began again
  * @start: group at which a later pass was taken up
@@ -181,6 +182,7 @@ struct kvm_hpt_gather {
 	bool begun;
 	bool first_pass;
 	bool wrapped;
+	unsigned long pass;
 	unsigned long restarts;
 	unsigned long start;
 };
@@ -307,6 +309,7 @@ int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader);
 void kvm_hpt_await_marks(struct kvm *kvm);
 void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index);
+void kvm_hpt_reader_restart(struct kvm *kvm, struct kvm_hpt_reader *reader);
 void kvm_hpt_reader_add(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			unsigned long group, u8 changed);
 

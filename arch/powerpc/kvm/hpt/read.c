@@ -53,6 +53,7 @@ static int kvm_hpt_gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 		g->begun = true;
 		g->restarts = reader->restarts;
 		g->first_pass = reader->first_pass;
+		g->pass = reader->pass;
 		g->start = reader->cursor >> HPT_GROUP_SHIFT;
 		g->wrapped = false;
 	}
@@ -83,41 +84,97 @@ static int kvm_hpt_gather_all(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 	return g->enc.used ? 0 : ret;
 }
 
-/* Mark what is in a record as changed, for this reader */
-static void kvm_hpt_report_again(struct kvm *kvm, struct kvm_hpt_reader *reader,
-				 const struct kvm_get_htab_header *hdr)
-{
-	unsigned long index = hdr->index;
-	unsigned long end = index + hdr->n_valid + hdr->n_invalid;
-	unsigned long restarts = reader->restarts;
+/**
+ * struct kvm_hpt_return - records on their way back to the reader
+ * @pos: byte of the buffer at which the next one begins
+ * @end: byte at which they end
+ * @index: HPTE of the next one to go on with
+ */
+struct kvm_hpt_return {
+	size_t pos;
+	size_t end;
+	unsigned long index;
+};
 
-	for (; index < end && reader->restarts == restarts; index++)
-		kvm_hpt_reader_add(kvm, reader, index >> HPT_GROUP_SHIFT,
-				   1 << HPT_SLOT(index));
+/*
+ * Mark HPTEs of the next record as changed, for this reader: up to @budget
+ * groups. Return what is left of the budget.
+ */
+static int kvm_hpt_report_again(struct kvm_hpt_fd *fd, struct kvm_hpt_return *r,
+				int budget)
+{
+	const struct kvm_get_htab_header *hdr = fd->buf + r->pos;
+	unsigned long end = hdr->index + hdr->n_valid + hdr->n_invalid;
+	unsigned long group, stop;
+
+	for (; r->index < end && budget; budget--) {
+		group = r->index >> HPT_GROUP_SHIFT;
+		stop = min(end, (group + 1) << HPT_GROUP_SHIFT);
+		kvm_hpt_reader_add(fd->kvm, &fd->reader, group,
+				   GENMASK(HPT_SLOT(stop - 1),
+					   HPT_SLOT(r->index)));
+		r->index = stop;
+	}
+	if (r->index < end)
+		return budget;
+	r->pos += hpt_record_bytes(hdr);
+	if (r->pos < r->end) {
+		hdr = fd->buf + r->pos;
+		r->index = hdr->index;
+	}
+	return budget;
+}
+
+/*
+ * Hand back some of what did not get to user space. Return whether there is
+ * more, which there is not if the reader has begun again meanwhile.
+ */
+static bool kvm_hpt_undeliver_some(struct kvm_hpt_fd *fd,
+				   const struct kvm_hpt_gather *g,
+				   struct kvm_hpt_return *r)
+{
+	struct kvm_hpt_reader *reader = &fd->reader;
+	int budget = GATHER_GROUPS;
+
+	if (g->first_pass) {
+		reader->first_pass = true;
+		reader->pass = g->pass;
+		reader->cursor = r->index;
+		return false;
+	}
+	/* Nobody wants to wait for a reader that is not read any more */
+	if (fatal_signal_pending(current)) {
+		kvm_hpt_reader_restart(fd->kvm, reader);
+		return false;
+	}
+	while (r->pos < r->end && budget && reader->restarts == g->restarts)
+		budget = kvm_hpt_report_again(fd, r, budget);
+	return r->pos < r->end;
 }
 
 /*
  * The records from byte @pos on did not get to user space: go back, so that
- * the next read reports what they held.
+ * the next read reports what they held. Nobody else reads meanwhile, as
+ * kvm_hpt_fd.lock is held.
  */
 static void kvm_hpt_undeliver(struct kvm_hpt_fd *fd,
 			      const struct kvm_hpt_gather *g, size_t pos)
 {
-	struct kvm_hpt_reader *reader = &fd->reader;
 	const struct kvm_get_htab_header *hdr = g->enc.buf + pos;
+	struct kvm_hpt_return r = {
+		.pos = pos,
+		.end = g->enc.used,
+		.index = hdr->index,
+	};
+	bool more;
 
-	mutex_lock(&fd->kvm->arch.mmu_setup_lock);
-	if (g->first_pass && reader->restarts == g->restarts) {
-		reader->first_pass = true;
-		reader->cursor = hdr->index;
-	}
-	while (!g->first_pass && reader->restarts == g->restarts &&
-	       pos < g->enc.used) {
-		hdr = g->enc.buf + pos;
-		kvm_hpt_report_again(fd->kvm, reader, hdr);
-		pos += hpt_record_bytes(hdr);
-	}
-	mutex_unlock(&fd->kvm->arch.mmu_setup_lock);
+	do {
+		mutex_lock(&fd->kvm->arch.mmu_setup_lock);
+		more = fd->reader.restarts == g->restarts &&
+		       kvm_hpt_undeliver_some(fd, g, &r);
+		mutex_unlock(&fd->kvm->arch.mmu_setup_lock);
+		cond_resched();
+	} while (more);
 }
 
 /*

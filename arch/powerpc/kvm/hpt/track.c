@@ -264,8 +264,12 @@ void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index)
 	reader->unseen = DIV_ROUND_UP(start_index, HPT_GROUP_HPTES);
 }
 
-static void kvm_hpt_reader_restart(struct kvm *kvm,
-				   struct kvm_hpt_reader *reader)
+/**
+ * kvm_hpt_reader_restart() - begin again with a first pass from index 0
+ * @kvm: the VM
+ * @reader: the reader, attached
+ */
+void kvm_hpt_reader_restart(struct kvm *kvm, struct kvm_hpt_reader *reader)
 {
 	trace_kvm_hpt_invalidate(kvm, kvm_hpt_file_of(reader), reader->pass,
 				 reader->cursor, false);
