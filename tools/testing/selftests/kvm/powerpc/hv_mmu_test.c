@@ -1,0 +1,892 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the MMU code of Book3S HV must not do for a guest or a process that may
+ * open /dev/kvm: write to memory that its owner may only read, map more than a
+ * memslot has, use a page table that is gone, confuse addresses, warn.
+ *
+ * What needs large pages is skipped on a host without them: 16M on a hash host,
+ * 2M on a radix host.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <linux/userfaultfd.h>
+
+#include "kselftest_harness.h"
+#include "hpt_guest.h"
+#include "hpt_guest_code.h"
+
+#define N		NPTE(MIN_ORDER)
+#define MEM		PAGE_16M
+#define SLOT		1
+#define PAGE_2M		0x200000UL
+
+/* Behind guest memory */
+#define GPA		(16 * PAGE_16M)
+
+#define H_PARAMETER	(-4)
+#define H_PAGE_INIT	0x2c
+#define H_ZERO_PAGE	0x8000UL
+#define H_COPY_PAGE	0x4000UL
+
+/* A segment with a base page size of 16M */
+#define EA_16M		0x200000000000UL
+#define VSID_16M	0x654321UL
+#define SLB_16M		(VSID_16M << 12 | 0x100UL)
+#define SLB_V		0x8000000UL
+
+/* The range that the page table of a radix guest maps */
+#define RADIX_RANGE	(1UL << 52)
+
+#define MSR_PR_IR_DR	0x4030UL
+#define LPCR_TC		0x200UL
+
+#define SECONDS		5
+#define TIMEOUT		60
+
+/* Pages of @size, from the host's reserve of those; NULL: it has none */
+static char *large_pages(unsigned long size, unsigned int n)
+{
+	char path[96];
+	FILE *file;
+	void *map;
+
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_hugepages",
+		 size >> 10);
+	file = fopen(path, "w");
+	if (!file)
+		return NULL;
+	fprintf(file, "%u", n);
+	fclose(file);
+	map = mmap(NULL, n * size, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+		   __builtin_ctzl(size) << MAP_HUGE_SHIFT, -1, 0);
+	return map == MAP_FAILED ? NULL : map;
+}
+
+static char *anonymous(size_t size)
+{
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
+/* Make the host have a PTE for the page, without writing to it */
+static char peek(const char *p)
+{
+	return *(const volatile char *)p;
+}
+
+static bool all_are(const char *p, char c, size_t n)
+{
+	return *p == c && !memcmp(p, p + 1, n - 1);
+}
+
+static long page_init(struct guest *g, unsigned long flags,
+		      unsigned long dest, unsigned long src)
+{
+	unsigned long args[] = { flags, dest, src };
+
+	return guest_hcall(g, H_PAGE_INIT, args, 3);
+}
+
+static int enable_page_init(struct vm *vm)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_PPC_ENABLE_HCALL,
+		.args = { H_PAGE_INIT, 1 },
+	};
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
+}
+
+/* A guest with an HPT, and with a page of memory that it may do all to */
+FIXTURE(hash)
+{
+	struct vm vm;
+	struct guest guest;
+};
+
+FIXTURE_SETUP(hash)
+{
+	ASSERT_EQ(0, vm_init(&self->vm, MIN_ORDER, MEM));
+	ASSERT_EQ(0, guest_init(&self->guest, &self->vm, true));
+	ASSERT_EQ(0, enable_page_init(&self->vm));
+	memset(self->vm.mem + PAGE_64K, 'g', PAGE_64K);
+}
+
+FIXTURE_TEARDOWN(hash)
+{
+	guest_free(&self->guest);
+	EXPECT_EQ(0, vm_kernel_log(&self->vm));
+	vm_free(&self->vm);
+}
+
+/* H_PAGE_INIT writes to memory, but not to a file that is mapped read-only */
+TEST_F(hash, page_init_of_read_only_file)
+{
+	int fd = memfd_create("read-only", 0);
+	char buf[PAGE_4K];
+	char *map;
+
+	ASSERT_LE(0, fd);
+	memset(buf, 'f', sizeof(buf));
+	ASSERT_EQ(0, ftruncate(fd, PAGE_64K));
+	ASSERT_EQ((ssize_t)sizeof(buf), pwrite(fd, buf, sizeof(buf), 0));
+	map = mmap(NULL, PAGE_64K, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ('f', peek(map));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, PAGE_64K, 0));
+
+	EXPECT_EQ(H_PARAMETER, page_init(&self->guest, H_ZERO_PAGE, GPA, 0));
+	EXPECT_TRUE(all_are(map, 'f', PAGE_4K));
+	EXPECT_EQ(H_PARAMETER, page_init(&self->guest, H_COPY_PAGE, GPA,
+					 PAGE_64K));
+	EXPECT_TRUE(all_are(map, 'f', PAGE_4K));
+
+	/* It may be read */
+	EXPECT_EQ(H_SUCCESS, page_init(&self->guest, H_COPY_PAGE, PAGE_64K,
+				       GPA));
+	EXPECT_TRUE(all_are(self->vm.mem + PAGE_64K, 'f', PAGE_4K));
+}
+
+/* A page that others have as well is copied first: here the one of zeroes */
+TEST_F(hash, page_init_copies_on_write)
+{
+	char *own = anonymous(PAGE_64K), *other = anonymous(PAGE_64K);
+	bool zero;
+
+	ASSERT_TRUE(!!own && !!other);
+	ASSERT_EQ(0, peek(own));
+	ASSERT_EQ(0, peek(other));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, own, PAGE_64K, 0));
+
+	EXPECT_EQ(H_SUCCESS, page_init(&self->guest, H_COPY_PAGE, GPA,
+				       PAGE_64K));
+	zero = all_are(other, 0, PAGE_4K);
+	/* If not, nobody else gets on until it is */
+	if (!zero)
+		page_init(&self->guest, H_ZERO_PAGE, GPA, 0);
+	else
+		EXPECT_TRUE(all_are(own, 'g', PAGE_4K));
+	EXPECT_TRUE(zero);
+}
+
+/* Memory that its owner may not access is neither written nor read */
+TEST_F(hash, page_init_without_access)
+{
+	char *map = anonymous(PAGE_64K);
+
+	ASSERT_NE(NULL, map);
+	memset(map, 'n', PAGE_64K);
+	ASSERT_EQ(0, mprotect(map, PAGE_64K, PROT_NONE));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, PAGE_64K, 0));
+
+	EXPECT_EQ(H_PARAMETER, page_init(&self->guest, H_ZERO_PAGE, GPA, 0));
+	EXPECT_EQ(H_PARAMETER, page_init(&self->guest, H_COPY_PAGE, PAGE_64K,
+					 GPA));
+	EXPECT_TRUE(all_are(self->vm.mem + PAGE_64K, 'g', PAGE_64K));
+	ASSERT_EQ(0, mprotect(map, PAGE_64K, PROT_READ));
+	EXPECT_TRUE(all_are(map, 'n', PAGE_64K));
+}
+
+/* The last 4K of a memslot are as good as the others */
+TEST_F(hash, page_init_at_the_end)
+{
+	char *map = anonymous(PAGE_64K);
+	unsigned long last = PAGE_64K - PAGE_4K;
+
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, PAGE_64K, 0));
+	EXPECT_EQ(H_SUCCESS, page_init(&self->guest, H_COPY_PAGE, GPA + last,
+				       PAGE_64K));
+	EXPECT_TRUE(all_are(map + last, 'g', PAGE_4K));
+	EXPECT_EQ(H_SUCCESS, page_init(&self->guest, H_COPY_PAGE,
+				       2 * PAGE_64K, GPA + last));
+	EXPECT_TRUE(all_are(self->vm.mem + 2 * PAGE_64K, 'g', PAGE_4K));
+}
+
+/* Nor does an HPTE give access to it, even if it is there when it is entered */
+TEST_F(hash, hpte_without_access)
+{
+	unsigned long index = guest_index(N, 0);
+	char *map = anonymous(PAGE_64K);
+
+	ASSERT_NE(NULL, map);
+	memset(map, 'n', PAGE_64K);
+	ASSERT_EQ(0, mprotect(map, PAGE_64K, PROT_NONE));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, PAGE_64K, 0));
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, index,
+					 guest_hpte(0, GPA, HPTE_R_RC)));
+	EXPECT_EQ(-EFAULT, guest_load(&self->guest, GUEST_EA, true));
+	ASSERT_EQ(0, mprotect(map, PAGE_64K, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(0, guest_load(&self->guest, GUEST_EA, true));
+}
+
+/* The HPTE that maps EA_16M */
+static struct hpte hpte_16m(unsigned long gpa)
+{
+	struct hpte e = {
+		.v = VSID_16M << 12 | HPTE_V_LARGE | HPTE_V_VALID,
+		.r = gpa | HPTE_R_M | HPTE_R_RC,
+	};
+
+	return e;
+}
+
+static unsigned long index_16m(void)
+{
+	return (VSID_16M & (N / 8 - 1)) * 8;
+}
+
+static int slb_16m(struct guest *g)
+{
+	struct kvm_sregs sregs;
+
+	if (ioctl(g->fd, KVM_GET_SREGS, &sregs))
+		return -errno;
+	sregs.u.s.ppc64.slb[1].slbe = EA_16M | SLB_V | 1;
+	sregs.u.s.ppc64.slb[1].slbv = SLB_16M;
+	return ioctl(g->fd, KVM_SET_SREGS, &sregs) ? -errno : 0;
+}
+
+/* With a memslot for all of it, an HPTE of 16M works */
+TEST_F(hash, hpte_16m)
+{
+	char *map = large_pages(PAGE_16M, 1);
+
+	if (!map)
+		SKIP(return, "the host has no pages of 16M");
+	*map = 0;
+	ASSERT_EQ(0, slb_16m(&self->guest));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, PAGE_16M, 0));
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, index_16m(),
+					 hpte_16m(GPA)));
+	EXPECT_EQ(0, guest_store(&self->guest, EA_16M + PAGE_16M - 8, true));
+	EXPECT_FALSE(all_are(map + PAGE_16M - 8, 0, 8));
+}
+
+/*
+ * An HPTE that is larger than the memslot: when it was entered there was none,
+ * or another one.  It gives no access to what is behind the memslot in the
+ * process.
+ */
+static void beyond_memslot(struct __test_metadata *_metadata,
+			   FIXTURE_DATA(hash) *self, bool was_there)
+{
+	char *map = large_pages(PAGE_16M, 1);
+
+	if (!map)
+		SKIP(return, "the host has no pages of 16M");
+	memset(map, 'b', PAGE_16M);
+	ASSERT_EQ(0, slb_16m(&self->guest));
+	if (was_there)
+		ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, PAGE_16M,
+					0));
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, index_16m(),
+					 hpte_16m(GPA)));
+	if (was_there)
+		ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, 0, NULL, 0, 0));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, PAGE_64K,
+				KVM_MEM_LOG_DIRTY_PAGES));
+
+	EXPECT_EQ(-EFAULT, guest_store(&self->guest, EA_16M, true));
+	EXPECT_NE(0, guest_store(&self->guest, EA_16M + PAGE_64K, true));
+	EXPECT_TRUE(all_are(map, 'b', PAGE_16M));
+}
+
+TEST_F(hash, hpte_beyond_new_memslot)
+{
+	beyond_memslot(_metadata, self, false);
+}
+
+TEST_F(hash, hpte_beyond_smaller_memslot)
+{
+	beyond_memslot(_metadata, self, true);
+}
+
+/*
+ * A memslot whose host addresses are not aligned as those of the guest: a page
+ * of the host does not become one of the guest then.
+ */
+TEST_F(hash, hpte_of_unaligned_memslot)
+{
+	char *map = large_pages(PAGE_16M, 2);
+
+	if (!map)
+		SKIP(return, "the host has no pages of 16M");
+	memset(map, 'u', 2 * PAGE_16M);
+	ASSERT_EQ(0, slb_16m(&self->guest));
+
+	/* When it is entered, and when that was before there was a memslot */
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, index_16m(),
+					 hpte_16m(GPA)));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map + PAGE_64K, PAGE_16M,
+				0));
+	EXPECT_EQ(H_PARAMETER, guest_enter(&self->guest, index_16m() + 1,
+					   hpte_16m(GPA)));
+	EXPECT_EQ(-EFAULT, guest_store(&self->guest, EA_16M, true));
+	EXPECT_TRUE(all_are(map, 'u', 2 * PAGE_16M));
+}
+
+static void kick(int sig)
+{
+	(void)sig;
+}
+
+/* Runs until a signal comes */
+static void *run_on(void *arg)
+{
+	struct guest *g = arg;
+
+	g->spin_result = ioctl(g->fd, KVM_RUN, 0) ? -errno : 0;
+	return NULL;
+}
+
+static bool before(const struct timespec *end)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec < end->tv_sec ||
+	       (now.tv_sec == end->tv_sec && now.tv_nsec < end->tv_nsec);
+}
+
+static struct timespec in_seconds(unsigned int n)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += n;
+	return end;
+}
+
+/* In user mode external interrupts are on, and the decrementer's comes at once */
+static void start_decrementer_anew(char *mem)
+{
+	const __u32 code[] = {
+		htobe32(0x3c607fff),	/* lis r3, 0x7fff */
+		htobe32(0x7c7603a6),	/* mtdec r3 */
+		htobe32(0x4c000024),	/* rfid */
+	};
+
+	memcpy(mem + 0x900, code, sizeof(code));
+}
+
+/* That a vcpu makes a hypercall is not what user space writes to its kvm_run */
+TEST_F_TIMEOUT(hash, exit_reason_is_not_read, TIMEOUT)
+{
+	struct guest *g = &self->guest;
+	struct sigaction sa = { .sa_handler = kick };
+	unsigned long ea = GUEST_EA + GUEST_CODE;
+	struct timespec end;
+	struct kvm_regs regs = {
+		.pc = ea + (guest_code_spin - guest_code),
+		.msr = GUEST_MSR | MSR_PR_IR_DR,
+	};
+
+	regs.gpr[14] = 1;
+	regs.gpr[15] = GUEST_EA + GUEST_FLAG;
+	ASSERT_EQ(H_SUCCESS, guest_enter(g, guest_index(N, 0),
+					 guest_hpte(0, 0, HPTE_R_RC)));
+	start_decrementer_anew(self->vm.mem);
+	sigaction(SIGUSR1, &sa, NULL);
+	ASSERT_EQ(0, ioctl(g->fd, KVM_SET_REGS, &regs));
+	ASSERT_EQ(0, pthread_create(&g->spinner, NULL, run_on, g));
+	g->spinning = true;
+	end = in_seconds(SECONDS);
+	while (before(&end)) {
+		unsigned int i;
+
+		for (i = 0; i < 100000; i++)
+			__atomic_store_n(&g->run->exit_reason,
+					 KVM_EXIT_PAPR_HCALL, __ATOMIC_RELAXED);
+	}
+	EXPECT_EQ(0, guest_spin_stop(g));
+	EXPECT_FALSE(all_are(self->vm.mem + GUEST_FLAG, 0, 8));
+}
+
+/* A radix guest, which runs in real mode: its addresses are guest real ones */
+FIXTURE(radix)
+{
+	struct vm vm;
+	struct guest guest;
+};
+
+FIXTURE_SETUP(radix)
+{
+	ASSERT_EQ(0, vm_init(&self->vm, 0, MEM));
+	if (!self->vm.radix)
+		SKIP(return, "the host has no radix MMU");
+	ASSERT_EQ(0, vm_set_radix(&self->vm, true));
+	ASSERT_EQ(0, guest_init(&self->guest, &self->vm, false));
+}
+
+FIXTURE_TEARDOWN(radix)
+{
+	guest_free(&self->guest);
+	EXPECT_EQ(0, vm_kernel_log(&self->vm));
+	vm_free(&self->vm);
+}
+
+/* Guest memory is where it belongs, to its last byte */
+TEST_F(radix, load_and_store)
+{
+	EXPECT_EQ(0, guest_store(&self->guest, MEM - 8, false));
+	EXPECT_FALSE(all_are(self->vm.mem + MEM - 8, 0, 8));
+	EXPECT_EQ(0, guest_load(&self->guest, MEM - 8, false));
+}
+
+#define BIG_SLOT	(4UL << 30)
+
+struct switcher {
+	struct vm *vm;
+	bool stop;
+	int wrong;
+};
+
+/* The VM is an HPT guest, is radix, is not */
+static void *switch_on(void *arg)
+{
+	struct switcher *s = arg;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED) && !s->wrong)
+		s->wrong = vm_set_radix(s->vm, false) ?:
+			   vm_set_radix(s->vm, true);
+	return NULL;
+}
+
+static char *big_slot(struct vm *vm)
+{
+	char *map = mmap(NULL, BIG_SLOT, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (map == MAP_FAILED ||
+	    vm_memslot(vm, SLOT, GPA, map, BIG_SLOT, KVM_MEM_LOG_DIRTY_PAGES))
+		return NULL;
+	return map;
+}
+
+/* The page table of a radix guest goes away as the dirty log is made of it */
+TEST_F_TIMEOUT(radix, dirty_log_vs_hpt, TIMEOUT)
+{
+	struct switcher s = { .vm = &self->vm };
+	struct kvm_dirty_log log = { .slot = SLOT };
+	struct timespec end = in_seconds(SECONDS);
+	pthread_t thread;
+
+	ASSERT_NE(NULL, big_slot(&self->vm));
+	log.dirty_bitmap = malloc(BIG_SLOT / PAGE_4K / 8);
+	ASSERT_NE(NULL, log.dirty_bitmap);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, switch_on, &s));
+	while (before(&end))
+		ASSERT_EQ(0, ioctl(self->vm.fd, KVM_GET_DIRTY_LOG, &log));
+	s.stop = true;
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, s.wrong);
+}
+
+/* And as memslots are flushed */
+TEST_F_TIMEOUT(radix, memslot_vs_hpt, TIMEOUT)
+{
+	struct switcher s = { .vm = &self->vm };
+	struct timespec end = in_seconds(SECONDS);
+	pthread_t thread;
+	unsigned int i;
+	char *map;
+
+	map = big_slot(&self->vm);
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, switch_on, &s));
+	for (i = 0; before(&end); i++)
+		ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, BIG_SLOT,
+					i % 2 ? KVM_MEM_LOG_DIRTY_PAGES : 0));
+	s.stop = true;
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, s.wrong);
+}
+
+static int lpcr(struct guest *g, unsigned long what, __u64 *value)
+{
+	struct kvm_one_reg reg = {
+		.id = KVM_REG_PPC_LPCR_64,
+		.addr = (__u64)(unsigned long)value,
+	};
+
+	return ioctl(g->fd, what, &reg) ? -errno : 0;
+}
+
+/* What an LPCR may have as an HPT guest's is dropped if a radix guest may not */
+TEST_F(radix, lpcr_is_filtered)
+{
+	__u64 value;
+
+	ASSERT_EQ(0, vm_set_radix(&self->vm, false));
+	ASSERT_EQ(0, lpcr(&self->guest, KVM_GET_ONE_REG, &value));
+	value |= LPCR_TC;
+	ASSERT_EQ(0, lpcr(&self->guest, KVM_SET_ONE_REG, &value));
+	ASSERT_EQ(0, lpcr(&self->guest, KVM_GET_ONE_REG, &value));
+	EXPECT_TRUE(value & LPCR_TC);
+	ASSERT_EQ(0, vm_set_radix(&self->vm, true));
+	ASSERT_EQ(0, lpcr(&self->guest, KVM_GET_ONE_REG, &value));
+	EXPECT_FALSE(value & LPCR_TC);
+	EXPECT_EQ(0, guest_load(&self->guest, 0, false));
+}
+
+static int try_memslot(struct vm *vm, unsigned long gpa, void *host, size_t size)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = SLOT,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (unsigned long)host,
+	};
+
+	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
+}
+
+/* Guest real addresses that a radix guest's page table does not tell apart */
+TEST_F(radix, memslot_beyond_the_tree)
+{
+	char *map = anonymous(2 * PAGE_64K);
+	struct vm *vm = &self->vm;
+
+	ASSERT_NE(NULL, map);
+	EXPECT_EQ(-EINVAL, try_memslot(vm, RADIX_RANGE, map, PAGE_64K));
+	EXPECT_EQ(-EINVAL, try_memslot(vm, RADIX_RANGE + MEM, map, PAGE_64K));
+	EXPECT_EQ(-EINVAL, try_memslot(vm, RADIX_RANGE - PAGE_64K, map,
+				       2 * PAGE_64K));
+	EXPECT_EQ(0, try_memslot(vm, RADIX_RANGE - PAGE_64K, map, PAGE_64K));
+	/* Moved there */
+	EXPECT_EQ(-EINVAL, try_memslot(vm, RADIX_RANGE, map, PAGE_64K));
+	EXPECT_EQ(0, guest_store(&self->guest, RADIX_RANGE - 8, false));
+	EXPECT_FALSE(all_are(map + PAGE_64K - 8, 0, 8));
+	EXPECT_EQ(0, try_memslot(vm, RADIX_RANGE - PAGE_64K, map, 0));
+
+	/* As an HPT guest it could become a radix guest with it */
+	ASSERT_EQ(0, vm_set_radix(vm, false));
+	EXPECT_EQ(-EINVAL, try_memslot(vm, RADIX_RANGE, map, PAGE_64K));
+}
+
+/* Bits of a host PTE that only software looks at may change at any time */
+TEST_F(radix, soft_dirty)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY);
+	char *map = anonymous(PAGE_64K);
+
+	ASSERT_LE(0, fd);
+	ASSERT_NE(NULL, map);
+	*map = 's';
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, PAGE_64K, 0));
+	ASSERT_EQ(1, write(fd, "4", 1));
+	close(fd);
+	EXPECT_EQ(0, guest_load(&self->guest, GPA, false));
+	EXPECT_EQ(0, guest_store(&self->guest, GPA, false));
+	EXPECT_FALSE(all_are(map, 0, 8));
+}
+
+/* Private memory that is in the host by the guest's first read of it only */
+TEST_F(radix, read_then_written_2m)
+{
+	char *map = large_pages(PAGE_2M, 1);
+
+	if (!map)
+		SKIP(return, "the host has no pages of 2M");
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map, PAGE_2M, 0));
+	EXPECT_EQ(0, guest_load(&self->guest, GPA, false));
+	EXPECT_EQ(0, guest_store(&self->guest, GPA, false));
+	EXPECT_FALSE(all_are(map, 0, 8));
+}
+
+/* A large page is no way to what is beside the memslot in the process */
+TEST_F(radix, page_2m_beyond_memslot)
+{
+	char *map = large_pages(PAGE_2M, 1), *slot = map + PAGE_64K;
+
+	if (!map)
+		SKIP(return, "the host has no pages of 2M");
+	memset(map, 'b', PAGE_2M);
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA + PAGE_64K, slot,
+				PAGE_64K, 0));
+	ASSERT_EQ(0, guest_store(&self->guest, GPA + PAGE_64K, false));
+	EXPECT_FALSE(all_are(slot, 'b', 8));
+	EXPECT_NE(0, guest_store(&self->guest, GPA, false));
+	EXPECT_NE(0, guest_store(&self->guest, GPA + 2 * PAGE_64K, false));
+	EXPECT_TRUE(all_are(map, 'b', PAGE_64K));
+	EXPECT_TRUE(all_are(slot + PAGE_64K, 'b', PAGE_2M - 2 * PAGE_64K));
+	EXPECT_EQ(0, vm_memslot(&self->vm, SLOT, 0, NULL, 0, 0));
+}
+
+/* Memory whose first access waits until give_page() */
+static int slow_page(char **map)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+
+	*map = anonymous(PAGE_64K);
+	if (fd < 0 || !*map || ioctl(fd, UFFDIO_API, &api))
+		return -1;
+	reg.range.start = (unsigned long)*map;
+	reg.range.len = PAGE_64K;
+	return ioctl(fd, UFFDIO_REGISTER, &reg) ? -1 : fd;
+}
+
+static int give_page(int fd, char *map)
+{
+	struct uffdio_zeropage zero = {
+		.range = { .start = (unsigned long)map, .len = PAGE_64K },
+	};
+
+	return ioctl(fd, UFFDIO_ZEROPAGE, &zero) ? -errno : 0;
+}
+
+static unsigned long real_address(const void *p)
+{
+	unsigned long size = sysconf(_SC_PAGESIZE);
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	__u64 entry = 0;
+
+	if (fd < 0 || pread(fd, &entry, sizeof(entry),
+			    (unsigned long)p / size * sizeof(entry)) < 0)
+		return 0;
+	close(fd);
+	return (entry & ((1UL << 55) - 1)) * size;
+}
+
+/* Where no real address of the host is */
+#define FAR	(1UL << 45)
+
+struct logging {
+	struct vm *vm;
+	char *map;
+	bool done;
+	int err;
+};
+
+static void *stop_logging(void *arg)
+{
+	struct logging *l = arg;
+
+	l->err = vm_memslot(l->vm, SLOT, FAR, l->map, PAGE_2M, 0);
+	__atomic_store_n(&l->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void *load_slow_page(void *arg)
+{
+	return (void *)(long)guest_load(arg, FAR + PAGE_2M, false);
+}
+
+/*
+ * Dirty logging of a memslot is turned off.  A vcpu that is in a page fault
+ * holds that up between the two halves, when others map pages of 2M already
+ * though there are some of 64K.  Those are unmapped where they are in the guest:
+ * nothing happens to the memslot that is at the same address as they are in the
+ * host.
+ */
+TEST_F_TIMEOUT(radix, tables_replaced_2m, TIMEOUT)
+{
+	struct logging l = { .vm = &self->vm };
+	struct kvm_dirty_log log = { .slot = SLOT + 1 };
+	char *map = large_pages(PAGE_2M, 1), *slow;
+	unsigned long bitmap[2] = { 0 }, real;
+	pthread_t logger, loader;
+	struct uffd_msg msg;
+	struct guest other;
+	void *loaded;
+	int fd;
+
+	if (!map)
+		SKIP(return, "the host has no pages of 2M");
+	memset(map, 0, PAGE_2M);
+	real = real_address(map);
+	ASSERT_LE(MEM, real);
+	fd = slow_page(&slow);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, guest_init_vcpu(&other, &self->vm, 1));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, FAR, map, PAGE_2M,
+				KVM_MEM_LOG_DIRTY_PAGES));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT + 1, real, anonymous(PAGE_64K),
+				PAGE_64K, KVM_MEM_LOG_DIRTY_PAGES));
+	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT + 2, FAR + PAGE_2M, slow,
+				PAGE_64K, 0));
+	ASSERT_EQ(0, guest_store(&self->guest, FAR, false));
+
+	ASSERT_EQ(0, pthread_create(&loader, NULL, load_slow_page, &other));
+	ASSERT_EQ((ssize_t)sizeof(msg), read(fd, &msg, sizeof(msg)));
+	l.map = map;
+	ASSERT_EQ(0, pthread_create(&logger, NULL, stop_logging, &l));
+	usleep(500000);
+	ASSERT_EQ(0, guest_store(&self->guest, FAR + PAGE_64K, false));
+	ASSERT_FALSE(__atomic_load_n(&l.done, __ATOMIC_ACQUIRE));
+	ASSERT_EQ(0, give_page(fd, slow));
+	pthread_join(loader, &loaded);
+	pthread_join(logger, NULL);
+	EXPECT_EQ(NULL, loaded);
+	EXPECT_EQ(0, l.err);
+
+	log.dirty_bitmap = bitmap;
+	ASSERT_EQ(0, ioctl(self->vm.fd, KVM_GET_DIRTY_LOG, &log));
+	EXPECT_EQ(0, bitmap[0]);
+	guest_free(&other);
+	close(fd);
+}
+
+/* A nested guest: L1 is the VM's guest, whose memory has all that is about L2 */
+#define H_SET_PARTITION_TABLE	0xf800
+#define H_ENTER_NESTED		0xf804
+#define LPID			1UL
+#define SYSTEM_CALL		0xc00
+
+/* Pages of L1's memory: its partition table, the levels of L2's tree, its state */
+#define PARTITION_TABLE		(1 * PAGE_64K)
+#define ROOT			(2 * PAGE_64K)
+#define LEVEL(n)		((3 + (n)) * PAGE_64K)
+#define STATE			(7 * PAGE_64K)
+#define REGS			(STATE + PAGE_4K)
+/* The first of those that are free */
+#define FREE			8
+
+/* Trees of 52 bits: 13, 9, 9, 5 bits to the page of 64K */
+#define TREE_52			(2UL << 61 | 5UL << 5)
+#define TREE_VALID		(1UL << 63)
+#define PTE_LEAF		(3UL << 62)
+#define PTE_RC			0x180UL
+#define PTE_R			0x4UL
+#define PTE_W			0x2UL
+#define PTE_X			0x1UL
+
+/* What L1 gives KVM of L2, as in arch/powerpc/include/asm/hvcall.h */
+struct nested_state {
+	__u64 version;
+	__u32 lpid;
+	__u32 vcpu_token;
+	__u64 lpcr;
+	__u64 pcr;
+	__u64 amor;
+	__u64 dpdes;
+	__u64 hfscr;
+	__u64 tb_offset;
+	__u64 dawr0;
+	__u64 dawrx0;
+	__u64 ciabr;
+	__u64 hdec_expiry;
+	__u64 rest[18];
+};
+
+static void set_entry(struct vm *vm, unsigned long table, unsigned int index,
+		      __u64 value)
+{
+	__be64 *entry = (void *)(vm->mem + table);
+
+	entry[index] = htobe64(value);
+}
+
+/* L2's addresses from @addr on are L1's from @gpa on */
+static void map_nested(struct vm *vm, unsigned long addr, unsigned long gpa,
+		       __u64 access)
+{
+	set_entry(vm, LEVEL(2), addr / PAGE_64K,
+		  PTE_LEAF | gpa | PTE_RC | access);
+}
+
+static int init_nested(struct guest *g)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_PPC_NESTED_HV,
+		.args = { 1 },
+	};
+	unsigned long table = PARTITION_TABLE;
+	struct vm *vm = g->vm;
+
+	if (ioctl(vm->fd, KVM_ENABLE_CAP, &cap))
+		return -errno;
+	set_entry(vm, PARTITION_TABLE, 2 * LPID,
+		  TREE_VALID | TREE_52 | ROOT | 13);
+	set_entry(vm, ROOT, 0, TREE_VALID | LEVEL(0) | 9);
+	set_entry(vm, LEVEL(0), 0, TREE_VALID | LEVEL(1) | 9);
+	set_entry(vm, LEVEL(1), 0, TREE_VALID | LEVEL(2) | 5);
+	map_nested(vm, 0, 0, PTE_R | PTE_W | PTE_X);
+	return guest_hcall(g, H_SET_PARTITION_TABLE, &table, 1);
+}
+
+/* L2 executes @code, which ends in a system call, with @value and @addr */
+static long run_nested(struct guest *g, const char *code, unsigned long value,
+		       unsigned long addr)
+{
+	unsigned long args[] = { STATE, REGS };
+	unsigned long *regs = (void *)(g->vm->mem + REGS);
+	struct nested_state *state = (void *)(g->vm->mem + STATE);
+
+	memset(state, 0, sizeof(*state));
+	state->version = 1;
+	state->lpid = LPID;
+	state->hdec_expiry = ~0UL >> 1;
+	memset(regs, 0, PAGE_4K);
+	regs[14] = value;
+	regs[15] = addr;
+	regs[32] = GUEST_CODE + (code - guest_code);
+	regs[33] = GUEST_MSR;
+	return guest_hcall(g, H_ENTER_NESTED, args, 2);
+}
+
+/* Pages whose real addresses make that of a third one if they are or'ed */
+static bool find_pages(struct vm *vm, unsigned long *a, unsigned long *b,
+		       unsigned long *c)
+{
+	unsigned long n = MEM / PAGE_64K, real[MEM / PAGE_64K], i, j, k;
+
+	for (i = FREE; i < n; i++)
+		real[i] = real_address(vm->mem + i * PAGE_64K);
+	for (i = FREE; i < n; i++)
+		for (j = i + 1; j < n; j++)
+			for (k = FREE; k < n; k++)
+				if (k != i && k != j &&
+				    (real[i] | real[j]) == real[k]) {
+					*a = i * PAGE_64K;
+					*b = j * PAGE_64K;
+					*c = k * PAGE_64K;
+					return true;
+				}
+	return false;
+}
+
+/*
+ * L1 gives L2 another page at an address that L2 has read from, and says nothing
+ * of it to KVM.  L2 gets that one or still the first, but no other.
+ */
+TEST_F(radix, nested_page_replaced)
+{
+	unsigned long first, second, neither;
+	struct guest *g = &self->guest;
+	struct vm *vm = &self->vm;
+	char *mem = vm->mem;
+
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE_64K)
+		SKIP(return, "L2's tree here has pages of 64K");
+	memset(mem + FREE * PAGE_64K, 'n', MEM - FREE * PAGE_64K);
+	ASSERT_TRUE(find_pages(vm, &first, &second, &neither));
+	ASSERT_EQ(H_SUCCESS, init_nested(g));
+
+	map_nested(vm, PAGE_64K, first, PTE_R);
+	ASSERT_EQ(SYSTEM_CALL, run_nested(g, guest_code_load, 0, PAGE_64K));
+	map_nested(vm, PAGE_64K, second, PTE_R | PTE_W);
+	ASSERT_EQ(SYSTEM_CALL, run_nested(g, guest_code_store, 1, PAGE_64K));
+	EXPECT_TRUE(all_are(mem + first, 'n', PAGE_64K));
+	EXPECT_FALSE(all_are(mem + second, 'n', PAGE_64K));
+	EXPECT_TRUE(all_are(mem + neither, 'n', PAGE_64K));
+}
+
+TEST_HARNESS_MAIN
