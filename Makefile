@@ -2,8 +2,8 @@
 
 # A setting counts if it is on the command line, else if it is in the environment,
 # else as make menuconfig has left it in .config, else as here.
-CONFIG ?= .config
--include $(CONFIG)
+DOTCONFIG ?= .config
+-include $(DOTCONFIG)
 set = $(if $(CONFIG_KERNEL),$(subst ",,$(CONFIG_$1)),$2)
 KERNEL ?= $(call set,KERNEL,6.12)
 KERNEL_SRC ?= $(call set,KERNEL_SRC)
@@ -32,6 +32,7 @@ export $(filter-out VARIANT $(if $(CROSS_COMPILE),,CROSS_COMPILE),$(SETTINGS))
 help:
 	@echo 'Targets:'
 	@echo '  demo           live-migrate and snapshot an HPT guest in an emulated host'
+	@echo '  demo DISTRO=1  the same with a kernel as a distribution configures it'
 	@echo '  check          run all tests on the release and the kasan kernel'
 	@echo '  check VARIANT=stock'
 	@echo '                 run them on the base as it comes: which tests fail there'
@@ -46,6 +47,10 @@ help:
 	@echo '  bench          measure what the HPT file costs, stock against ours'
 	@echo '  tree           make the kernel trees in build/VERSION/'
 	@echo '  kernel         build the kernel VARIANT'
+	@echo '  deb [CONFIG=/boot/config-VERSION] [FIXES_ONLY=1]'
+	@echo '                 make Debian packages of our kernel in build/deb/, or of the'
+	@echo '                 base with nothing but our fixes; see README'
+	@echo '  rpm            the same for RPM'
 	@echo '  series         write the patch series to build/series/VERSION/'
 	@echo '  branch         make it commits to work on, in build/VERSION/branch'
 	@echo '  print-vmlinux  print the path of the kernel VARIANT that was built'
@@ -62,7 +67,8 @@ help:
 
 about_KERNEL = the base: 6.12, 6.1, 7.2, newest
 about_KERNEL_SRC = another base: a tarball or a tree
-about_VARIANT = release, kasan, kunit, kcsan, stock, stock-kasan, bare, be, 4k
+about_VARIANT = release, kasan, kunit, kcsan, stock, stock-kasan, bare, be, 4k, \
+	distro, fixes
 about_CROSS_COMPILE = the compiler, if not Debian'"'"'s
 about_VARIANTS = the kernels that make check tests
 about_MACHINES = the hosts that it tests them in
@@ -77,7 +83,7 @@ about_RESULTS = where check, soak, bench and demo leave theirs
 # By the kernel's own kconfig, of the base
 KCONFIG = $(MAKE) -s -C build/$$(scripts/kernel/tree version)/pristine ARCH=powerpc \
 	O=$(CURDIR)/build/kconfig KBUILD_KCONFIG=$(CURDIR)/Kconfig \
-	KCONFIG_CONFIG=$(abspath $(CONFIG))
+	KCONFIG_CONFIG=$(abspath $(DOTCONFIG))
 
 menuconfig: tree
 	@scripts/deps libncurses-dev
@@ -88,7 +94,7 @@ defconfig: ci_defconfig
 
 %_defconfig: scripts/config/%_defconfig tree
 	@mkdir -p build/kconfig
-	@cp $< $(CONFIG)
+	@cp $< $(DOTCONFIG)
 	@$(KCONFIG) olddefconfig
 
 deps:
@@ -107,8 +113,16 @@ branch: tree
 kernel: tree
 	@scripts/kernel/build $(VARIANT)
 
+export CONFIG FIXES_ONLY
+deb rpm: tree
+	@scripts/kernel/package $@
+
 print-vmlinux:
 	@scripts/kernel/build -p $(VARIANT)
+
+ifdef DISTRO
+demo: override VARIANT := distro
+endif
 
 demo: tree
 	@scripts/kernel/build $(VARIANT)
@@ -157,5 +171,5 @@ lint: tree
 clean:
 	rm -rf build
 
-.PHONY: help deps tree series branch kernel print-vmlinux demo check check-all breakages \
-	soak fuzz cov time bench lint clean menuconfig defconfig
+.PHONY: help deps tree series branch kernel deb rpm print-vmlinux demo check check-all \
+	breakages soak fuzz cov time bench lint clean menuconfig defconfig

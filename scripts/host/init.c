@@ -2,7 +2,7 @@
 /*
  * The first process of an emulated host that scripts/host/boot boots.
  *
- * Mounts what programs expect, runs the command found in /command (its
+ * Mounts what programs expect, loads modules, runs the command found in /command (its
  * arguments, each ended by a NUL), copies what it prints to the console and to
  * /results/output, and leaves everything in /results on the first virtio disk:
  * a sector with the command's exit status and the length of what follows, then
@@ -10,6 +10,7 @@
  * short is never taken for a whole one.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -22,16 +23,21 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define DISK		"/dev/vda"
 #define RESULTS		"/results"
+#define MODULES		"/modules"
 #define SECTOR		512
 #define MAX_ARGS	256
 
 /* The exit status of a command that could not be run, as in a shell. */
 #define STATUS_NO_COMMAND	127
+
+/* The exit status where a module could not be loaded. */
+#define STATUS_NO_MODULE	126
 
 static bool in_line;
 static FILE *archive;
@@ -75,6 +81,33 @@ static void set_up(void)
 	setenv("TMPDIR", "/tmp", 1);
 	if (chdir("/"))
 		complain("/");
+}
+
+/*
+ * Load what is in /modules, in the order of the names there.  A module that
+ * needs what this machine does not have is a failure like any other.
+ */
+static int load_modules(void)
+{
+	struct dirent **list;
+	int i, fd, n, failed = 0;
+
+	n = scandir(MODULES, &list, NULL, alphasort);
+	for (i = 0; i < n; i++) {
+		const char *name = list[i]->d_name;
+		char path[PATH_MAX];
+
+		if (name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), MODULES "/%s", name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) {
+			complain(path);
+			failed = 1;
+		}
+		close(fd);
+	}
+	return failed;
 }
 
 static void exec_command(int out)
@@ -243,9 +276,11 @@ int main(void)
 	int status;
 
 	set_up();
+	status = load_modules() ? STATUS_NO_MODULE : 0;
 	printf("init: command starts\n");
 	fflush(stdout);
-	status = run_command();
+	if (!status)
+		status = run_command();
 	printf("%sinit: command ended with %d\n", in_line ? "\n" : "", status);
 	fflush(stdout);
 	leave_results(status);
