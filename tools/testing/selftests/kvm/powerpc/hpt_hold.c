@@ -23,6 +23,11 @@
  *
  * The thread wakes up every PERIOD instructions, so the first two are up to
  * that much longer than what is printed.
+ *
+ * A table holds HPTEs in its last SPAN entries, many times more than are looked
+ * at for one hold of the lock, and one in SPARSE before that: to fill all of a
+ * large table for each row would take hours. It is full where that counts, for
+ * what clears, frees or resizes it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -49,6 +54,8 @@
 #define PRIO_KILLER	30
 
 #define GROUP		8UL
+#define SPAN		0x100000UL
+#define SPARSE		0x10000UL
 #define MANY_READERS	64
 /* An operation is killed so often, at different times */
 #define KILLS		4
@@ -65,6 +72,7 @@ struct hold {
 	size_t read_size;
 	char *buf;
 	unsigned int new_order;
+	int pid;			/* of the VM's process */
 };
 
 static struct {
@@ -72,6 +80,7 @@ static struct {
 	pthread_t thread;
 	volatile bool end;
 	volatile bool counts;
+	volatile bool only_late;	/* does not take the lock */
 	volatile unsigned long late;
 	volatile unsigned long waited;
 } probe;
@@ -93,8 +102,9 @@ static unsigned long now(void)
 static void real_time(int priority)
 {
 	struct sched_param p = { .sched_priority = priority };
+	int policy = priority ? SCHED_FIFO | SCHED_RESET_ON_FORK : SCHED_OTHER;
 
-	if (sched_setscheduler(0, priority ? SCHED_FIFO : SCHED_OTHER, &p))
+	if (sched_setscheduler(0, policy, &p))
 		die("sched_setscheduler");
 }
 
@@ -119,7 +129,9 @@ static void *prober(void *arg)
 		sleep_until(next);
 		begin = now();
 		/* Nothing is being resized: takes the lock and gives it back */
-		ioctl(probe.h->vm.fd, KVM_PPC_RESIZE_HPT_PREPARE, &none);
+		if (!probe.only_late)
+			ioctl(probe.h->vm.fd, KVM_PPC_RESIZE_HPT_PREPARE,
+			      &none);
 		end = now();
 		if (probe.counts && begin - next > probe.late)
 			probe.late = begin - next;
@@ -214,7 +226,12 @@ static bool do_reset(struct hold *h)
 
 static bool do_resize(struct hold *h)
 {
-	int err = vm_resize(&h->vm, h->new_order);
+	int err;
+
+	/* The thread's way to take the lock would end the resize */
+	probe.only_late = true;
+	err = vm_resize(&h->vm, h->new_order);
+	probe.only_late = false;
 
 	/* Bolted HPTEs of both halves may collide; that is found out late */
 	if (err && err != -ENOSPC)
@@ -236,7 +253,7 @@ static bool do_dump(struct hold *h)
 
 	if (fd < 0) {
 		snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%d-%d/htab",
-			 getpid(), h->vm.fd);
+			 h->pid, h->vm.fd);
 		fd = open(path, O_RDONLY);
 		if (fd < 0)
 			die(path);
@@ -351,12 +368,12 @@ static void drain(struct hold *h, unsigned int reader)
 }
 
 /*
- * Write all of the table: @valid of each @of HPTEs are valid. With @gfn all of
- * them map the same page of guest memory.
+ * Write the table from @index on: @valid of each @of HPTEs are valid. With @gfn
+ * all of them map the same page of guest memory.
  */
-static void fill(struct hold *h, unsigned int valid, unsigned int of, bool gfn)
+static void fill_from(struct hold *h, unsigned long index, unsigned int valid,
+		      unsigned int of, bool gfn)
 {
-	unsigned long index = 0;
 	unsigned int i;
 
 	while (index < h->npte) {
@@ -372,6 +389,16 @@ static void fill(struct hold *h, unsigned int valid, unsigned int of, bool gfn)
 		if (write(h->vm.wfd, h->s.buf, h->s.len) != (ssize_t)h->s.len)
 			die("write");
 	}
+}
+
+static void fill(struct hold *h, unsigned int valid, unsigned int of, bool gfn)
+{
+	unsigned long index, span = h->npte < SPAN ? h->npte : SPAN;
+
+	for (index = 0; index < h->npte - span; index += SPARSE)
+		if (vm_write_run(&h->vm, index, 1, 0))
+			die("write");
+	fill_from(h, h->npte - span, valid, of, gfn);
 }
 
 static void all_operations(struct hold *h, const char *table)
@@ -421,6 +448,7 @@ static void at_order(struct hold *h, unsigned int order)
 	h->order = order;
 	h->npte = NPTE(order);
 	h->new_order = order - 1;
+	h->pid = getpid();
 	if (vm_init(&h->vm, order, PAGE_16M))
 		die("a VM with such an HPT");
 	memset(h->vm.mem, 0, h->vm.mem_size);
@@ -444,15 +472,16 @@ static void at_order(struct hold *h, unsigned int order)
 	all_operations(h, "full, one page");
 	changed(h, "full, one page", GROUP, GROUP, true);
 	measure(h, "write of groups", "full, one page", do_write, true);
-	measure(h, "reset", "full, one page", do_reset, true);
 
-	fill(h, GROUP, GROUP, false);
+	fill_from(h, 0, GROUP, GROUP, false);
+	measure(h, "reset", "full", do_reset, true);
+	fill_from(h, 0, GROUP, GROUP, false);
 	if (vm_write_vrma(&h->vm, h->npte, 0, HPTE_R_RC))
 		die("an HPTE of the VRMA");
 	measure(h, "resize", "full", do_resize, false);
 	if (vm_alloc_hpt(&h->vm, h->order))
 		die("KVM_PPC_ALLOCATE_HTAB");
-	fill(h, GROUP, GROUP, false);
+	fill_from(h, 0, GROUP, GROUP, false);
 	open_readers(h, 1);
 	measure(h, "replace", "full", do_replace, false);
 
