@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/mman.h>
 
 #include "kselftest_harness.h"
 #include "hpt_vm.h"
@@ -282,6 +283,33 @@ TEST_F(fail, another_hpt)
 	}
 	EXPECT_GT(failed, 2);
 	EXPECT_LT(n, MANY);
+}
+
+/* No memory for the chain heads of a memslot, or for something else of it */
+TEST_F(fail, memslot)
+{
+	void *mem = mmap(NULL, PAGE_16M, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int n, err, failed = 0;
+	bool fired = true;
+
+	if (self->nth < 0)
+		SKIP(return, NO_FAULTS);
+	ASSERT_NE(MAP_FAILED, mem);
+	for (n = 1; fired && n < MANY; n++) {
+		arm(self->nth, n);
+		err = vm_memslot(&self->vm, 1, 0, mem, PAGE_16M, 0);
+		fired = disarm(self->nth);
+		ASSERT_TRUE(!err || err == -ENOMEM || err == -EFAULT) {
+			TH_LOG("failure %d: %d", n, err);
+		}
+		failed += !!err;
+		if (!err)
+			ASSERT_EQ(0, vm_memslot(&self->vm, 1, 0, mem, 0, 0));
+	}
+	EXPECT_GT(failed, 2);
+	EXPECT_LT(n, MANY);
+	munmap(mem, PAGE_16M);
 }
 
 TEST_HARNESS_MAIN

@@ -19,6 +19,7 @@
 
 #include "kselftest_harness.h"
 #include "hpt_guest.h"
+#include "hpt_ticker.h"
 
 #define ORDER		MIN_ORDER
 #define MAX_ORDER	22
@@ -670,90 +671,6 @@ TEST_F_TIMEOUT(race, reader_is_killed, BUSY_TIMEOUT)
 	EXPECT_LT(0, t.first_index);
 }
 
-/*
- * What takes long does not keep the processor from others: someone who wants it
- * for a moment each millisecond never waits for as long as that takes.
- */
-struct ticker {
-	pthread_t thread;
-	long longest;		/* wait, in microseconds */
-	struct timespec begin;
-};
-
-static long us_between(struct timespec *then, struct timespec *now)
-{
-	return (now->tv_sec - then->tv_sec) * 1000000 +
-	       (now->tv_nsec - then->tv_nsec) / 1000;
-}
-
-static void *tick(void *arg)
-{
-	struct timespec ms = { .tv_nsec = 1000000 }, last, now;
-	struct ticker *t = arg;
-	long us;
-
-	clock_gettime(CLOCK_MONOTONIC, &last);
-	while (!stopped()) {
-		nanosleep(&ms, NULL);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		us = us_between(&last, &now);
-		if (us > t->longest)
-			__atomic_store_n(&t->longest, us, __ATOMIC_RELAXED);
-		last = now;
-	}
-	return NULL;
-}
-
-/* All threads of the caller's from now on share a processor */
-static int one_processor(void)
-{
-	cpu_set_t one, all;
-	int i;
-
-	if (sched_getaffinity(0, sizeof(all), &all))
-		return -errno;
-	for (i = 0; !CPU_ISSET(i, &all); i++)
-		;
-	CPU_ZERO(&one);
-	CPU_SET(i, &one);
-	return sched_setaffinity(0, sizeof(one), &one) ? -errno : 0;
-}
-
-static int ticker_init(struct ticker *t)
-{
-	t->longest = 0;
-	return one_processor() ?: -pthread_create(&t->thread, NULL, tick, t);
-}
-
-static void ticker_free(struct ticker *t)
-{
-	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-	pthread_join(t->thread, NULL);
-}
-
-static void ticker_begin(struct ticker *t)
-{
-	usleep(10000);
-	__atomic_store_n(&t->longest, 0, __ATOMIC_RELAXED);
-	clock_gettime(CLOCK_MONOTONIC, &t->begin);
-}
-
-/* Did others get the processor while something went on since then? */
-static bool ticker_ends(struct __test_metadata *_metadata, struct ticker *t)
-{
-	struct timespec end;
-	long us;
-
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	usleep(10000);
-	us = us_between(&t->begin, &end);
-	TH_LOG("took %ld us, longest wait %ld us", us, t->longest);
-	return t->longest < us / 2;
-}
-
-/* Others use the machine as well: a good one of so many is enough */
-#define TICKER_TRIES	5
-
 TEST_F_TIMEOUT(race, reader_lets_others_run, BUSY_TIMEOUT)
 {
 	size_t size = NPTE(MAX_ORDER) * HPTE_BYTES * 2;
@@ -772,7 +689,7 @@ TEST_F_TIMEOUT(race, reader_lets_others_run, BUSY_TIMEOUT)
 		ASSERT_LE(0, fd);
 		ticker_begin(&t);
 		ASSERT_LT((ssize_t)size / 2 - 4096, read(fd, buf, size));
-		good = ticker_ends(_metadata, &t);
+		good = ticker_ends(&t);
 		close(fd);
 	}
 	EXPECT_TRUE(good);
@@ -792,7 +709,7 @@ TEST_F_TIMEOUT(race, resize_lets_others_run, BUSY_TIMEOUT)
 		ASSERT_EQ(0, vm_resize_ready(&self->vm, ORDER));
 		ticker_begin(&t);
 		ASSERT_EQ(0, vm_resize_commit(&self->vm, ORDER));
-		good = ticker_ends(_metadata, &t);
+		good = ticker_ends(&t);
 	}
 	EXPECT_TRUE(good);
 	ticker_free(&t);
