@@ -16,6 +16,7 @@
  *	NO_ENTERWMB	kvmppc_hpt_enter() without smp_wmb()
  *	NO_MB		kvm_hpt_harvest() without smp_mb__after_atomic()
  *	NO_GRACE	a reader goes without a grace period
+ *	NO_SECTION	vcpus are in no read section of kvm->srcu
  *	NO_CAREFUL	and takes no locks until then
  *	NO_LOCK		a mark is taken off without the HPTE lock
  *	NO_SPREAD	the other readers get nothing
@@ -98,7 +99,9 @@ proctype vcpu(byte id)
 	:: n < CHANGES ->
 		atomic {
 			n++;
+#ifndef NO_SECTION
 			in_section[id] = true;
+#endif
 			select(h : 0 .. HPTES - 1)
 		}
 		/*
