@@ -4,6 +4,7 @@
  * guest?
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "cmd.h"
@@ -36,9 +37,16 @@ struct check {
 	u64 expected;
 };
 
-#define fault(c, byte, index, ...)					\
-	faults_add(&(c)->f, (struct place) { byte, (c)->s.records, index }, \
-		   0, __VA_ARGS__)
+static void __printf(4, 5)
+fault(struct check *c, u64 byte, u64 index, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	faults_vadd(&c->f, (struct place) { byte, c->s.records, index }, 0,
+		    format, args);
+	va_end(args);
+}
 
 /* Real addresses are those of the page's first byte */
 static bool misaligned(struct hpte hpte, const struct hpte_page *page)
@@ -91,28 +99,28 @@ static const char *wrong_page(struct hpte hpte, const struct hpte_page *page)
 }
 
 /* Is an HPTE in the right group? If its order is another one, it may be. */
-static void check_hash(struct check *c, struct place place, struct hpte hpte,
+static void check_hash(struct check *c, struct place at, struct hpte hpte,
 		       const struct hpte_page *page)
 {
 	enum hash_verdict verdict;
 	u64 orders;
 
-	verdict = hpte_hash(hpte, page, place.index, c->s.order);
+	verdict = hpte_hash(hpte, page, at.index, c->s.order);
 	if (verdict == HASH_RIGHT)
 		return;
 	/* What is not of this stream is told of behind the record */
 	if (c->s.format == FORMAT_QEMU && qemu_record_cut(&c->s))
 		return;
-	orders = hpte_orders(hpte, place.index);
-	if (orders && place.index > c->f.last_index)
-		c->f.last_index = place.index;
+	orders = hpte_orders(hpte, at.index);
+	if (orders && at.index > c->f.last_index)
+		c->f.last_index = at.index;
 	if (verdict == HASH_OTHER)
-		faults_add(&c->f, place, orders,
+		faults_add(&c->f, at, orders,
 			   "in the group of the %s hash, but H is %u",
 			   hpte_secondary(hpte) ? "primary" : "secondary",
 			   hpte_secondary(hpte));
 	else
-		faults_add(&c->f, place, orders,
+		faults_add(&c->f, at, orders,
 			   "in a group that its address doesn't hash to");
 }
 

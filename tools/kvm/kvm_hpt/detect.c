@@ -26,12 +26,12 @@ struct magic {
 
 /* Each is at its offset; those with longer names come first */
 static const struct magic magics[] = {
-	{ 0, 4, "\x7f" "ELF", "an ELF file: a core dump or a program" },
+	{ 0, 4, "\x7f\x45\x4c\x46", "an ELF file: a core dump or a program" },
 	{ 0, 8, "KDUMP   ", "a kdump-compressed dump, whose memory makedumpfile or crash reads" },
 	{ 0, 8, "DISKDUMP", "a diskdump, whose memory crash reads" },
 	{ 0, 12, "makedumpfile", "a flattened dump of makedumpfile" },
 	{ 0, 2, "\x1f\x8b", "compressed by gzip: zcat FILE | kvm-hpt ... -" },
-	{ 0, 6, "\xfd" "7zXZ\0", "compressed by xz: xzcat FILE | kvm-hpt ... -" },
+	{ 0, 6, "\xfd\x37zXZ\0", "compressed by xz: xzcat FILE | kvm-hpt ... -" },
 	{ 0, 4, "\x28\xb5\x2f\xfd", "compressed by zstd: zstdcat FILE | kvm-hpt ... -" },
 	{ 0, 3, "BZh", "compressed by bzip2: bzcat FILE | kvm-hpt ... -" },
 	{ 0, 4, "\x04\x22\x4d\x18", "compressed by lz4: lz4cat FILE | kvm-hpt ... -" },
@@ -54,7 +54,7 @@ static const struct magic magics[] = {
 	{ 0, 14, "Bochs Virtual ", "a Bochs disk image" },
 	{ 0, 4, "XFSB", "a raw image of a file system (XFS)" },
 	{ 0, 4, "QCPR", "QEMU's own state for a live update (CPR), without an HPT" },
-	{ 0, 4, "\x11\x22\x33\x44", "a further channel of a multifd migration: the HPT is in the first one" },
+	{ 0, 4, "\x11\x22\x33\x44", "another channel of multifd; the HPT is in the first one" },
 	{ 0, 4, "RDMA", "a channel of an RDMA migration" },
 	{ 0, 8, "PERFILE2", "a file of perf" },
 	{ 0, 6, "070701", "a cpio archive" },
@@ -169,16 +169,18 @@ struct guess {
 static void look_at(struct guess *g, const unsigned char *data, size_t len,
 		    unsigned int n_valid)
 {
-	for (; n_valid-- && len >= HPTE_BYTES; data += HPTE_BYTES,
-	     len -= HPTE_BYTES)
+	while (n_valid-- && len >= HPTE_BYTES) {
 		if (data[7] & HPTE_V_VALID)
 			g->valid++;
 		else
 			g->not++;
+		data += HPTE_BYTES;
+		len -= HPTE_BYTES;
+	}
 }
 
 static void follow(struct guess *g, const unsigned char *data, size_t len,
-		     bool big_endian)
+		   bool big_endian)
 {
 	struct kvm_get_htab_header hdr;
 	size_t pos = 0;
@@ -215,14 +217,15 @@ static void follow(struct guess *g, const unsigned char *data, size_t len,
 static u64 score(const struct guess *g)
 {
 	u64 sum = 8ULL * g->exact + g->later + 2ULL * g->valid;
+	bool single;
 
 	if (!g->end || g->not * 4 > g->valid + 4)
 		return 0;
 	if (!g->all && !g->exact && g->valid < MANY)
 		return 0;
 	/* A single record that begins elsewhere is a whole one */
-	if (!g->exact && !g->later && g->begin && g->valid < MANY &&
-	    (g->cut || !g->valid || g->not))
+	single = !g->exact && !g->later && g->begin && g->valid < MANY;
+	if (single && (g->cut || !g->valid || g->not))
 		return 0;
 	if (g->all && g->end >= MIN_HPTES && !(g->end & (g->end - 1)))
 		sum += 8;

@@ -81,25 +81,40 @@ static void count_placed(struct faults *f, u64 orders)
 /**
  * faults_add() - there is a fault
  * @f: the faults
- * @place: where it is
+ * @at: where it is
  * @orders: a bit for each order of the HPT with which it would be none, 0 if
  *	    it has nothing to do with the order
  * @format: as for printf()
  */
-void faults_add(struct faults *f, struct place place, u64 orders,
+void faults_add(struct faults *f, struct place at, u64 orders,
 		const char *format, ...)
 {
-	struct fault fault = { .place = place, .orders = orders }, *kept;
 	va_list args;
+
+	va_start(args, format);
+	faults_vadd(f, at, orders, format, args);
+	va_end(args);
+}
+
+/**
+ * faults_vadd() - the same
+ * @f: the faults
+ * @at: where it is
+ * @orders: as of faults_add()
+ * @format: as for vprintf()
+ * @args: as for vprintf()
+ */
+void faults_vadd(struct faults *f, struct place at, u64 orders,
+		 const char *format, va_list args)
+{
+	struct fault fault = { .place = at, .orders = orders }, *kept;
 
 	f->count++;
 	if (orders)
 		count_placed(f, orders);
 	if (f->max && f->nr_kept[!!orders] >= f->max)
 		return;
-	va_start(args, format);
 	vsnprintf(fault.text, sizeof(fault.text), format, args);
-	va_end(args);
 	f->nr_kept[!!orders]++;
 	kept = f->max ? malloc(sizeof(*kept)) : NULL;
 	if (!kept) {

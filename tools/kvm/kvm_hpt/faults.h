@@ -6,6 +6,8 @@
 #ifndef KVM_HPT_FAULTS_H
 #define KVM_HPT_FAULTS_H
 
+#include <stdarg.h>
+
 #include "out.h"
 #include "stream.h"
 
@@ -54,8 +56,10 @@ struct faults {
 };
 
 void faults_init(struct faults *f, struct out *out, u64 max);
-void __printf(4, 5) faults_add(struct faults *f, struct place place,
-			       u64 orders, const char *format, ...);
+void __printf(4, 5) faults_add(struct faults *f, struct place at, u64 orders,
+			       const char *format, ...);
+void __printf(4, 0) faults_vadd(struct faults *f, struct place at, u64 orders,
+				const char *format, va_list args);
 unsigned int faults_order(const struct faults *f, unsigned int order);
 void faults_print(struct faults *f, const struct stream *s,
 		  unsigned int order);

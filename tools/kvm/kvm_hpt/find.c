@@ -29,8 +29,8 @@ struct search {
 };
 
 /* Why an HPTE in one of the groups is not the one; NULL if it is */
-static const char *mismatch(const struct search *s, struct hpte hpte,
-			    u64 index, bool secondary)
+static const char *mismatch(const struct search *s, u64 index, struct hpte hpte,
+			    bool secondary)
 {
 	struct hpte_page page;
 	u64 mask = BIT_ULL(s->base_shift) - 1;
@@ -49,7 +49,7 @@ static const char *mismatch(const struct search *s, struct hpte hpte,
 	return NULL;
 }
 
-static void show_text(struct search *s, struct hpte hpte, u64 index,
+static void show_text(struct search *s, u64 index, struct hpte hpte,
 		      const char *why)
 {
 	struct out *out = &s->opts->out;
@@ -60,7 +60,7 @@ static void show_text(struct search *s, struct hpte hpte, u64 index,
 	fprintf(out->file, "\n%12s%s\n", "", why ?: "matches");
 }
 
-static void show_json(struct search *s, struct hpte hpte, u64 index,
+static void show_json(struct search *s, u64 index, struct hpte hpte,
 		      const char *why)
 {
 	struct out *out = &s->opts->out;
@@ -83,8 +83,9 @@ static void begin_group(struct search *s, u64 number, bool secondary,
 	const char *hash = secondary ? "secondary" : "primary";
 
 	if (!s->opts->out.json) {
-		fprintf(f, "%s group of base page %s: 0x%llx, index 0x%llx to 0x%llx, %u of 8 in use\n",
-			hash, size_name(s->base_shift), number,
+		fprintf(f, "%s group of base page %s: 0x%llx, ", hash,
+			size_name(s->base_shift), number);
+		fprintf(f, "index 0x%llx to 0x%llx, %u of 8 in use\n",
 			number << GROUP_SHIFT,
 			(number << GROUP_SHIFT) + GROUP_HPTES - 1, used);
 		return;
@@ -107,12 +108,12 @@ static void look_at(struct search *s, u64 number, bool secondary)
 		if (!(used & 1 << i))
 			continue;
 		index = (number << GROUP_SHIFT) + i;
-		why = mismatch(s, group->hpte[i], index, secondary);
+		why = mismatch(s, index, group->hpte[i], secondary);
 		s->found += !why;
 		if (s->opts->out.json)
-			show_json(s, group->hpte[i], index, why);
+			show_json(s, index, group->hpte[i], why);
 		else
-			show_text(s, group->hpte[i], index, why);
+			show_text(s, index, group->hpte[i], why);
 	}
 	if (s->opts->out.json)
 		fputs("]}", s->opts->out.file);

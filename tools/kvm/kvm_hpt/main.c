@@ -314,7 +314,7 @@ static const struct command *find_command_by(const char *name)
 	return NULL;
 }
 
-static int help(const char *name)
+static int show_help(const char *name)
 {
 	const struct command *command = name ? find_command_by(name) : NULL;
 
@@ -339,7 +339,7 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(name, "-h") || !strcmp(name, "--help") ||
 	    !strcmp(name, "help"))
-		return help(argc > 2 ? argv[2] : NULL);
+		return show_help(argc > 2 ? argv[2] : NULL);
 	if (!strcmp(name, "-V") || !strcmp(name, "--version")) {
 		puts("kvm-hpt " VERSION);
 		return EXIT_GOOD;

@@ -215,7 +215,7 @@ int hpt_processes(struct hpt_process **list)
 			continue;
 		}
 		*list = more;
-		strcpy(one.pid, ent->d_name);
+		snprintf(one.pid, sizeof(one.pid), "%.15s", ent->d_name);
 		read_name(one.pid, one.name, sizeof(one.name));
 		more[nr++] = one;
 	}

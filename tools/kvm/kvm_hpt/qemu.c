@@ -232,7 +232,7 @@ static struct qemu_section *new_section(u32 id, u32 version, const char *name)
 		return NULL;
 	section->id = id;
 	section->version = version;
-	strcpy(section->name, name);
+	memcpy(section->name, name, strlen(name));
 	if (!strcmp(name, "ram"))
 		section->kind = KIND_RAM;
 	else if (!strcmp(name, "spapr/htab"))
@@ -344,12 +344,13 @@ static enum stream_event begin_htab(struct stream *s, u8 type)
  * Where the next stream begins if this one was cancelled and the next one
  * appended to it, ~0 if it was not
  */
-static u64 find_another(struct stream *s, u64 from)
+static u64 find_another(struct stream *s, u64 from, u64 to)
 {
-	return source_find(s->src, from + 1, STREAM_BEGIN, STREAM_BEGIN_BYTES);
+	return source_find(s->src, from + 1, to, STREAM_BEGIN,
+			   STREAM_BEGIN_BYTES);
 }
 
-static enum stream_event another(struct stream *s, u64 offset)
+static enum stream_event tell_another(struct stream *s, u64 offset)
 {
 	return stream_broken(s, offset,
 			     "another stream of QEMU's begins here: the one before it was cancelled, or cut off");
@@ -368,8 +369,8 @@ static enum stream_event skip_unknown(struct stream *s)
 	if (!find_footer(s, q->current->id))
 		return cut_short(s);
 	/* It may be that of another stream, which an end of this one hides */
-	offset = find_another(s, q->begin);
-	return offset < s->src->pos ? another(s, offset) : STREAM_END;
+	offset = find_another(s, q->begin, s->src->pos);
+	return offset != NOWHERE ? tell_another(s, offset) : STREAM_END;
 }
 
 static enum stream_event begin_section(struct stream *s, u8 type)
@@ -606,10 +607,10 @@ static enum stream_event next_record(struct stream *s)
 	}
 	if (!q->searched && is_strange(s)) {
 		q->searched = true;
-		index = find_another(s, q->begin);
+		index = find_another(s, q->begin, NOWHERE);
 		if (index != NOWHERE) {
 			s->records--;
-			return another(s, index);
+			return tell_another(s, index);
 		}
 	}
 	return STREAM_RECORD;
@@ -655,6 +656,6 @@ enum stream_event qemu_next(struct stream *s)
 		return event;
 	/* Once the order came again, all since the first one is in doubt */
 	from = q->started && !q->in_htab ? s->src->begin : q->exact;
-	at = find_another(s, from);
-	return at == NOWHERE ? event : another(s, at);
+	at = find_another(s, from, NOWHERE);
+	return at == NOWHERE ? event : tell_another(s, at);
 }

@@ -167,24 +167,30 @@ static ssize_t read_again(struct source *src, u64 from, void *to, size_t len)
  * source_find() - look for something in what was read
  * @src: the source
  * @from: where to begin
+ * @to: where to end
  * @what: the bytes to look for
  * @len: how many they are
  *
- * Return: where it is, ~0 if it is not between @from and what is in the look
- * ahead; in a pipe only the last of what was read can be looked at.
+ * Return: where it is, ~0 if it is not there, or not in the look ahead yet; in a
+ * pipe only the last of what was read can be looked at.
  */
-u64 source_find(struct source *src, u64 from, const void *what, size_t len)
+u64 source_find(struct source *src, u64 from, u64 to, const void *what,
+		size_t len)
 {
 	static unsigned char buf[SOURCE_BUFFER];
 	u64 end = src->pos + src->end - src->start, front;
+	size_t bytes;
 	const unsigned char *at;
 	ssize_t n;
 
 	front = src->pos - src->start;
 	if (!src->seekable && from < front)
 		from = front;
+	if (end > to)
+		end = to;
 	while (from < end) {
-		n = read_again(src, from, buf, sizeof(buf));
+		bytes = end - from < sizeof(buf) ? end - from : sizeof(buf);
+		n = read_again(src, from, buf, bytes);
 		if (n < (ssize_t)len)
 			break;
 		at = memmem(buf, n, what, len);

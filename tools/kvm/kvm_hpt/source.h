@@ -81,7 +81,8 @@ void source_close(struct source *src);
 size_t source_peek(struct source *src, const unsigned char **data);
 size_t source_read(struct source *src, void *to, size_t len);
 bool source_skip(struct source *src, u64 len);
-u64 source_find(struct source *src, u64 from, const void *what, size_t len);
+u64 source_find(struct source *src, u64 from, u64 to, const void *what,
+		size_t len);
 
 /* What a libvirt save image begins with */
 #define LIBVIRT_SAVED	"LibvirtQemudSave"

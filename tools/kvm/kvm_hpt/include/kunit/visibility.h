@@ -3,6 +3,6 @@
 #ifndef KVM_HPT_KUNIT_VISIBILITY_H
 #define KVM_HPT_KUNIT_VISIBILITY_H
 
-#define EXPORT_SYMBOL_IF_KUNIT(symbol)	struct kvm_hpt_no_export
+#define EXPORT_SYMBOL_IF_KUNIT(symbol)	struct kvm_hpt_ ## symbol
 
 #endif
