@@ -496,17 +496,17 @@ def test_cut_anywhere(tool):
         problem = ""
         for cut in range(least + 1):
             file = tool.file("file", data[:cut])
-            check, _, _ = tool.run("check", file)
             dump, out, _ = tool.run("dump", "--json", file)
-            mapped, _, _ = tool.run("map", file)
-            if cut == least:
-                good = (check, dump, mapped) == (0, 0, 0)
-            else:
-                good = check in (1, 3) and mapped == 3
-                # HPTEs that are there are shown, but no order is made up
-                good &= dump == 3 or '"order": null' in out
+            # HPTEs that are there are shown, but no order is made up
+            good = not dump if cut == least else (dump == 3 or
+                                                  '"order": null' in out)
+            if cut % 7 == 0 or cut == least:
+                codes = [tool.run(command, file)[0]
+                         for command in ("check", "map")]
+                good &= (codes == [0, 0] if cut == least else
+                         codes[0] in (1, 3) and codes[1] == 3)
             if not good:
-                problem = problem or f"{cut}: {check} {dump} {mapped}"
+                problem = problem or f"{cut}: {dump} {out[:200]}"
         result(f"cut: {name} at each of {least} bytes", problem)
 
 
