@@ -86,6 +86,9 @@ int libvirt_open(struct source *src)
 		    src->name);
 		return -1;
 	}
+	if (src->unfinished)
+		msg("%s is a libvirt save image that is not finished",
+		    src->name);
 	if (h.format && h.format < LIBVIRT_SPARSE)
 		return source_unpack(src, programs[h.format]);
 	skip_zeroes(src);

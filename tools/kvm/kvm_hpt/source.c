@@ -354,6 +354,7 @@ int source_rewind(struct source *src)
  */
 void source_close(struct source *src)
 {
+	show_progress(src, true);
 	close(src->fd);
 	source_stop(src);
 	qcow2_close(src->qcow2);
