@@ -340,7 +340,7 @@ def test_libvirt(tool):
         if not shutil.which(program):
             refused(tool, f"libvirt, {program} that is not there",
                     hpt.libvirt(stream, form=form), "not installed",
-                    commands=())
+                    commands=("check", "dump"))
             continue
         data = compress(stream) if compress else subprocess.run(
             [program, "-c"], input=stream, capture_output=True,
