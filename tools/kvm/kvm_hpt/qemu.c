@@ -22,6 +22,10 @@
 
 #define NOWHERE			(~0ULL)
 
+/* What names of machine types are made of */
+#define NAME_CHARACTERS		"abcdefghijklmnopqrstuvwxyz" \
+				"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_+"
+
 enum {
 	SECTION_EOF		= 0x00,
 	SECTION_START		= 0x01,
@@ -142,6 +146,22 @@ static bool find_footer(struct stream *s, u32 id)
 	}
 }
 
+/*
+ * Where the next stream begins if this one was cancelled and the next one
+ * appended to it, ~0 if it was not
+ */
+static u64 find_another(struct stream *s, u64 from, u64 to)
+{
+	return source_find(s->src, from + 1, to, STREAM_BEGIN,
+			   STREAM_BEGIN_BYTES);
+}
+
+static enum stream_event tell_another(struct stream *s, u64 offset)
+{
+	return stream_broken(s, offset,
+			     "another stream of QEMU's begins here: the one before it was cancelled, or cut off");
+}
+
 static bool skip_capabilities(struct stream *s)
 {
 	char *to = s->qemu.capabilities;
@@ -196,8 +216,14 @@ static enum stream_event read_configuration(struct stream *s)
 	offset = s->src->pos;
 	if (!get_string(s, len, q->machine, sizeof(q->machine)))
 		return cut_short(s);
+	if (strnlen(q->machine, sizeof(q->machine)) != len ||
+	    strspn(q->machine, NAME_CHARACTERS) != len)
+		return stream_broken(s, offset,
+				     "the machine type of QEMU's stream is no name");
 	if (strncmp(q->machine, "pseries", strlen("pseries"))) {
-		q->foreign = true;
+		/* Unless the name ends within another stream */
+		q->foreign = find_another(s, s->src->begin, s->src->pos +
+					  STREAM_BEGIN_BYTES) == NOWHERE;
 		return stream_broken(s, offset,
 				     "QEMU's stream is of a guest of machine type '%s', which has no HPT",
 				     q->machine);
@@ -338,22 +364,6 @@ static enum stream_event begin_htab(struct stream *s, u8 type)
 	q->started = true;
 	stream_set_order(s, order);
 	return STREAM_HPT;
-}
-
-/*
- * Where the next stream begins if this one was cancelled and the next one
- * appended to it, ~0 if it was not
- */
-static u64 find_another(struct stream *s, u64 from, u64 to)
-{
-	return source_find(s->src, from + 1, to, STREAM_BEGIN,
-			   STREAM_BEGIN_BYTES);
-}
-
-static enum stream_event tell_another(struct stream *s, u64 offset)
-{
-	return stream_broken(s, offset,
-			     "another stream of QEMU's begins here: the one before it was cancelled, or cut off");
 }
 
 /* What a section is that neither has the HPT nor is RAM as we know it */
@@ -554,28 +564,51 @@ static bool is_strange(const struct stream *s)
 	return false;
 }
 
+/* The header of the last record as it was in the stream */
+static void put_header(const struct stream *s, u8 *to)
+{
+	to[0] = s->rec.index >> 24;
+	to[1] = s->rec.index >> 16;
+	to[2] = s->rec.index >> 8;
+	to[3] = s->rec.index;
+	to[4] = s->rec.n_valid >> 8;
+	to[5] = s->rec.n_valid;
+	to[6] = s->rec.n_invalid >> 8;
+	to[7] = s->rec.n_invalid;
+}
+
 /**
  * qemu_record_cut() - does another stream begin within the last record?
  * @s: the stream
+ *
+ * If so, this is what comes next.
  */
-bool qemu_record_cut(const struct stream *s)
+bool qemu_record_cut(struct stream *s)
 {
-	u8 seam[2 * STREAM_BEGIN_BYTES];
 	size_t bytes = s->rec.n_valid * HPTE_BYTES, len;
+	struct qemu_stream *q = &s->qemu;
+	u8 seam[2 * STREAM_BEGIN_BYTES];
 	const unsigned char *data;
 
-	if (bytes < STREAM_BEGIN_BYTES)
-		return false;
+	if (bytes < STREAM_BEGIN_BYTES || q->looked_at == s->records)
+		return q->cut;
+	q->looked_at = s->records;
+	q->cut = memmem(s->rec.hpte, bytes, STREAM_BEGIN, STREAM_BEGIN_BYTES);
+	/* Or in its header, which is big-endian */
+	put_header(s, seam);
+	memcpy(seam + STREAM_BEGIN_BYTES, s->rec.hpte, STREAM_BEGIN_BYTES);
+	q->cut |= !!memmem(seam, sizeof(seam), STREAM_BEGIN,
+			   STREAM_BEGIN_BYTES);
+	/* Or where it ends */
 	len = source_peek(s->src, &data);
 	if (len > STREAM_BEGIN_BYTES)
 		len = STREAM_BEGIN_BYTES;
-	/* Or where it ends */
 	memcpy(seam, (char *)s->rec.hpte + bytes - STREAM_BEGIN_BYTES,
 	       STREAM_BEGIN_BYTES);
 	memcpy(seam + STREAM_BEGIN_BYTES, data, len);
-	return memmem(s->rec.hpte, bytes, STREAM_BEGIN, STREAM_BEGIN_BYTES) ||
-	       memmem(seam, STREAM_BEGIN_BYTES + len, STREAM_BEGIN,
-		      STREAM_BEGIN_BYTES);
+	q->cut |= !!memmem(seam, STREAM_BEGIN_BYTES + len, STREAM_BEGIN,
+			   STREAM_BEGIN_BYTES);
+	return q->cut;
 }
 
 /* A record of zeroes says that the section has no more of them */
@@ -585,6 +618,8 @@ static enum stream_event next_record(struct stream *s)
 	enum stream_event event;
 	u64 offset = s->src->pos, index;
 
+	if (q->cut)
+		return stream_broken(s, offset, "another stream follows");
 	if (q->htab_begins && looks_little(s))
 		return stream_fault(s, offset,
 				    "headers of records are little-endian, as QEMU before 2.2 has written them: later ones refuse that");

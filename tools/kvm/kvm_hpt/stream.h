@@ -62,6 +62,8 @@ struct qemu_section {
  * @in_section: a section is being read
  * @in_htab: records of the HPT follow
  * @htab_begins: the next record is the first of its section
+ * @cut: another stream begins in the last record
+ * @looked_at: number of the record that was searched for that
  * @searched: another stream was looked for in this section
  * @started: there was the size of the HPT
  * @radix: the guest has no HPT
@@ -87,6 +89,8 @@ struct qemu_stream {
 	bool in_section;
 	bool in_htab;
 	bool htab_begins;
+	bool cut;
+	u64 looked_at;
 	bool searched;
 	bool started;
 	bool radix;
@@ -163,7 +167,7 @@ stream_say(struct stream *s, enum stream_event event, u64 offset,
 enum stream_event stream_record(struct stream *s, bool big_endian);
 
 enum stream_event qemu_next(struct stream *s);
-bool qemu_record_cut(const struct stream *s);
+bool qemu_record_cut(struct stream *s);
 void qemu_free(struct qemu_stream *q);
 enum stream_event debugfs_next(struct stream *s);
 

@@ -190,6 +190,10 @@ def test_damaged_records(tool):
                [(len(good), last + 1, index,
                  f"reaches beyond the end of the HPT at {end:#x}")],
                ["-O", 20, "-H"])
+    expect(tool, "a later pass that begins with a record beyond the end",
+           good + hpt.record(end - 1, [], 2),
+           [(len(good), last + 1, end - 1,
+             f"reaches beyond the end of the HPT at {end:#x}")])
     expect(tool, "an HPT twice as large", good,
            [(len(good), last, end, "ends before the first pass is at the end "
              f"of the HPT at {2 * end:#x}")], ["-O", 21, "-H"])

@@ -290,8 +290,10 @@ def test_one_line(tool):
     text = ("another stream of QEMU's begins here: the one before it was "
             "cancelled, or cut off")
     end = first.index(b"\x03\0\0\0\x04")
-    for cut in (8, 40, 70, 120, 300, 4300, end - 400, end - 100, end - 3, end,
-                end + 5, end + 9, end + 50):
+    # Some are in the midst of records
+    for cut in (8, 16, 40, 70, 120, 300, 4300, 4428, 4730, 4881, 5032, 5334,
+                5485, 5938, 6542, end - 400, end - 100, end - 3, end, end + 5,
+                end + 9, end + 50):
         for command in "check", "dump":
             tool.file("file", first[:cut] + first)
             code, out, err = tool.run(command, "file")
