@@ -51,11 +51,12 @@ failed:
 	 * H_READ.  If it succeeds, the HPTE is what it is to be.
 	 *
 	 * r15: index, r16: mask for dword 0, r17: what that has to give,
-	 * r21, r22: the same for dword 1.
+	 * r21, r22: the same for dword 1, r23: where r20 is stored.
 	 * Results: the HPTE in r18, r19.
 	 */
 resize_guest_read:
 	addi	20, 20, 1
+	std	20, 0(23)
 	li	3, 0x0c
 	li	4, 0
 	mr	5, 15
