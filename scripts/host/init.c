@@ -68,6 +68,8 @@ static void set_up(void)
 	try_mount("proc", "/proc");
 	try_mount("sysfs", "/sys");
 	try_mount("debugfs", "/sys/kernel/debug");
+	if (!access("/sys/kernel/security", F_OK))
+		try_mount("securityfs", "/sys/kernel/security");
 	try_mount("devtmpfs", "/dev");
 	try_mount("devpts", "/dev/pts");
 	try_mount("tmpfs", "/dev/shm");
