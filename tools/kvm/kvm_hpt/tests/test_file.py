@@ -213,6 +213,9 @@ def test_other_flows(tool):
         code, out, _ = tool.run("check", tool.file("file", data))
         result(f"file: check of {name}", "" if not code and
                out.startswith("no HPT\n") else out)
+        _, found, _ = tool.json("check", "file")
+        result(f"file: no order of {name}", "" if found["order"] is None
+               else found["order"])
     stream = Qemu().begin(0xffffffff).htab(4, first_pass(table), True)
     faulty(tool, "an HPT after radix", stream.finish(),
            ["HPT data without an order: the guest had no HPT before, it has "
