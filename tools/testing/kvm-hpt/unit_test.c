@@ -1476,60 +1476,60 @@ static bool read_the_rest(int fd, u64 *v, u64 *r, char *buf,
 	return true;
 }
 
+static long raw_progress(struct file *file, unsigned int cmd,
+			 struct kvm_ppc_htab_progress *p)
+{
+	return file->f_op->unlocked_ioctl(file, cmd, (unsigned long)p);
+}
+
 TEST_F(file, progress_arguments)
 {
 	struct kvm_ppc_htab_progress p[2];
 	struct file *file = shim_file(self->fd);
-	unsigned int at;
+	unsigned int at, longer;
 
 	for (at = 0; at < 2 * sizeof(p[0]); at++) {
 		memset(p, 0, sizeof(p));
 		p[0].argsz = at;
 		p[0].hptes = 1;
 		EXPECT_EQ(at < sizeof(p[0]) ? -EINVAL : 0,
-			  file->f_op->unlocked_ioctl(file,
-						     KVM_PPC_HTAB_PROGRESS,
-						     (unsigned long)p));
+			  raw_progress(file, KVM_PPC_HTAB_PROGRESS, p));
 		EXPECT_EQ(at < sizeof(p[0]) ? at : sizeof(p[0]), p[0].argsz);
 		EXPECT_EQ(at < sizeof(p[0]) ? 1 : NR, p[0].hptes);
 		if (at > sizeof(p[0])) {
 			/* Not more than the kernel knows is filled in */
 			((char *)p)[at - 1] = 1;
 			p[0].argsz = at;
-			EXPECT_EQ(-E2BIG, file->f_op->unlocked_ioctl(file,
-				  KVM_PPC_HTAB_PROGRESS, (unsigned long)p));
+			EXPECT_EQ(-E2BIG, raw_progress(file,
+						       KVM_PPC_HTAB_PROGRESS,
+						       p));
 			p[0].argsz = at - 1;
-			EXPECT_EQ(0, file->f_op->unlocked_ioctl(file,
-				  KVM_PPC_HTAB_PROGRESS, (unsigned long)p));
+			EXPECT_EQ(0, raw_progress(file, KVM_PPC_HTAB_PROGRESS,
+						  p));
 			EXPECT_EQ(1, ((char *)p)[at - 1]);
 		}
 	}
 	/* A page is more than it will ever be: not even looked at */
 	p[0].argsz = PAGE_SIZE + 1;
-	EXPECT_EQ(-E2BIG, file->f_op->unlocked_ioctl(file,
-		  KVM_PPC_HTAB_PROGRESS, (unsigned long)p));
+	EXPECT_EQ(-E2BIG, raw_progress(file, KVM_PPC_HTAB_PROGRESS, p));
 	for (at = 0; at < ARRAY_SIZE(p[0].reserved); at++) {
 		p[0] = (struct kvm_ppc_htab_progress) {
 			.argsz = sizeof(p[0]),
 		};
 		p[0].reserved[at] = 1ull << 63;
-		EXPECT_EQ(-EINVAL, file->f_op->unlocked_ioctl(file,
-			  KVM_PPC_HTAB_PROGRESS, (unsigned long)p));
+		EXPECT_EQ(-EINVAL, raw_progress(file, KVM_PPC_HTAB_PROGRESS, p));
 	}
 	/* The size in the number is the one that user space knows */
 	p[0] = (struct kvm_ppc_htab_progress) { .argsz = sizeof(p[0]) };
-	EXPECT_EQ(0, file->f_op->unlocked_ioctl(file,
-		  _IOC(_IOC_READ | _IOC_WRITE, KVMIO,
-		       _IOC_NR(KVM_PPC_HTAB_PROGRESS), sizeof(p)),
-		  (unsigned long)p));
+	longer = _IOC(_IOC_READ | _IOC_WRITE, KVMIO,
+		      _IOC_NR(KVM_PPC_HTAB_PROGRESS), sizeof(p));
+	EXPECT_EQ(0, raw_progress(file, longer, p));
 	for (at = 1; at < 32; at++)
 		EXPECT_EQ(-EINVAL, fake_progress(self->fd, 1u << at, &p[0]));
 	EXPECT_EQ(0, fake_progress(self->fd, KVM_PPC_HTAB_PROGRESS_COUNT,
 				   &p[0]));
 	EXPECT_EQ(KVM_PPC_HTAB_PROGRESS_COUNT, p[0].flags);
-	EXPECT_EQ(-ENOTTY,
-		  file->f_op->unlocked_ioctl(file, KVM_PPC_HTAB_PROGRESS + 1,
-					     (unsigned long)p));
+	EXPECT_EQ(-ENOTTY, raw_progress(file, KVM_PPC_HTAB_PROGRESS + 1, p));
 	for (at = 1; at <= 3; at++) {
 		shim_fault_at = at;
 		EXPECT_EQ(-EFAULT, fake_progress(self->fd, 0, &p[0]));

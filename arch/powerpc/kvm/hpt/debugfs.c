@@ -28,8 +28,7 @@ static void *kvm_hpt_debugfs_find(struct kvm *kvm, loff_t *pos)
 			index = max(index, group << HPT_GROUP_SHIFT);
 			continue;
 		}
-		if (kvm_hpte_valid(be64_to_cpu(
-			    READ_ONCE(*kvm_hpte_at(info, index))))) {
+		if (kvm_hpte_there(kvm_hpte_at(info, index))) {
 			*pos = index;
 			return pos;
 		}

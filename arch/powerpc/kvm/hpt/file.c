@@ -122,9 +122,11 @@ static const struct file_operations kvm_hpt_writer_fops = {
 
 static struct file *kvm_hpt_make_file(struct kvm_hpt_fd *fd, bool write)
 {
-	return anon_inode_getfile(
-		"kvm-htab", write ? &kvm_hpt_writer_fops : &kvm_hpt_reader_fops,
-		fd, write ? O_WRONLY : O_RDONLY);
+	if (write)
+		return anon_inode_getfile("kvm-htab", &kvm_hpt_writer_fops, fd,
+					  O_WRONLY);
+	return anon_inode_getfile("kvm-htab", &kvm_hpt_reader_fops, fd,
+				  O_RDONLY);
 }
 
 /**

@@ -142,15 +142,15 @@ static unsigned long kvm_hpt_next_group(struct kvm_hpt_groups *groups,
 					unsigned long end)
 {
 	struct kvm_hpt_group_chunk *chunk;
-	unsigned long first, bit, nr;
+	unsigned long first, bit, nr, *map;
 
 	end = round_up(end, BITS_PER_LONG);
 	while (group < end) {
 		chunk = &groups->chunk[group >> HPT_CHUNK_SHIFT];
+		map = visit ? chunk->visit : chunk->used;
 		first = round_down(group, HPT_CHUNK_GROUPS);
 		nr = min(end - first, HPT_CHUNK_GROUPS);
-		bit = kvm_hpt_find_next_sparse(
-			visit ? chunk->visit : chunk->used, nr, group - first);
+		bit = kvm_hpt_find_next_sparse(map, nr, group - first);
 		group = first + bit;
 		if (bit < nr)
 			break;

@@ -35,6 +35,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,11 +79,11 @@ struct hold {
 static struct {
 	struct hold *h;
 	pthread_t thread;
-	volatile bool end;
-	volatile bool counts;
-	volatile bool only_late;	/* does not take the lock */
-	volatile unsigned long late;
-	volatile unsigned long waited;
+	atomic_bool end;
+	atomic_bool counts;
+	atomic_bool only_late;	/* does not take the lock */
+	atomic_ulong late;
+	atomic_ulong waited;
 } probe;
 
 static void die(const char *what)
