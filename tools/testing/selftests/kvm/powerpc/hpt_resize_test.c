@@ -395,7 +395,7 @@ TEST_F_TIMEOUT(resize, vs_radix, BUSY_TIMEOUT)
 }
 
 /* KVM_GET_DIRTY_LOG takes C out of the HPTE: the guest sees it all along */
-#define LOGS		20
+#define LOGS		200
 
 TEST_F_TIMEOUT(resize, read_keeps_c_from_dirty_log, BUSY_TIMEOUT)
 {
