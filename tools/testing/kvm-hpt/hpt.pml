@@ -15,8 +15,9 @@
  *	NO_WMB		kvmppc_hpt_mark() without smp_wmb()
  *	NO_ENTERWMB	kvmppc_hpt_enter() without smp_wmb()
  *	NO_MB		kvm_hpt_harvest() without smp_mb__after_atomic()
- *	NO_GRACE	a reader goes without a grace period
+ *	NO_GRACE	locks are left out before a grace period has passed
  *	NO_SECTION	vcpus are in no read section of kvm->srcu
+ *	NO_USEMB	kvmppc_hpt_enter() without smp_mb() after a group is used
  *	NO_CAREFUL	and takes no locks until then
  *	NO_LOCK		a mark is taken off without the HPTE lock
  *	NO_SPREAD	the other readers get nothing
@@ -42,6 +43,8 @@ bool guest_r[HPTES];	/* R in the reverse map word */
 bool modified[HPTES];	/* HPTE_GR_MODIFIED */
 bool hvlock[HPTES];	/* HPTE_V_HVLOCK */
 bool visit;		/* the group's bit in the visit bitmap */
+bool used = true;	/* and in the used bitmap */
+bool fresh[HPTES];	/* the HPTE's slot was never used */
 
 bool setup_lock;	/* mmu_setup_lock */
 byte nr_readers;
@@ -90,6 +93,20 @@ inline enter(h)
 	fi
 }
 
+/* Step 1: a fresh slot comes into use; then a reader that was there is seen */
+inline use(h)
+{
+	if
+	:: fresh[h] ->
+		fresh[h] = false;
+		used = true;
+#ifndef NO_USEMB
+		tracked = nr_readers > 0
+#endif
+	:: else
+	fi
+}
+
 proctype vcpu(byte id)
 {
 	byte n, h;
@@ -116,11 +133,13 @@ proctype vcpu(byte id)
 			tracked = nr_readers > 0
 		fi;
 		if
-		:: dword[h]++;			/* H_PROTECT and its kin */
+		:: !fresh[h] ->			/* H_PROTECT and its kin */
+			dword[h]++;
 			mark(h)
-		:: enter(h);			/* H_ENTER, H_BULK_REMOVE */
+		:: use(h);			/* H_ENTER, H_BULK_REMOVE */
+			enter(h);
 			dword[h]++
-		:: true ->			/* H_CLEAR_REF */
+		:: !fresh[h] ->			/* H_CLEAR_REF */
 			if
 			:: guest_r[h] ->
 				guest_r[h] = false;
@@ -227,7 +246,8 @@ inline harvest(self)
 		if
 		:: look[h] || (first_pass[self] && hvlock[h]) ||
 #ifndef NO_CAREFUL
-		   !all_mark ||
+		   (!all_mark &&
+		    (first_pass[self] || changed[self * HPTES + h])) ||
 #endif
 		   (hw_r[h] && !guest_r[h]) ->
 			harvest_hpte(self, h)
@@ -265,7 +285,7 @@ proctype reader(byte self)
 		stopped = running == 0;
 		any = false;
 		LOCK(setup_lock);
-		/* Step 1; a first pass can go on without, with locks */
+		/* Step 1: nobody waits for it, it may be over or not */
 		if
 		:: !all_mark ->
 #ifndef NO_GRACE
@@ -273,11 +293,16 @@ proctype reader(byte self)
 			!in_section[VCPUS - 1];
 #endif
 			all_mark = true
-		:: first_pass[self] || all_mark
+		:: true
 		fi;
 		if
 		:: first_pass[self] ->
-			harvest(self);
+			if
+			:: used -> harvest(self)
+			:: else ->		/* passed over, as invalid */
+				told[cursor[self]] = 0;
+				told_r[cursor[self]] = guest_r[cursor[self]]
+			fi;
 			d_step {
 				/* What it is past is for later */
 				h = 0;
@@ -358,6 +383,13 @@ init {
 		fi;
 		if
 		:: guest_r[1] = true
+		:: true
+		fi;
+		if
+		:: guest_r[0] && guest_r[1] ->
+			used = false;
+			fresh[0] = true;
+			fresh[1] = true
 		:: true
 		fi;
 		run vcpu(0);

@@ -141,6 +141,8 @@ void radix_tree_node_rcu_free(struct rcu_head *head)
 void (*shim_interleave)(void);
 void (*shim_spin)(void);
 void (*shim_before_grace_period)(void);
+bool shim_section_sleeps;
+unsigned int shim_polls_in_vain;
 __thread unsigned int shim_hpte_locks;
 unsigned int shim_kill_at;
 unsigned int shim_signal_checks;

@@ -1320,48 +1320,50 @@ TEST_F(file, entered_while_its_group_is_harvested)
 }
 
 /*
- * A vcpu that tested for readers before there was one enters HPTEs without a
+ * A vcpu that tested for readers before there was one changes HPTEs without a
  * mark. It is in a read section until then, so it does so before a grace
- * period ends.
+ * period ends; and before a reader has had the lock of the HPTE.
  */
 static struct kvm *late_kvm;
 
-/* Not in group 0, of which the reader may have had the locks */
-static const unsigned long late_at[] = { 9, 12, 5000, NR - 1 };
+static const unsigned long late_at[] = { 3, 500, 5000, NR - 1 };
 
-static void enter_late(void)
+static void change_late(void)
 {
 	unsigned int readers = late_kvm->arch.hpt_nr_readers, i;
 
 	shim_before_grace_period = NULL;
 	late_kvm->arch.hpt_nr_readers = 0;
 	for (i = 0; i < ARRAY_SIZE(late_at); i++)
-		fake_h_enter(late_kvm, late_at[i], V, R(i + 1));
+		fake_h_protect(late_kvm, late_at[i], HPTE_R_N);
 	late_kvm->arch.hpt_nr_readers = readers;
 }
 
+/* Nothing is read without a lock before that */
 TEST_F(file, changes_without_a_mark_are_waited_for)
 {
-	static const size_t sizes[] = {
-		HPT_RECORD_MIN, HPT_GROUP_BYTES, HPT_GROUP_BYTES + 1, BUF,
-	};
+	static const size_t sizes[] = { HPT_GROUP_BYTES + 1, 2048, BUF };
 	unsigned int i, j;
+	u64 v, r;
 
 	late_kvm = self->kvm;
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		/* The first of them, and one after the last has closed */
 		shim_close(self->fd);
 		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
-		ASSERT_EQ(0, fake_h_enter(self->kvm, 1, V, R(9)));
+		for (j = 0; j < ARRAY_SIZE(late_at); j++)
+			ASSERT_EQ(0, fake_h_enter(self->kvm, late_at[j], V,
+						  R(j + 1)));
 		self->fd = fake_open(self->kvm, 0, 0);
 		memset(self->v, 0xee, sizeof(self->v));
-		shim_before_grace_period = enter_late;
+		shim_before_grace_period = change_late;
 		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf,
 				  sizes[i]));
 		ASSERT_TRUE(!shim_before_grace_period);
 		for (j = 0; j < ARRAY_SIZE(late_at); j++) {
-			ASSERT_FALSE(differ(self->v, self->r, late_at[j], V,
-					    R(j + 1))) {
+			model_look(self->kvm, late_at[j], &v, &r);
+			ASSERT_FALSE(differ(self->v, self->r, late_at[j], v,
+					    r)) {
 				TH_LOG("HPTE %lu, buffer %zu", late_at[j],
 				       sizes[i]);
 			}
@@ -1370,59 +1372,9 @@ TEST_F(file, changes_without_a_mark_are_waited_for)
 }
 
 /*
- * In the middle of a group that is not used until then. A buffer for a group
- * does without the wait if there is no gap.
- */
-TEST_F(file, group_comes_into_use_while_waiting)
-{
-	unsigned int i;
-
-	shim_close(self->fd);
-	late_kvm = self->kvm;
-	for (i = 8; i < 16; i++) {
-		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
-		self->fd = fake_open(self->kvm, 0, i);
-		memset(self->v, 0xee, sizeof(self->v));
-		shim_before_grace_period = enter_late;
-		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf,
-				  HPT_GROUP_BYTES));
-		ASSERT_TRUE(!shim_before_grace_period);
-		EXPECT_EQ(i <= 12 ? V : 0xeeeeeeeeeeeeeeee, self->v[12]);
-		EXPECT_EQ(V, self->v[5000]);
-		shim_close(self->fd);
-	}
-	self->fd = -1;
-}
-
-/* The same if there is no gap, and so no need to wait, in the first pass */
-TEST_F(file, later_pass_waits_for_changes_without_a_mark)
-{
-	unsigned long index;
-	ssize_t len;
-
-	for (index = 0; index < NR; index++)
-		if (index != 9 && index != 12 && index != 5000 &&
-		    index != NR - 1)
-			ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(9)));
-	shim_close(self->fd);
-	self->fd = fake_open(self->kvm, 0, NR - 8);
-	late_kvm = self->kvm;
-	shim_before_grace_period = enter_late;
-	len = fake_read(self->fd, self->buf, HPT_GROUP_BYTES, HPT_GROUP_BYTES);
-	ASSERT_EQ(HDR + 7 * HPT_STREAM_HPTE, len);
-	ASSERT_TRUE(apply(self->v, self->r, self->buf, len));
-	/* The reader has had the lock of the last one, so it is seen */
-	ASSERT_TRUE(!!shim_before_grace_period);
-	ASSERT_EQ(0, fake_h_enter(self->kvm, NR - 1, V, R(4)));
-	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf,
-			  HPT_GROUP_BYTES));
-	ASSERT_TRUE(!shim_before_grace_period);
-	ASSERT_FALSE(differ(self->v, self->r, NR - 1, V, R(4)));
-}
-
-/*
  * Until a grace period has passed the lock tells such a vcpu that there is a
- * reader, so each HPTE is locked; after it none that is clean.
+ * reader, so each HPTE is locked; after it none that is clean. A first pass in
+ * reads of a group does not begin the grace period.
  */
 TEST_F(file, locks_are_taken_until_the_grace_period)
 {
@@ -1436,12 +1388,53 @@ TEST_F(file, locks_are_taken_until_the_grace_period)
 	ASSERT_EQ(HPT_GROUP_BYTES, fake_read(fd, self->buf, HPT_GROUP_BYTES,
 					     HPT_GROUP_BYTES));
 	EXPECT_EQ(8, shim_hpte_locks);
+	EXPECT_EQ(HPT_MARKS_SOME, self->kvm->arch.hpt_marks);
 	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
 	shim_hpte_locks = 0;
 	self->fd = fake_open(self->kvm, 0, 0);
 	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
 	EXPECT_EQ(0, shim_hpte_locks);
 	shim_close(fd);
+}
+
+/*
+ * A vcpu sleeps in a read section, for a page fault say: files go on, with
+ * locks, wait but once and not for long, and see what there is.
+ */
+TEST_F(file, nobody_waits_for_a_section_that_sleeps)
+{
+	struct kvm_ppc_htab_progress p;
+	unsigned long index;
+	u64 v, r;
+	int fd;
+
+	shim_close(self->fd);
+	fill(self->kvm, 256);
+	shim_section_sleeps = true;
+	self->fd = fake_open(self->kvm, 0, 0);
+	shim_hpte_locks = 0;
+	memset(self->v, 0xee, sizeof(self->v));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, 2048));
+	EXPECT_LE(255 * 8, shim_hpte_locks);
+	shim_polls_in_vain = 0;
+	for (index = 0; index < 2048; index += 7)
+		fake_h_remove(self->kvm, index);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 8000, V, R(1)));
+	fd = fake_open(self->kvm, 0, 0);
+	ASSERT_EQ(0, fake_progress(fd, 1, &p));
+	EXPECT_EQ(EPOLLIN | EPOLLRDNORM, fake_poll(fd));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, 2048));
+	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, 2048));
+	EXPECT_GT(200, shim_polls_in_vain);
+	for (index = 0; index < NR; index++) {
+		model_look(self->kvm, index, &v, &r);
+		ASSERT_FALSE(differ(self->v, self->r, index, v, r));
+	}
+	shim_close(fd);
+	shim_section_sleeps = false;
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 8001, V, R(1)));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, 2048));
+	EXPECT_EQ(HPT_MARKS_ALL, self->kvm->arch.hpt_marks);
 }
 
 /* Progress */

@@ -158,9 +158,9 @@ static inline void kvmppc_hpt_visit(struct kvm_hpt_info *info,
  * to clear HPTE_GR_MODIFIED.
  *
  * Nobody reads in most VMs, so the first test is all that happens there. A
- * reader that registers waits for a grace period of kvm->srcu, so marks are
- * not missed by someone who tested before: callers are in a read section of
- * it, or hold mmu_setup_lock.
+ * caller that has not seen a reader that registers leaves out the mark. Callers
+ * are in a read section of kvm->srcu, or hold mmu_setup_lock, so after a grace
+ * period none is left. Until then the reader locks each HPTE.
  *
  * Context: any, real mode included. The caller holds the HPTE lock.
  */
@@ -202,8 +202,14 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 	unsigned long old = rev->guest_rpte;
 
 	/* Only a slot that has never held an HPTE has a word of zero */
-	if (!old)
+	if (!old) {
 		kvmppc_hpt_use(info, index);
+		/*
+		 * Pairs with smp_mb() in kvm_hpt_reader_open(): a reader that
+		 * passes over the group as unused is seen below.
+		 */
+		smp_mb();
+	}
 	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers))) {
 		rev->guest_rpte = guest_rpte;
 		return;

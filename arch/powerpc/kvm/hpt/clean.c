@@ -149,7 +149,7 @@ static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
  * the buffer is full.
  *
  * Context: kvm->arch.mmu_setup_lock held, an HPT present, and all changes
- * marked, see kvm_hpt_await_marks(); does not sleep.
+ * marked, see kvm_hpt_want_all_marks(); does not sleep.
  * Return: how many groups it has gone through.
  */
 int kvm_hpt_gather_clean(struct kvm_hpt_info *info,

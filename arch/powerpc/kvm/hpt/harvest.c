@@ -180,7 +180,7 @@ void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	unsigned long index = group << HPT_GROUP_SHIFT;
 	struct revmap_entry *rev = &info->rev[index];
 	__be64 *hptep = kvm_hpte_at(info, index);
-	bool locked = !kvm->arch.hpt_all_mark;
+	bool locked = kvm->arch.hpt_marks != HPT_MARKS_ALL;
 	bool rc_open = false;
 	int i;
 

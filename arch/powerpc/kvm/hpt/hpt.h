@@ -85,6 +85,18 @@ enum kvm_hpt_reader_state {
 };
 
 /**
+ * enum kvm_hpt_marks - who marks changes
+ * @HPT_MARKS_SOME: whoever has seen that there is a reader
+ * @HPT_MARKS_ASKED: the same; a grace period has been started
+ * @HPT_MARKS_ALL: everybody, as it has passed
+ */
+enum kvm_hpt_marks {
+	HPT_MARKS_SOME,
+	HPT_MARKS_ASKED,
+	HPT_MARKS_ALL,
+};
+
+/**
  * struct kvm_hpt_reader - where a reader stands
  * @node: in kvm->arch.hpt_readers
  * @state: which HPT it belongs to
@@ -146,6 +158,7 @@ struct kvm_hpt_view {
  * @valid: valid HPTEs that were read or written
  * @invalid: invalid ones
  * @bytes: bytes that were read or written
+ * @awaited: it has waited for a grace period once, which is enough
  * @refused: records that could not be written
  * @refused_index: where the last one of these begins
  * @reader: used if the file was opened for reading
@@ -159,6 +172,7 @@ struct kvm_hpt_fd {
 	u64 valid;
 	u64 invalid;
 	u64 bytes;
+	bool awaited;
 	u64 refused;
 	u64 refused_index;
 	struct kvm_hpt_view view;
@@ -171,6 +185,7 @@ struct kvm_hpt_fd {
  * @end: a pass has ended, nothing more goes into the buffer
  * @begun: the reader was looked at, what follows has been set
  * @first_pass: the records are of a first pass
+ * @await: it is worth to wait for a grace period, for a moment
  * @pass: number of the pass in which they begin
  * @wrapped: the later pass has come to the end and begun again
  * @restarts: the reader's, to notice that it began again
@@ -181,6 +196,7 @@ struct kvm_hpt_gather {
 	bool end;
 	bool begun;
 	bool first_pass;
+	bool await;
 	bool wrapped;
 	unsigned long pass;
 	unsigned long restarts;
@@ -307,6 +323,7 @@ void kvm_hpt_wake(struct kvm *kvm);
 int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			u64 start_index);
 void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader);
+bool kvm_hpt_want_all_marks(struct kvm *kvm);
 void kvm_hpt_await_marks(struct kvm *kvm);
 void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index);
 void kvm_hpt_reader_restart(struct kvm *kvm, struct kvm_hpt_reader *reader);

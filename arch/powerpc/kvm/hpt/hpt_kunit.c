@@ -608,6 +608,7 @@ static void used_at_every_edge(struct kunit *test)
 {
 	struct kvm_hpt_info *info = test->priv;
 	unsigned int i, j;
+	int budget;
 
 	KUNIT_EXPECT_EQ(test, BIG_GROUPS, info->groups->nr);
 	KUNIT_EXPECT_EQ(test, BIG_GROUPS,
@@ -615,6 +616,11 @@ static void used_at_every_edge(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(edges); i++) {
 		kvmppc_hpt_use(info, edges[i] * 8 + i % 8);
 		KUNIT_ASSERT_TRUE(test, kvm_hpt_group_used(info, edges[i]));
+		/* In the middle of a group that is used it stays there */
+		budget = 1;
+		KUNIT_ASSERT_EQ(test, edges[i] * 8 + 3,
+				kvm_hpt_skip_unused(info, edges[i] * 8 + 3,
+						    &budget));
 		if (i + 1 < ARRAY_SIZE(edges))
 			KUNIT_ASSERT_FALSE(test,
 					   kvm_hpt_group_used(info,

@@ -81,7 +81,8 @@ static int kvm_hpt_handed_on(struct kvm *kvm, const struct kvm_hpt_view *view)
  * Context: kvm->arch.mmu_setup_lock and kvm_hpt_fd.lock held and an HPT
  * present; may sleep.
  * Return: true when the buffer is full or the pass is at its end, or the
- * reader began again; false when the budget was used up before that.
+ * reader began again; false when the budget was used up before that, or it is
+ * worth to wait before an HPTE is read.
  */
 bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			  int budget)
@@ -91,6 +92,7 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 	struct kvm *kvm = fd->kvm;
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long nr_hptes = kvmppc_hpt_npte(info);
+	bool all_marks = kvm->arch.hpt_marks == HPT_MARKS_ALL;
 	unsigned long group, next, done;
 	u8 before;
 
@@ -99,7 +101,6 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			return false;
 		group = reader->cursor >> HPT_GROUP_SHIFT;
 		if (!kvm_hpt_group_used(info, group)) {
-			kvm_hpt_await_marks(kvm);
 			next = kvm_hpt_skip_unused(info, reader->cursor,
 						   &budget);
 			done = hpt_encode_invalid(&g->enc, reader->cursor,
@@ -113,7 +114,9 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 		if (kvm_hpte_there(kvm_hpte_at(info, reader->cursor)) &&
 		    !hpt_encode_room(&g->enc, reader->cursor))
 			return true;
-		if (kvm->arch.hpt_all_mark && !reader->bolted_only) {
+		if (g->await)
+			return false;
+		if (all_marks && !reader->bolted_only) {
 			done = kvm_hpt_gather_clean(info, reader, &g->enc,
 						    budget);
 			budget -= done;

@@ -57,9 +57,10 @@ static int kvm_hpt_gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 		g->start = reader->cursor >> HPT_GROUP_SHIFT;
 		g->wrapped = false;
 	}
-	/* A read of a group or less, from the HPT on, does without */
-	if (!g->first_pass || g->enc.size > HPT_GROUP_BYTES)
-		kvm_hpt_await_marks(kvm);
+	/* A first pass in reads of a group or less does without */
+	g->await = (!g->first_pass || g->enc.size > HPT_GROUP_BYTES) &&
+		   !kvm_hpt_want_all_marks(kvm) && g->first_pass &&
+		   !fd->awaited;
 	if (g->first_pass)
 		done = kvm_hpt_gather_first(fd, g, GATHER_GROUPS);
 	else
@@ -77,6 +78,10 @@ static int kvm_hpt_gather_all(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 
 	do {
 		ret = kvm_hpt_gather_some(fd, g);
+		if (ret > 0 && g->await) {
+			kvm_hpt_await_marks(fd->kvm);
+			fd->awaited = true;
+		}
 		cond_resched();
 		if (ret > 0 && fatal_signal_pending(current))
 			ret = -EINTR;

@@ -10,6 +10,7 @@
 #include <kunit/visibility.h>
 
 #include <linux/bitmap.h>
+#include <linux/delay.h>
 #include <linux/export.h>
 #include <linux/kvm_host.h>
 #include <linux/math.h>
@@ -27,6 +28,10 @@
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
+
+/* How often to look whether a grace period is over, and how long to sleep */
+#define MARKS_POLLS	20
+#define MARKS_POLL_US	20
 
 static unsigned long kvm_hpt_chunk_groups(struct kvm_hpt_groups *groups,
 					  unsigned long chunk)
@@ -301,8 +306,7 @@ void kvm_hpt_reader_add(struct kvm *kvm, struct kvm_hpt_reader *reader,
  * @reader: the reader
  * @start_index: index of the HPTE at which its first pass begins
  *
- * From now on changes are marked; by everybody once kvm_hpt_await_marks() was
- * called.
+ * From now on changes are marked, see kvm_hpt_want_all_marks().
  *
  * Context: takes mmu_setup_lock, may sleep.
  * Return: 0, -EINVAL if there is an HPT and @start_index is not in it, or
@@ -325,6 +329,12 @@ int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	}
 	list_add_tail(&reader->node, &kvm->arch.hpt_readers);
 	WRITE_ONCE(kvm->arch.hpt_nr_readers, kvm->arch.hpt_nr_readers + 1);
+	/*
+	 * Pairs with smp_mb() in kvmppc_hpt_enter(): either an HPTE that is
+	 * entered in a slot that was never used is marked, or the reader sees
+	 * that the group is used.
+	 */
+	smp_mb();
 out:
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
 	return err;
@@ -343,28 +353,57 @@ void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader)
 	list_del(&reader->node);
 	WRITE_ONCE(kvm->arch.hpt_nr_readers, kvm->arch.hpt_nr_readers - 1);
 	if (!kvm->arch.hpt_nr_readers)
-		kvm->arch.hpt_all_mark = false;
+		kvm->arch.hpt_marks = HPT_MARKS_SOME;
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
 	hpt_set_clear(&reader->changed);
 }
 
 /**
- * kvm_hpt_await_marks() - have every change marked
+ * kvm_hpt_want_all_marks() - are all changes marked?
  * @kvm: the VM, with a reader
  *
- * Who tested for readers before there was one may change an HPTE without a
- * mark. After this nobody does. Until then an HPTE has to be locked to be read:
- * its lock goes from such a one to the reader, and from the reader to those
- * who see the reader.
+ * A CPU that saw no readers may still change an HPTE without marking it. After
+ * a grace period none can. Until then an HPTE has to be locked to be read: its
+ * lock goes from such a CPU to the reader, and from the reader to those who see
+ * the reader. The first call starts the grace period, none waits for it: a vcpu
+ * can be in a read section for as long as a page fault takes.
  *
- * Context: mmu_setup_lock held, may sleep.
+ * Context: mmu_setup_lock held; does not sleep.
+ * Return: whether the grace period has passed.
+ */
+bool kvm_hpt_want_all_marks(struct kvm *kvm)
+{
+	struct kvm_arch *arch = &kvm->arch;
+
+	if (arch->hpt_marks == HPT_MARKS_SOME) {
+		WRITE_ONCE(arch->hpt_marks_gp,
+			   start_poll_synchronize_srcu(&kvm->srcu));
+		arch->hpt_marks = HPT_MARKS_ASKED;
+	}
+	if (arch->hpt_marks == HPT_MARKS_ASKED &&
+	    poll_state_synchronize_srcu(&kvm->srcu, arch->hpt_marks_gp))
+		arch->hpt_marks = HPT_MARKS_ALL;
+	return arch->hpt_marks == HPT_MARKS_ALL;
+}
+
+/**
+ * kvm_hpt_await_marks() - wait a moment for a grace period
+ * @kvm: the VM, after kvm_hpt_want_all_marks()
+ *
+ * It is over soon if no read section sleeps, and saves the locks of HPTEs then.
+ *
+ * Context: sleeps, for some MARKS_POLLS * MARKS_POLL_US at most.
  */
 void kvm_hpt_await_marks(struct kvm *kvm)
 {
-	if (kvm->arch.hpt_all_mark)
-		return;
-	synchronize_srcu_expedited(&kvm->srcu);
-	kvm->arch.hpt_all_mark = true;
+	unsigned long gp = READ_ONCE(kvm->arch.hpt_marks_gp);
+	int i;
+
+	for (i = 0; i < MARKS_POLLS; i++) {
+		if (poll_state_synchronize_srcu(&kvm->srcu, gp))
+			break;
+		usleep_range(MARKS_POLL_US, 2 * MARKS_POLL_US);
+	}
 }
 
 /**

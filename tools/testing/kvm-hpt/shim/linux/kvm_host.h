@@ -53,7 +53,8 @@ struct kvm_arch {
 	struct list_head hpt_readers;
 	wait_queue_head_t hpt_wait;
 	struct delayed_work hpt_poll;
-	bool hpt_all_mark;
+	u8 hpt_marks;
+	unsigned long hpt_marks_gp;
 	atomic64_t hpt_files;
 	u64 lpid;
 	unsigned long vrma_slb_v;

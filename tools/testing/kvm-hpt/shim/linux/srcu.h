@@ -4,6 +4,7 @@
 
 #include <linux/compiler.h>
 #include <linux/kernel.h>
+#include <linux/types.h>
 #include <pthread.h>
 
 /* A read section keeps the grace period waiting, in the simplest of ways */
@@ -26,8 +27,34 @@ static inline void srcu_read_unlock(struct srcu_struct *srcu, int idx)
 /* What is done in a read section that a grace period has to wait for */
 extern void (*shim_before_grace_period)(void);
 
+/* Somebody is in a read section who does not leave it */
+extern bool shim_section_sleeps;
+
+/* Polls for the end of a grace period so far that it was not yet over */
+extern unsigned int shim_polls_in_vain;
+
+static inline unsigned long start_poll_synchronize_srcu(struct srcu_struct *srcu)
+{
+	return 1;
+}
+
+static inline bool poll_state_synchronize_srcu(struct srcu_struct *srcu,
+					       unsigned long cookie)
+{
+	BUG_ON(!cookie);
+	if (shim_section_sleeps || pthread_rwlock_trywrlock(&srcu->lock)) {
+		__atomic_fetch_add(&shim_polls_in_vain, 1, __ATOMIC_RELAXED);
+		return false;
+	}
+	pthread_rwlock_unlock(&srcu->lock);
+	if (shim_before_grace_period)
+		shim_before_grace_period();
+	return true;
+}
+
 static inline void synchronize_srcu_expedited(struct srcu_struct *srcu)
 {
+	BUG_ON(shim_section_sleeps);
 	if (shim_before_grace_period)
 		shim_before_grace_period();
 	pthread_rwlock_wrlock(&srcu->lock);
