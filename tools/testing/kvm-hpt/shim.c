@@ -187,6 +187,17 @@ void mutex_lock(struct mutex *mutex)
 	mutex->since = shim_work;
 }
 
+bool mutex_trylock(struct mutex *mutex)
+{
+	BUG_ON(preempt_count);
+	if (pthread_mutex_trylock(&mutex->lock))
+		return false;
+	__atomic_store_n(&mutex->owner, pthread_self(), __ATOMIC_RELAXED);
+	__atomic_store_n(&mutex->held, true, __ATOMIC_RELAXED);
+	mutex->since = shim_work;
+	return true;
+}
+
 int mutex_lock_killable(struct mutex *mutex)
 {
 	if (shim_killed())

@@ -1980,6 +1980,74 @@ TEST_F(file, poll_work_wakes_those_who_sleep)
 	EXPECT_EQ(NEWS | EPOLLERR, fake_poll(self->fd));
 }
 
+/*
+ * Those who stay on the wait queue, with epoll or io_uring, and do not call
+ * poll() again are woken for each change that comes after a read, and once.
+ */
+TEST_F(file, poll_work_wakes_for_each_change)
+{
+	struct kvm_arch *arch = &self->kvm->arch;
+	unsigned int i;
+
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, fake_poll(self->fd));
+	arch->hpt_wait.woken = 0;
+	arch->hpt_wait.sleepers = true;
+	for (i = 1; i <= 3; i++) {
+		ASSERT_TRUE(arch->hpt_poll.pending);
+		ASSERT_EQ(0, fake_h_enter(self->kvm, i, V, R(1)));
+		poll_work(self->kvm);
+		ASSERT_EQ(i, arch->hpt_wait.woken);
+		ASSERT_FALSE(arch->hpt_poll.pending);
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	}
+	/* If nothing happens it takes its time, but not too much */
+	for (i = 1; i < 10; i++) {
+		poll_work(self->kvm);
+		ASSERT_TRUE(arch->hpt_poll.pending);
+		ASSERT_EQ(min(i, 3u) * HZ / 10, arch->hpt_poll.delay);
+	}
+	ASSERT_EQ(3, arch->hpt_wait.woken);
+	/* While somebody has the lock it is not waited for */
+	ASSERT_TRUE(mutex_trylock(&arch->mmu_setup_lock));
+	poll_work(self->kvm);
+	mutex_unlock(&arch->mmu_setup_lock);
+	EXPECT_TRUE(arch->hpt_poll.pending);
+}
+
+/* The look at a table that hardware may change all over is cut in pieces */
+TEST_F(file, poll_work_is_bounded)
+{
+	struct kvm_arch *arch = &self->kvm->arch;
+	struct mutex *lock = &arch->mmu_setup_lock;
+	unsigned long nr = 1 << 18;
+	unsigned int looks;
+
+	shim_close(self->fd);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 22));
+	self->fd = fake_open(self->kvm, 0, 0);
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1) & ~HPTE_R_R));
+	work_of_pass(self->fd, self->buf);
+	shim_longest_hold(lock);
+	EXPECT_EQ(0, fake_poll(self->fd));
+	EXPECT_GT(300000, shim_longest_hold(lock));
+	arch->hpt_wait.woken = 0;
+	arch->hpt_wait.sleepers = true;
+	poll_work(self->kvm);
+	EXPECT_GT(300000, shim_longest_hold(lock));
+	EXPECT_EQ(HZ / 100, arch->hpt_poll.delay);
+	/* In front of where it is, and behind */
+	fake_hw_access(self->kvm, 0, false);
+	for (looks = 1; !arch->hpt_wait.woken && looks < 100; looks++)
+		poll_work(self->kvm);
+	EXPECT_EQ(nr / 8 / 8192 + 1, looks);
+	shim_kill_at = 2;
+	work_of_pass(self->fd, self->buf);
+	shim_kill_at = 2;
+	EXPECT_EQ(0, fake_poll(self->fd));
+	EXPECT_EQ(0, shim_kill_at);
+}
+
 /* debugfs */
 
 TEST_F(file, debugfs_dump)

@@ -103,7 +103,8 @@ enum kvm_hpt_marks {
  * @bolted_only: HPTEs that are not bolted count as invalid
  * @first_pass: in the first pass; the HPTEs before @cursor were reported, or
  *		lie before the index the pass began at
- * @polled: somebody may sleep in poll() until there is something to report
+ * @polled: somebody may sleep in poll() who was not woken since the last read;
+ *	    set without the lock, see kvm_hpt_watch()
  * @cursor: index of the HPTE to look at next
  * @pass: number of the pass, 1 is the first
  * @unseen: groups below this one were not, or not as a whole, looked at by the
@@ -363,6 +364,7 @@ long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 void kvm_hpt_show_reader(struct seq_file *m, struct file *file);
 void kvm_hpt_show_writer(struct seq_file *m, struct file *file);
 __poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait);
+void kvm_hpt_watch(struct kvm *kvm, struct kvm_hpt_reader *reader);
 void kvm_hpt_poll_work(struct work_struct *work);
 
 #endif /* __POWERPC_KVM_HPT_HPT_H__ */

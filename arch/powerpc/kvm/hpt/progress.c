@@ -24,10 +24,16 @@
 #define COUNT_GROUPS	4096
 
 /*
- * Between two looks on behalf of those who sleep in poll(): marks are set in
- * real mode, where nobody can be woken.
+ * Between two looks on behalf of those who sleep in poll(), since marks are set
+ * in real mode, where nobody can be woken: at first, at most, and if the last
+ * one has not come to the end of the table.
  */
 #define POLL_PERIOD	(HZ / 10)
+#define POLL_PERIOD_MAX	(3 * HZ / 10)
+#define POLL_NEXT	DIV_ROUND_UP(HZ, 100)
+
+/* How much is looked at in one look, see HPT_SCAN_SHIFT */
+#define POLL_GROUPS	8192
 
 static const u32 kvm_hpt_abi_state[] = {
 	[HPT_READER_NONE]	= KVM_PPC_HTAB_STATE_NONE,
@@ -338,20 +344,33 @@ void kvm_hpt_show_writer(struct seq_file *m, struct file *file)
 		   READ_ONCE(fd->refused_index));
 }
 
-/* Is there a change that nobody has harvested, before group @end? */
-static bool kvm_hpt_unharvested(struct kvm *kvm, unsigned long end)
+/*
+ * Look for a change that nobody has harvested, from group *@pos on, for a
+ * bounded time. *@pos becomes where to go on: 0 if the end was reached.
+ */
+static bool kvm_hpt_find_mark(struct kvm *kvm, unsigned long *pos)
 {
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
-	unsigned long group = 0;
+	unsigned long group = *pos, from;
+	int budget = POLL_GROUPS;
 
-	for (;; group++) {
-		group = kvm_hpt_next_visit(info, group, end);
-		if (group >= end)
+	while (budget > 0) {
+		if (group >= info->groups->nr) {
+			*pos = 0;
 			return false;
-		if (kvm_hpt_peek(info, group))
+		}
+		from = group;
+		group = kvm_hpt_next_visit(info, from,
+					   kvm_hpt_scan_end(info, from, budget));
+		budget -= 1 + ((group - from) >> HPT_SCAN_SHIFT);
+		if (group < info->groups->nr && kvm_hpt_peek(info, group)) {
+			*pos = group;
 			return true;
-		cond_resched();
+		}
+		group++;
 	}
+	*pos = group < info->groups->nr ? group : 0;
+	return false;
 }
 
 /*
@@ -372,42 +391,94 @@ static bool kvm_hpt_has_news(struct kvm_hpt_reader *reader, bool marks)
 	return true;
 }
 
-static bool kvm_hpt_any_marks(struct kvm *kvm)
+static void kvm_hpt_poll_later(struct kvm *kvm, unsigned long delay)
 {
-	return kvm_hpt_present(kvm) &&
-	       kvm_hpt_unharvested(kvm, kvmppc_hpt(kvm)->groups->nr);
+	/* Unbound: it is not urgent, and nobody's CPU is a better place */
+	queue_delayed_work(system_unbound_wq, &kvm->arch.hpt_poll, delay);
+}
+
+/**
+ * kvm_hpt_watch() - look for news on behalf of those who poll a reader
+ * @kvm: the VM
+ * @reader: the reader
+ *
+ * They are woken once when there are some. Then it takes a read, or another
+ * poll() that finds none, to look again.
+ *
+ * Context: any; no locks needed.
+ */
+void kvm_hpt_watch(struct kvm *kvm, struct kvm_hpt_reader *reader)
+{
+	WRITE_ONCE(reader->polled, true);
+	WRITE_ONCE(kvm->arch.hpt_poll_period, POLL_PERIOD);
+	kvm_hpt_poll_later(kvm, POLL_PERIOD);
+}
+
+/* Which readers have news? Return true if somebody else still waits. */
+static bool kvm_hpt_look_for_news(struct kvm *kvm, bool marks, bool *news)
+{
+	struct kvm_hpt_reader *reader;
+	bool waiting = false;
+
+	*news = false;
+	list_for_each_entry(reader, &kvm->arch.hpt_readers, node) {
+		if (!READ_ONCE(reader->polled))
+			continue;
+		if (kvm_hpt_has_news(reader, marks)) {
+			WRITE_ONCE(reader->polled, false);
+			*news = true;
+		} else {
+			waiting = true;
+		}
+		cond_resched();
+	}
+	return waiting;
 }
 
 /**
  * kvm_hpt_poll_work() - look for news on behalf of those who poll
  * @work: kvm->arch.hpt_poll
  *
- * One look serves all readers of a VM.
+ * One look serves all readers of a VM. It is bounded, and goes on where the last
+ * one ended. If nothing happens the time between two gets longer.
  */
 void kvm_hpt_poll_work(struct work_struct *work)
 {
 	struct kvm *kvm = container_of(to_delayed_work(work), struct kvm,
 				       arch.hpt_poll);
-	struct kvm_hpt_reader *reader;
-	bool marks, news = false;
+	struct kvm_arch *arch = &kvm->arch;
+	unsigned int period = READ_ONCE(arch->hpt_poll_period);
+	bool marks, news, waiting;
 
-	mutex_lock(&kvm->arch.mmu_setup_lock);
-	marks = kvm_hpt_any_marks(kvm);
-	list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
-		news |= reader->polled && kvm_hpt_has_news(reader, marks);
-	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	/* Whoever has it for long, a reset say, is not waited for */
+	if (!mutex_trylock(&arch->mmu_setup_lock)) {
+		kvm_hpt_poll_later(kvm, period);
+		return;
+	}
+	marks = kvm_hpt_present(kvm) &&
+		kvm_hpt_find_mark(kvm, &arch->hpt_poll_pos);
+	waiting = kvm_hpt_look_for_news(kvm, marks, &news);
+	mutex_unlock(&arch->mmu_setup_lock);
 
 	if (news)
 		kvm_hpt_wake(kvm);
-	else if (wq_has_sleeper(&kvm->arch.hpt_wait))
-		schedule_delayed_work(&kvm->arch.hpt_poll, POLL_PERIOD);
+	if (!waiting || !wq_has_sleeper(&arch->hpt_wait))
+		return;
+	if (arch->hpt_poll_pos) {
+		kvm_hpt_poll_later(kvm, POLL_NEXT);
+		return;
+	}
+	kvm_hpt_poll_later(kvm, period);
+	WRITE_ONCE(arch->hpt_poll_period,
+		   min_t(unsigned int, period + POLL_PERIOD, POLL_PERIOD_MAX));
 }
 
 /**
  * kvm_hpt_poll() - can a reader report something?
  * @file: the reader's file
- * @wait: for who sleeps until then
+ * @wait: poll table
  *
+ * Context: may sleep, takes mmu_setup_lock for bounded times; ends if killed.
  * Return: EPOLLIN if a read returns something, with EPOLLERR if that is ESTALE.
  */
 __poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait)
@@ -415,21 +486,34 @@ __poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait)
 	struct kvm_hpt_fd *fd = file->private_data;
 	struct kvm *kvm = fd->kvm;
 	struct kvm_hpt_reader *reader = &fd->reader;
-	__poll_t mask = 0;
+	bool news, stale, marks;
+	unsigned long pos = 0;
 
 	poll_wait(file, &kvm->arch.hpt_wait, wait);
 
-	mutex_lock(&kvm->arch.mmu_setup_lock);
-	if (reader->state == HPT_READER_NONE && kvm_hpt_present(kvm))
-		kvm_hpt_reader_attach(reader, 0);
-	reader->polled = !kvm_hpt_has_news(reader, false) &&
-			 !kvm_hpt_has_news(reader, kvm_hpt_any_marks(kvm));
-	if (reader->polled)
-		schedule_delayed_work(&kvm->arch.hpt_poll, POLL_PERIOD);
-	else
-		mask = EPOLLIN | EPOLLRDNORM;
-	if (reader->state == HPT_READER_STALE)
-		mask |= EPOLLERR;
-	mutex_unlock(&kvm->arch.mmu_setup_lock);
-	return mask;
+	do {
+		if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
+			return 0;
+		if (reader->state == HPT_READER_NONE && kvm_hpt_present(kvm))
+			kvm_hpt_reader_attach(reader, 0);
+		news = kvm_hpt_has_news(reader, false);
+		if (!news && reader->state == HPT_READER_ATTACHED) {
+			marks = kvm_hpt_find_mark(kvm, &pos);
+			news = kvm_hpt_has_news(reader, marks);
+		} else {
+			pos = 0;
+		}
+		stale = reader->state == HPT_READER_STALE;
+		mutex_unlock(&kvm->arch.mmu_setup_lock);
+		cond_resched();
+		if (fatal_signal_pending(current))
+			return 0;
+	} while (!news && pos);
+
+	/* A change behind where was looked is found by the work */
+	if (!news) {
+		kvm_hpt_watch(kvm, reader);
+		return 0;
+	}
+	return EPOLLIN | EPOLLRDNORM | (stale ? EPOLLERR : 0);
 }

@@ -11,6 +11,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/uio.h>
+#include <linux/wait.h>
 
 #include "hpt.h"
 #include "records.h"
@@ -245,6 +246,9 @@ static ssize_t kvm_hpt_do_read(struct kvm_hpt_fd *fd, struct iov_iter *to)
 	trace_kvm_hpt_read(fd->kvm, fd->id, READ_ONCE(fd->reader.pass),
 			   READ_ONCE(fd->reader.cursor), fd->valid - valid,
 			   fd->invalid - invalid, total ?: err);
+	/* What comes from here on is news to those who were woken before */
+	if (wq_has_sleeper(&fd->kvm->arch.hpt_wait))
+		kvm_hpt_watch(fd->kvm, &fd->reader);
 	mutex_unlock(&fd->lock);
 	return total ?: err;
 }

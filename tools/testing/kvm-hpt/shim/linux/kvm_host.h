@@ -53,6 +53,8 @@ struct kvm_arch {
 	struct list_head hpt_readers;
 	wait_queue_head_t hpt_wait;
 	struct delayed_work hpt_poll;
+	unsigned long hpt_poll_pos;
+	unsigned int hpt_poll_period;
 	u8 hpt_marks;
 	unsigned long hpt_marks_gp;
 	atomic64_t hpt_files;

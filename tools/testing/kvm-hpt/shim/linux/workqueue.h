@@ -14,12 +14,15 @@ struct work_struct {
 struct delayed_work {
 	struct work_struct work;
 	bool pending;
+	unsigned long delay;
 };
 
 #define to_delayed_work(w)	container_of(w, struct delayed_work, work)
 
 #define INIT_DELAYED_WORK(w, f)			((w)->work.function = (f))
-#define schedule_delayed_work(w, delay)		((w)->pending = true)
+/* For how long it is put off is kept */
+#define queue_delayed_work(wq, w, d) \
+	((w)->pending ? false : ((w)->delay = (d), (w)->pending = true))
 #define cancel_delayed_work_sync(w)		((w)->pending = false)
 
 #endif
