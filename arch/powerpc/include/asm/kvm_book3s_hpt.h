@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Change tracking and lifetime of the hash page table (HPT) of a Book3S HV
- * guest: what the rest of KVM calls on behalf of the HPT file
+ * guest: the functions that the rest of KVM calls on behalf of the HPT file
  * (KVM_PPC_GET_HTAB_FD).
  *
- * The way a change goes to user space:
+ * Data flow of a change to user space:
  *
  *	mark -> harvest -> records -> copy
  *
- * mark     kvmppc_hpt_mark(), below. Whoever changes the guest's view of an
+ * mark     kvmppc_hpt_mark(), below. Code that changes the guest's view of an
  *          HPTE sets HPTE_GR_MODIFIED in its reverse map word, then the bit
  *          of its group (HPTEG) in the "visit" bitmap of the HPT.
  * harvest  hpt/harvest.c. A reader clears the group's bit, looks at
@@ -16,7 +16,7 @@
  *          hands what it found to every other reader.
  * records  hpt/records.c encodes and decodes the stream.
  *          hpt/pass.c decides what a pass puts into it.
- * copy     hpt/read.c, with no lock held but the reader's own.
+ * copy     hpt/read.c, with only the file's own lock held.
  *
  * Lock order, outermost first:
  *
@@ -30,11 +30,11 @@
  * The HPT, its reverse map and its groups are reached by way of kvmppc_hpt().
  * One of these keeps them from being replaced, zeroed or freed:
  *
- * - mmu_setup_lock. Whoever replaces, zeroes or frees an HPT holds it.
+ * - mmu_setup_lock. It is held to replace, zero or free an HPT.
  * - A vcpu in the host has preemption disabled, and kvmppc_hpt_stays() has
  *   returned true since. While there are vcpus in kvmppc_vcpu_run_hv(), which
  *   are counted in vcpus_running, only the commit of a resize replaces the HPT,
- *   and it waits for those before it begins.
+ *   and it waits for these vcpus before it begins.
  * - A chain of the reverse map leads to them, with its lock held, in a read
  *   section of kvm->srcu. The chains are emptied, and a grace period passes,
  *   before an HPT is zeroed or freed.
@@ -121,8 +121,8 @@ struct kvm_hpt_groups {
  * @info: the HPT
  * @index: index of the HPTE
  *
- * Context: any, real mode included. The caller holds the HPTE lock, or is the
- * only one who knows the HPT.
+ * Context: any, real mode included. The caller holds the HPTE lock, or the HPT
+ * is not in use yet.
  */
 static inline void kvmppc_hpt_use(struct kvm_hpt_info *info,
 				  unsigned long index)
@@ -135,7 +135,7 @@ static inline void kvmppc_hpt_use(struct kvm_hpt_info *info,
 		set_bit(group, used);
 }
 
-/* The next pass has to look at the group of this HPTE */
+/* Make the next pass look at the group of this HPTE */
 static inline void kvmppc_hpt_visit(struct kvm_hpt_info *info,
 				    unsigned long index)
 {
@@ -146,21 +146,21 @@ static inline void kvmppc_hpt_visit(struct kvm_hpt_info *info,
 }
 
 /**
- * kvmppc_hpt_mark() - the guest's view of an HPTE changes
+ * kvmppc_hpt_mark() - mark an HPTE as changed in the guest's view
  * @kvm: the VM
  * @rev: reverse map entry of the HPTE, at an address that can be accessed in
  *	 the current mode
  * @index: index of the HPTE
  *
- * To be called by whoever changes dword 0 or guest_rpte of an HPTE, or takes
- * R or C out of it, before it drops the HPTE lock. That what comes after the
- * call is seen by the harvest too follows from the lock: the harvest takes it
- * to clear HPTE_GR_MODIFIED.
+ * Call this after changing dword 0 or guest_rpte of an HPTE, or taking R or C
+ * out of it, before dropping the HPTE lock. The harvest also sees what the
+ * caller changes between this call and the unlock, since it takes the lock to
+ * clear HPTE_GR_MODIFIED.
  *
- * Nobody reads in most VMs, so the first test is all that happens there. A
- * caller that has not seen a reader that registers leaves out the mark. Callers
- * are in a read section of kvm->srcu, or hold mmu_setup_lock, so after a grace
- * period none is left. Until then the reader locks each HPTE.
+ * Most VMs have no reader, so the first test is all that happens there. A
+ * caller that misses a reader which is just registering leaves out the mark.
+ * Callers are in a read section of kvm->srcu or hold mmu_setup_lock, so after a
+ * grace period none is left. Until then the reader locks each HPTE.
  *
  * Context: any, real mode included. The caller holds the HPTE lock.
  */
@@ -175,24 +175,27 @@ static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
 	if (rev->guest_rpte & HPTE_GR_MODIFIED)
 		return;
 	rev->guest_rpte |= HPTE_GR_MODIFIED;
-	/* Pairs with smp_mb__after_atomic() in kvm_hpt_harvest() */
+	/*
+	 * Pairs with smp_mb__after_atomic() in kvm_hpt_harvest(): a harvest
+	 * that clears the visit bit sees the mark.
+	 */
 	smp_wmb();
 	kvmppc_hpt_visit(info, index);
 }
 
 /**
- * kvmppc_hpt_enter() - a new HPTE gets its reverse map word
+ * kvmppc_hpt_enter() - set the reverse map word of a new HPTE
  * @kvm: the VM
  * @rev: reverse map entry of the HPTE, at an address that can be accessed in
  *	 the current mode
  * @index: index of the HPTE
  * @guest_rpte: dword 1 as the guest has it
  *
- * It is marked as by kvmppc_hpt_mark(). The mark is there as soon as the word
- * is: who reads a word without it has that of the HPTE that was there before.
+ * Marks the HPTE as kvmppc_hpt_mark() does, with one store for the word and the
+ * mark. A word without the mark still belongs to the previous HPTE.
  *
- * Context: any, real mode included. The caller holds the HPTE lock, and has
- * not yet written to the HPTE otherwise.
+ * Context: any, real mode included. The caller holds the HPTE lock and has not
+ * written the doublewords of the new HPTE yet.
  */
 static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 				    unsigned long index,
@@ -205,8 +208,10 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 	if (!old) {
 		kvmppc_hpt_use(info, index);
 		/*
-		 * Pairs with smp_mb() in kvm_hpt_reader_open(): a reader that
-		 * passes over the group as unused is seen below.
+		 * Pairs with smp_mb() in kvm_hpt_reader_open(). Orders the
+		 * store to the used bit before the load of hpt_nr_readers:
+		 * either this CPU sees the reader, or the reader sees that the
+		 * group is used.
 		 */
 		smp_mb();
 	}
@@ -216,9 +221,10 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 	}
 	WRITE_ONCE(rev->guest_rpte, guest_rpte | HPTE_GR_MODIFIED);
 	/*
-	 * Pairs with smp_rmb() in kvm_hpte_read() and kvm_hpt_read_clean(),
-	 * which read the HPTE, written after this, before the word, and with
-	 * smp_mb__after_atomic() in kvm_hpt_harvest().
+	 * Pairs with smp_rmb() in kvm_hpte_read() and kvm_hpt_read_clean():
+	 * a reader that sees anything of the new HPTE, which the caller writes
+	 * after this, sees the mark. Pairs with smp_mb__after_atomic() in
+	 * kvm_hpt_harvest() as in kvmppc_hpt_mark().
 	 */
 	smp_wmb();
 	if (!(old & HPTE_GR_MODIFIED))

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The HPT file: group bitmaps, the readers of a VM, and what becomes of both
- * when the HPT is zeroed, replaced or freed.
+ * The HPT file: group bitmaps, the readers of a VM, and how both follow when
+ * the HPT is zeroed, replaced or freed.
  *
- * Everything here runs in process context with kvm->arch.mmu_setup_lock held,
- * unless the HPT is not yet, or no more, known to anyone else.
+ * Unless said otherwise, the functions run in process context with
+ * kvm->arch.mmu_setup_lock held, or on an HPT that nothing else uses.
  */
 
 #include <kunit/visibility.h>
@@ -51,8 +51,8 @@ static unsigned long *kvm_hpt_alloc_bitmap(unsigned long bits)
 }
 
 /**
- * kvmppc_hpt_alloc_groups() - make the bitmaps of a new HPT
- * @info: the HPT, with its order set; nobody else knows it yet
+ * kvmppc_hpt_alloc_groups() - allocate the bitmaps of a new HPT
+ * @info: the HPT, with its order set; not in use yet
  *
  * Context: may sleep, no locks needed.
  * Return: 0 or -ENOMEM.
@@ -89,7 +89,7 @@ EXPORT_SYMBOL_IF_KUNIT(kvmppc_hpt_alloc_groups);
 
 /**
  * kvmppc_hpt_free_groups() - free the bitmaps of an HPT
- * @info: the HPT; it may have none. Nobody else knows it any more
+ * @info: the HPT, no longer in use; it may have none
  */
 void kvmppc_hpt_free_groups(struct kvm_hpt_info *info)
 {
@@ -107,10 +107,9 @@ void kvmppc_hpt_free_groups(struct kvm_hpt_info *info)
 EXPORT_SYMBOL_IF_KUNIT(kvmppc_hpt_free_groups);
 
 /*
- * find_next_bit() for a bitmap that is all zeroes more often than not: what
- * it costs to find nothing is what an idle pass costs, so look at four words
- * at a time. @nr is a multiple of the word size. The bitmap may change
- * meanwhile.
+ * find_next_bit() for a bitmap that is mostly zeroes, four words at a time: an
+ * idle pass costs what it costs to find nothing. @nr is a multiple of the word
+ * size. The bitmap may change concurrently.
  */
 static unsigned long kvm_hpt_find_next_sparse(const unsigned long *map,
 					      unsigned long nr,
@@ -179,7 +178,7 @@ unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group,
 EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_next_used);
 
 /**
- * kvm_hpt_skip_unused() - go over groups that have never held an HPTE
+ * kvm_hpt_skip_unused() - skip groups that have never held an HPTE
  * @info: the HPT
  * @index: index of the HPTE to begin at
  * @budget: how much to look at, see HPT_SCAN_SHIFT; what it took is subtracted
@@ -238,7 +237,7 @@ unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
 EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_nr_used);
 
 /**
- * kvm_hpt_wake() - have those who poll look again
+ * kvm_hpt_wake() - wake up the tasks that poll a reader of the VM
  * @kvm: the VM
  */
 void kvm_hpt_wake(struct kvm *kvm)
@@ -288,8 +287,8 @@ void kvm_hpt_reader_restart(struct kvm *kvm, struct kvm_hpt_reader *reader)
  * @group: the group they are in
  * @changed: the HPTEs, a bit each; all of them are behind its cursor
  *
- * If there is no memory to remember them, the reader begins again: everything
- * is reported once more, nothing is forgotten.
+ * Without memory to store them, the reader restarts: it reports everything once
+ * more, and loses nothing.
  *
  * Context: may sleep.
  */
@@ -364,9 +363,10 @@ void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader)
  *
  * A CPU that saw no readers may still change an HPTE without marking it. After
  * a grace period none can. Until then an HPTE has to be locked to be read: its
- * lock goes from such a CPU to the reader, and from the reader to those who see
- * the reader. The first call starts the grace period, none waits for it: a vcpu
- * can be in a read section for as long as a page fault takes.
+ * lock orders the reader after such a CPU, and the reader's registration before
+ * the CPUs that take the lock later. The first call starts the grace period;
+ * none waits for it, since a vcpu can stay in a read section for as long as a
+ * page fault takes.
  *
  * Context: mmu_setup_lock held; does not sleep.
  * Return: whether the grace period has passed.
@@ -390,7 +390,7 @@ bool kvm_hpt_want_all_marks(struct kvm *kvm)
  * kvm_hpt_await_marks() - wait a moment for a grace period
  * @kvm: the VM, after kvm_hpt_want_all_marks()
  *
- * It is over soon if no read section sleeps, and saves the locks of HPTEs then.
+ * It usually ends soon, and then HPTEs need not be locked.
  *
  * Context: sleeps, for some MARKS_POLLS * MARKS_POLL_US at most.
  */
@@ -407,13 +407,13 @@ void kvm_hpt_await_marks(struct kvm *kvm)
 }
 
 /**
- * kvmppc_hpt_zero() - take every HPTE out of the VM's HPT
+ * kvmppc_hpt_zero() - remove every HPTE from the VM's HPT
  * @kvm: the VM
  *
- * The readers begin again at index 0. Only what was used is cleared.
+ * Clears only used groups. All readers restart at index 0.
  *
  * Context: mmu_setup_lock held, no vcpu running, mmu_ready 0, the chains of
- * the reverse map empty. Waits for those who still walk them.
+ * the reverse map empty. Sleeps until nothing walks the old chains any more.
  */
 void kvmppc_hpt_zero(struct kvm *kvm)
 {
@@ -447,13 +447,13 @@ void kvmppc_hpt_zero(struct kvm *kvm)
 }
 
 /**
- * kvmppc_hpt_retire() - the VM's HPT is about to be replaced or freed
+ * kvmppc_hpt_retire() - prepare to replace or free the VM's HPT
  * @kvm: the VM
  *
- * Readers of it are stale from now on.
+ * Makes its readers stale.
  *
  * Context: mmu_setup_lock held, no vcpu running, mmu_ready 0, the chains of
- * the reverse map empty. Waits for those who still walk them.
+ * the reverse map empty. Sleeps until nothing walks the old chains any more.
  */
 void kvmppc_hpt_retire(struct kvm *kvm)
 {
@@ -474,8 +474,8 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 }
 
 /**
- * kvmppc_hpt_rehashed() - an HPTE was put into a new HPT by a resize
- * @info: the new HPT, not known to anyone else yet
+ * kvmppc_hpt_rehashed() - track an HPTE that a resize has put into a new HPT
+ * @info: the new HPT, not in use yet
  * @index: index of the HPTE in it
  * @guest_rpte: the HPTE's reverse map word in the old HPT
  *
