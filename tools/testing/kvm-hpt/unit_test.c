@@ -1477,7 +1477,7 @@ static long raw_progress(struct file *file, unsigned int cmd,
 
 TEST_F(file, progress_arguments)
 {
-	struct kvm_ppc_htab_progress p[2];
+	struct kvm_ppc_htab_progress p[2], *large;
 	struct file *file = shim_file(self->fd);
 	unsigned int at, longer;
 
@@ -1503,8 +1503,13 @@ TEST_F(file, progress_arguments)
 		}
 	}
 	/* A page is more than it will ever be: not even looked at */
-	p[0].argsz = PAGE_SIZE + 1;
-	EXPECT_EQ(-E2BIG, raw_progress(file, KVM_PPC_HTAB_PROGRESS, p));
+	large = calloc(2, PAGE_SIZE);
+	ASSERT_NE(NULL, large);
+	large->argsz = PAGE_SIZE + 1;
+	EXPECT_EQ(-E2BIG, raw_progress(file, KVM_PPC_HTAB_PROGRESS, large));
+	large->argsz = PAGE_SIZE;
+	EXPECT_EQ(0, raw_progress(file, KVM_PPC_HTAB_PROGRESS, large));
+	free(large);
 	for (at = 0; at < ARRAY_SIZE(p[0].reserved); at++) {
 		p[0] = (struct kvm_ppc_htab_progress) {
 			.argsz = sizeof(p[0]),
@@ -2363,6 +2368,25 @@ TEST_F(file, fdinfo_of_a_writer)
 	EXPECT_EQ(8, number("htab-written-valid"));
 	EXPECT_EQ(1, number("htab-refused"));
 	EXPECT_EQ(NR + 7, number("htab-refused-index"));
+	EXPECT_EQ(8, self->kvm->stat.hpt_write_valid.counter);
+	EXPECT_EQ(10, self->kvm->stat.hpt_write_invalid.counter);
+
+	/* An incomplete record is not refused; one that comes too soon is */
+	ASSERT_EQ(-EINVAL, fake_write(fd, self->buf, HDR - 1, BUF));
+	show(fd);
+	EXPECT_EQ(1, number("htab-refused"));
+	atomic_inc(&self->kvm->arch.vcpus_running);
+	self->kvm->arch.mmu_ready = 1;
+	ASSERT_EQ(-EBUSY, fake_write(fd, self->buf, len, BUF));
+	atomic_dec(&self->kvm->arch.vcpus_running);
+	show(fd);
+	EXPECT_EQ(2, number("htab-refused"));
+	EXPECT_EQ(20, number("htab-refused-index"));
+	EXPECT_STREQ("current", text("htab-state"));
+	fake_switch_to_radix(self->kvm);
+	ASSERT_EQ(-EINVAL, fake_write(fd, self->buf, len, BUF));
+	show(fd);
+	EXPECT_STREQ("none", text("htab-state"));
 	shim_close(fd);
 }
 

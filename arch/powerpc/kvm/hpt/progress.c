@@ -329,13 +329,22 @@ void kvm_hpt_show_reader(struct seq_file *m, struct file *file)
  * kvm_hpt_show_writer() - a writer's part of /proc/PID/fdinfo/N
  * @m: where to
  * @file: the file
+ *
+ * Context: may sleep, takes mmu_setup_lock, as kvm_hpt_show_reader().
  */
 void kvm_hpt_show_writer(struct seq_file *m, struct file *file)
 {
 	struct kvm_hpt_fd *fd = file->private_data;
+	struct mutex *lock = &fd->kvm->arch.mmu_setup_lock;
+	bool present;
 
 	seq_puts(m, "htab-mode:\twrite\n");
 	seq_printf(m, "htab-file:\t%llu\n", fd->id);
+	if (mutex_lock_killable(lock))
+		return;
+	present = kvm_hpt_present(fd->kvm);
+	mutex_unlock(lock);
+	seq_printf(m, "htab-state:\t%s\n", present ? "current" : "none");
 	seq_printf(m, "htab-written-valid:\t%llu\n", READ_ONCE(fd->valid));
 	seq_printf(m, "htab-written-invalid:\t%llu\n", READ_ONCE(fd->invalid));
 	seq_printf(m, "htab-written-bytes:\t%llu\n", READ_ONCE(fd->bytes));

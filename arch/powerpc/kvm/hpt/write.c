@@ -372,7 +372,7 @@ static int kvm_hpt_apply_all(struct kvm_hpt_fd *fd, size_t len, size_t *applied)
 	return err;
 }
 
-/* The record at byte @pos of the buffer was refused, or is incomplete */
+/* The record at byte @pos of the buffer was refused */
 static void kvm_hpt_note_refused(struct kvm_hpt_fd *fd, size_t pos, size_t len,
 				 int err)
 {
@@ -389,12 +389,15 @@ static void kvm_hpt_note_refused(struct kvm_hpt_fd *fd, size_t pos, size_t len,
 static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, struct iov_iter *from)
 {
 	size_t total = 0, len = 0, applied = 0, want, got;
+	u64 valid, invalid;
 	int err;
 
 	if (!iov_iter_count(from))
 		return 0;
 	if (mutex_lock_killable(&fd->lock))
 		return -EINTR;
+	valid = fd->valid;
+	invalid = fd->invalid;
 	err = kvm_hpt_fd_buffer(fd, min_t(size_t, iov_iter_count(from),
 					  HPT_RECORD_MAX));
 	while (!err) {
@@ -409,10 +412,8 @@ static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, struct iov_iter *from)
 			err = -EFAULT;
 			break;
 		}
-		if (!iov_iter_count(from)) {
-			err = err ? -EINVAL : 0;
+		if (!iov_iter_count(from))
 			break;
-		}
 		cond_resched();
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;
@@ -424,10 +425,15 @@ static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, struct iov_iter *from)
 		memmove(fd->buf, fd->buf + applied, len);
 	}
 	fd->bytes += total;
+	atomic64_add(fd->valid - valid, &fd->kvm->stat.hpt_write_valid);
+	atomic64_add(fd->invalid - invalid, &fd->kvm->stat.hpt_write_invalid);
 	atomic64_add(total, &fd->kvm->stat.hpt_write_bytes);
-	if (err == -EINVAL || err == -EIO)
+	if (err == -EINVAL || err == -EIO || err == -EBUSY)
 		kvm_hpt_note_refused(fd, applied, len, err);
 	mutex_unlock(&fd->lock);
+	/* The last record is incomplete */
+	if (err == -ENODATA)
+		err = -EINVAL;
 	return total ?: err;
 }
 

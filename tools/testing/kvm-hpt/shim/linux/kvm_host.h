@@ -71,6 +71,8 @@ struct kvm_vm_stat {
 	atomic64_t hpt_read_invalid;
 	atomic64_t hpt_read_bytes;
 	atomic64_t hpt_changes;
+	atomic64_t hpt_write_valid;
+	atomic64_t hpt_write_invalid;
 	atomic64_t hpt_write_bytes;
 	atomic64_t hpt_write_refused;
 };

@@ -412,7 +412,10 @@ TEST_F(progress, totals)
 	EXPECT_EQ(n, shown(wfd, "htab-written-bytes"));
 	EXPECT_EQ(1, shown(wfd, "htab-refused"));
 	EXPECT_EQ(N - 1, shown(wfd, "htab-refused-index"));
+	EXPECT_EQ(11, stat_of(&self->vm, "hpt_write_valid"));
+	EXPECT_EQ(5, stat_of(&self->vm, "hpt_write_invalid"));
 	EXPECT_EQ(n, stat_of(&self->vm, "hpt_write_bytes"));
+	EXPECT_TRUE(fdinfo_says(wfd, "htab-state:\tcurrent"));
 	EXPECT_EQ(1, stat_of(&self->vm, "hpt_write_refused"));
 	stream_free(&s);
 
