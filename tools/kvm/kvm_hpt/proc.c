@@ -10,6 +10,10 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include <linux/kvm.h>
 
 #include "msg.h"
 #include "proc.h"
@@ -92,6 +96,39 @@ static bool read_fdinfo(const char *pid, struct hpt_fd *hpt)
 	return true;
 }
 
+static void set_field(struct hpt_fd *hpt, enum hpt_field field,
+		      unsigned long long value)
+{
+	hpt->field[field] = value;
+	hpt->has |= 1 << field;
+}
+
+/* What is left to be read is not in fdinfo, as that costs a look at the HPT */
+static void ask_progress(const char *pid, struct hpt_fd *hpt)
+{
+	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
+	int pidfd, fd;
+
+	if (strcmp(hpt->mode, "read") || hpt_fd_has(hpt, CHANGED) ||
+	    getenv("KVM_HPT_PROC"))
+		return;
+	pidfd = syscall(SYS_pidfd_open, atoi(pid), 0);
+	if (pidfd < 0)
+		return;
+	fd = syscall(SYS_pidfd_getfd, pidfd, hpt->fd, 0);
+	close(pidfd);
+	if (fd < 0)
+		return;
+	if (!ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p) &&
+	    p.state == KVM_PPC_HTAB_STATE_CURRENT) {
+		set_field(hpt, FIRST_LEFT, p.first_hptes);
+		set_field(hpt, FIRST_BYTES, p.first_bytes);
+		set_field(hpt, CHANGED, p.changed_hptes);
+		set_field(hpt, CHANGED_BYTES, p.changed_bytes);
+	}
+	close(fd);
+}
+
 static bool is_hpt(const char *dir, const char *name)
 {
 	char path[512], link[64];
@@ -133,6 +170,7 @@ int hpt_files(const char *pid, struct hpt_files *files)
 		hpt.fd = strtoul(ent->d_name, NULL, 10);
 		if (!read_fdinfo(pid, &hpt))
 			continue;
+		ask_progress(pid, &hpt);
 		more = realloc(files->fd, (files->nr + 1) * sizeof(*more));
 		if (!more)
 			break;
