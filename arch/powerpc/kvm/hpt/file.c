@@ -16,6 +16,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
+#include <linux/srcu.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
@@ -204,4 +205,11 @@ void kvmppc_hpt_init_vm(struct kvm *kvm)
 void kvmppc_hpt_destroy_vm(struct kvm *kvm)
 {
 	cancel_delayed_work_sync(&kvm->arch.hpt_poll);
+	/*
+	 * kvm_hpt_want_all_marks() starts a grace period without waiting for
+	 * it, and the SRCU structure must be idle when it is cleaned up.
+	 */
+	if (kvm->arch.hpt_marks_gp &&
+	    !poll_state_synchronize_srcu(&kvm->srcu, kvm->arch.hpt_marks_gp))
+		synchronize_srcu_expedited(&kvm->srcu);
 }
