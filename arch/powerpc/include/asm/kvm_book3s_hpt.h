@@ -18,14 +18,15 @@
  *          hpt/pass.c decides what a pass puts into it.
  * copy     hpt/read.c, with only the file's own lock held.
  *
- * Lock order, outermost first:
+ * Locks, in the order of Documentation/virt/kvm/locking.rst:
  *
  *	kvm_hpt_fd.lock			one call on a file at a time
- *	  kvm->arch.mmu_setup_lock	the HPT cannot be replaced or reset
- *	    kvm->srcu (read)		memslots and reverse map chains
- *	      kvm->mmu_lock
- *		HPTE_V_HVLOCK		one HPTE, with preemption disabled
- *		  KVMPPC_RMAP_LOCK_BIT	one chain of the reverse map
+ *	kvm->arch.mmu_setup_lock	the HPT cannot be replaced or reset; not
+ *					to be taken in a read section of kvm->srcu
+ *	kvm->srcu (read)		memslots and reverse map chains
+ *	kvm->mmu_lock			MM notifiers
+ *	HPTE_V_HVLOCK			one HPTE, with preemption disabled
+ *	KVMPPC_RMAP_LOCK_BIT		one chain of the reverse map
  *
  * The HPT, its reverse map and its groups are reached by way of kvmppc_hpt().
  * One of these keeps them from being replaced, zeroed or freed:
