@@ -798,22 +798,26 @@ static void op_progress(const struct model_op *op)
 	struct reader *reader = &m.reader[op->who % READERS];
 	struct kvm_ppc_htab_progress count, bound, is = { };
 	struct kvm_hpt_reader *in;
-	bool first, polled, unseen, any;
+	bool first, none, polled, unseen, any;
 	ssize_t ret;
 
 	if (reader->fd < 0 || reader->busy)
 		return;
 	in = inside(reader);
-	/* Where poll() has it begin with an HPT, a read would have it too */
+	none = in->state == HPT_READER_NONE;
 	polled = fake_poll(reader->fd) & EPOLLIN;
 	unseen = in->unseen;
 	if (fake_progress(reader->fd, KVM_PPC_HTAB_PROGRESS_COUNT, &count) ||
 	    fake_progress(reader->fd, 0, &bound))
 		wrong("progress returns an error");
-	if (count.state != (reader->stale ? KVM_PPC_HTAB_STATE_STALE : m.nr ?
-			    KVM_PPC_HTAB_STATE_CURRENT : KVM_PPC_HTAB_STATE_NONE))
+	/* Only a read lets a reader meet an HPT */
+	if (count.state != (reader->stale ? KVM_PPC_HTAB_STATE_STALE :
+			    none ? KVM_PPC_HTAB_STATE_NONE :
+			    KVM_PPC_HTAB_STATE_CURRENT))
 		wrong("the state is %u", count.state);
-	/* Of a reader without an HPT nothing is known that is left */
+	if (none && polled != !!m.nr)
+		wrong("poll says %d before the first read", polled);
+	/* Without an HPT nothing is known of what is left */
 	if (count.state != KVM_PPC_HTAB_STATE_CURRENT) {
 		if (~(count.first_hptes & count.first_bytes &
 		      count.changed_hptes & count.changed_bytes))

@@ -1886,6 +1886,7 @@ static void poll_work(struct kvm *kvm)
 
 TEST_F(file, poll_in_each_state)
 {
+	struct kvm_ppc_htab_progress p;
 	int fd;
 
 	fake_switch_to_radix(self->kvm);
@@ -1898,6 +1899,13 @@ TEST_F(file, poll_in_each_state)
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
 	EXPECT_EQ(NEWS, fake_poll(fd));
 	EXPECT_EQ(NEWS, fake_poll(fd));
+	/* Only a read lets the reader meet it: it may be replaced before */
+	ASSERT_EQ(0, fake_progress(fd, 0, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_STATE_NONE, p.state);
+	EXPECT_EQ(0, p.generation);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER + 1));
+	EXPECT_EQ(NEWS, fake_poll(fd));
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
 	ASSERT_TRUE(drain(fd, self->v, self->r, self->buf, BUF));
 	EXPECT_EQ(0, fake_poll(fd));
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
@@ -1976,13 +1984,47 @@ TEST_F(file, poll_work_wakes_those_who_sleep)
 	/* A reset, and an HPT that goes away */
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
 	EXPECT_EQ(2, arch->hpt_wait.woken);
+	EXPECT_EQ(NEWS, arch->hpt_wait.events);
 	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
 	EXPECT_EQ(0, fake_poll(self->fd));
 	fake_switch_to_radix(self->kvm);
 	EXPECT_EQ(3, arch->hpt_wait.woken);
+	/* A task that polls for nothing waits for EPOLLERR all the same */
+	EXPECT_EQ(NEWS | EPOLLERR, arch->hpt_wait.events);
 	poll_work(self->kvm);
 	EXPECT_EQ(4, arch->hpt_wait.woken);
 	EXPECT_EQ(NEWS | EPOLLERR, fake_poll(self->fd));
+}
+
+/* A task that polls before there is an HPT is woken up when there is one */
+TEST_F(file, poll_work_for_a_reader_without_an_hpt)
+{
+	struct kvm_arch *arch = &self->kvm->arch;
+	struct mutex *lock = &arch->mmu_setup_lock;
+	unsigned long nr = 1 << 18;
+
+	shim_close(self->fd);
+	fake_switch_to_radix(self->kvm);
+	self->fd = fake_open(self->kvm, 0, 0);
+	EXPECT_EQ(0, fake_poll(self->fd));
+	arch->hpt_wait.woken = 0;
+	arch->hpt_wait.sleepers = true;
+	poll_work(self->kvm);
+	EXPECT_EQ(0, arch->hpt_wait.woken);
+	EXPECT_TRUE(arch->hpt_poll.pending);
+
+	/* What is in the HPT does not matter, so it is not looked at */
+	fake_switch_to_hash(self->kvm);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 22));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1) & ~HPTE_R_R));
+	arch->hpt_wait.woken = 0;
+	shim_longest_hold(lock);
+	poll_work(self->kvm);
+	EXPECT_EQ(1, arch->hpt_wait.woken);
+	EXPECT_FALSE(arch->hpt_poll.pending);
+	EXPECT_EQ(NEWS, fake_poll(self->fd));
+	EXPECT_GT(1000, shim_longest_hold(lock));
+	EXPECT_EQ(0, arch->hpt_poll_pos);
 }
 
 /*

@@ -39,7 +39,7 @@
  *	chain	 the HPTEs that map one guest page, linked in the reverse map
  *
  * All of this code runs in process context with the MMU on. Locks: see
- * asm/kvm_book3s_hpt.h.
+ * asm/kvm_book3s_hpt.h, and their order Documentation/virt/kvm/locking.rst.
  */
 #ifndef __POWERPC_KVM_HPT_HPT_H__
 #define __POWERPC_KVM_HPT_HPT_H__
@@ -320,7 +320,7 @@ unsigned long kvm_hpt_skip_unused(struct kvm_hpt_info *info,
 unsigned long kvm_hpt_next_visit(struct kvm_hpt_info *info, unsigned long group,
 				 unsigned long end);
 unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group);
-void kvm_hpt_wake(struct kvm *kvm);
+void kvm_hpt_wake(struct kvm *kvm, bool stale);
 int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			u64 start_index);
 void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader);

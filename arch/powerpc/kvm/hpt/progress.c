@@ -386,11 +386,13 @@ static bool kvm_hpt_find_mark(struct kvm *kvm, unsigned long *pos)
  * Would a read return at once with something, an error maybe? @marks says
  * whether there are changes that nobody has harvested.
  */
-static bool kvm_hpt_has_news(struct kvm_hpt_reader *reader, bool marks)
+static bool kvm_hpt_has_news(struct kvm *kvm, struct kvm_hpt_reader *reader,
+			     bool marks)
 {
 	switch (reader->state) {
 	case HPT_READER_NONE:
-		return false;
+		/* A read begins a first pass, which reports every HPTE */
+		return kvm_hpt_present(kvm);
 	case HPT_READER_ATTACHED:
 		return reader->first_pass || reader->left || reader->unseen ||
 		       marks || !hpt_set_empty(&reader->changed);
@@ -423,17 +425,19 @@ void kvm_hpt_watch(struct kvm *kvm, struct kvm_hpt_reader *reader)
 	kvm_hpt_poll_later(kvm, POLL_PERIOD);
 }
 
-/* Which readers have news? Return true if somebody else still waits. */
+/*
+ * Set *@news if polled readers have news, which are not polled then. Return
+ * true if others still wait.
+ */
 static bool kvm_hpt_look_for_news(struct kvm *kvm, bool marks, bool *news)
 {
 	struct kvm_hpt_reader *reader;
 	bool waiting = false;
 
-	*news = false;
 	list_for_each_entry(reader, &kvm->arch.hpt_readers, node) {
 		if (!READ_ONCE(reader->polled))
 			continue;
-		if (kvm_hpt_has_news(reader, marks)) {
+		if (kvm_hpt_has_news(kvm, reader, marks)) {
 			WRITE_ONCE(reader->polled, false);
 			*news = true;
 		} else {
@@ -457,20 +461,22 @@ void kvm_hpt_poll_work(struct work_struct *work)
 				       arch.hpt_poll);
 	struct kvm_arch *arch = &kvm->arch;
 	unsigned int period = READ_ONCE(arch->hpt_poll_period);
-	bool marks, news, waiting;
+	bool waiting, news = false;
 
 	/* Whoever has it for long, a reset say, is not waited for */
 	if (!mutex_trylock(&arch->mmu_setup_lock)) {
 		kvm_hpt_poll_later(kvm, period);
 		return;
 	}
-	marks = kvm_hpt_present(kvm) &&
-		kvm_hpt_find_mark(kvm, &arch->hpt_poll_pos);
-	waiting = kvm_hpt_look_for_news(kvm, marks, &news);
+	waiting = kvm_hpt_look_for_news(kvm, false, &news);
+	/* Of an HPT that there is, those who still wait have read it all */
+	if (waiting && kvm_hpt_present(kvm) &&
+	    kvm_hpt_find_mark(kvm, &arch->hpt_poll_pos))
+		waiting = kvm_hpt_look_for_news(kvm, true, &news);
 	mutex_unlock(&arch->mmu_setup_lock);
 
 	if (news)
-		kvm_hpt_wake(kvm);
+		kvm_hpt_wake(kvm, false);
 	if (!waiting || !wq_has_sleeper(&arch->hpt_wait))
 		return;
 	if (arch->hpt_poll_pos) {
@@ -486,6 +492,8 @@ void kvm_hpt_poll_work(struct work_struct *work)
  * kvm_hpt_poll() - can a reader report something?
  * @file: the reader's file
  * @wait: poll table
+ *
+ * A reader that has not met an HPT is not attached to one here.
  *
  * Context: may sleep, takes mmu_setup_lock for bounded times; ends if killed.
  * Return: EPOLLIN if a read returns something, with EPOLLERR if that is ESTALE.
@@ -503,12 +511,10 @@ __poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait)
 	do {
 		if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
 			return 0;
-		if (reader->state == HPT_READER_NONE && kvm_hpt_present(kvm))
-			kvm_hpt_reader_attach(reader, 0);
-		news = kvm_hpt_has_news(reader, false);
+		news = kvm_hpt_has_news(kvm, reader, false);
 		if (!news && reader->state == HPT_READER_ATTACHED) {
 			marks = kvm_hpt_find_mark(kvm, &pos);
-			news = kvm_hpt_has_news(reader, marks);
+			news = kvm_hpt_has_news(kvm, reader, marks);
 		} else {
 			pos = 0;
 		}

@@ -239,10 +239,14 @@ EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_nr_used);
 /**
  * kvm_hpt_wake() - wake up the tasks that poll a reader of the VM
  * @kvm: the VM
+ * @stale: readers have become stale, which also wakes up tasks that poll for
+ *	   no event but the implied EPOLLERR
  */
-void kvm_hpt_wake(struct kvm *kvm)
+void kvm_hpt_wake(struct kvm *kvm, bool stale)
 {
-	wake_up_interruptible_poll(&kvm->arch.hpt_wait, EPOLLIN | EPOLLRDNORM);
+	__poll_t events = EPOLLIN | EPOLLRDNORM | (stale ? EPOLLERR : 0);
+
+	wake_up_interruptible_poll(&kvm->arch.hpt_wait, events);
 }
 
 static void kvm_hpt_reader_forget(struct kvm_hpt_reader *reader)
@@ -443,7 +447,7 @@ void kvmppc_hpt_zero(struct kvm *kvm)
 	list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
 		if (reader->state == HPT_READER_ATTACHED)
 			kvm_hpt_reader_restart(kvm, reader);
-	kvm_hpt_wake(kvm);
+	kvm_hpt_wake(kvm, false);
 }
 
 /**
@@ -469,7 +473,7 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 			reader->state = HPT_READER_STALE;
 		}
 	}
-	kvm_hpt_wake(kvm);
+	kvm_hpt_wake(kvm, true);
 	synchronize_srcu_expedited(&kvm->srcu);
 }
 

@@ -10,15 +10,18 @@ typedef unsigned int __poll_t;
 #define EPOLLERR	0x8
 #define EPOLLRDNORM	0x40
 
-/* How often were those who wait woken? */
+/* How often tasks that poll were woken up, and with which events the last time */
 typedef struct {
 	unsigned int woken;
+	__poll_t events;
 	bool sleepers;
 } wait_queue_head_t;
 
 #define init_waitqueue_head(wait)	(*(wait) = (wait_queue_head_t) { })
 #define wq_has_sleeper(wait)		((wait)->sleepers)
-#define wake_up_interruptible_poll(wait, mask) \
-	__atomic_fetch_add(&(wait)->woken, 1, __ATOMIC_RELAXED)
+#define wake_up_interruptible_poll(wait, mask) do {			\
+	__atomic_store_n(&(wait)->events, mask, __ATOMIC_RELAXED);	\
+	__atomic_fetch_add(&(wait)->woken, 1, __ATOMIC_RELAXED);	\
+} while (0)
 
 #endif
