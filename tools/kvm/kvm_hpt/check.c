@@ -5,11 +5,24 @@
  */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
 #include "faults.h"
 #include "table.h"
+
+/*
+ * What is known of an HPTE in the table, instead of its two dwords. One for the
+ * same page has the same of dword 0 and the same base page size. Where it was
+ * in the stream is the position and the lowest bits of the record's number;
+ * the others are known from the position.
+ */
+#define KEY_V		(HPTE_V_B | HPTE_V_AVPN | HPTE_V_SECONDARY)
+#define KEY_SHIFT	1
+#define KEY_BASE	(0x3fULL << KEY_SHIFT & ~HPTE_V_SECONDARY)
+#define KEY_WRONG	0x1ULL
+#define PLACE_RECORD	15
 
 /**
  * struct check - the state of a check
@@ -19,6 +32,9 @@
  * @f: the faults found
  * @valid: number of valid HPTEs
  * @invalid: number of invalid HPTEs
+ * @places: where each record is that has a round number
+ * @nr_places: how many there are
+ * @unlike: bits in which a group is not what an HPTE hashes to, before @hashed
  * @hashed: the hash of what is in @t was verified
  * @first_pass: the first pass has not reached the end yet
  * @sparse: it leaves out invalid HPTEs, as QEMU's own HPTs do
@@ -31,6 +47,9 @@ struct check {
 	struct faults f;
 	u64 valid;
 	u64 invalid;
+	u64 *places;
+	u64 nr_places;
+	u64 unlike;
 	bool hashed;
 	bool first_pass;
 	bool sparse;
@@ -130,25 +149,120 @@ static void check_hash(struct check *c, struct place at, struct hpte hpte,
 			   "in a group that its address doesn't hash to");
 }
 
-static void check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
+/*
+ * Most HPTEs have a page of 4K or 64K and nothing unusual. The rules above have
+ * nothing to say of these: this is the short way to see that.
+ *
+ * Return: log2 of their base page size, 0 of all others.
+ */
+static unsigned int plain_shift(struct hpte hpte)
 {
+	if ((hpte.v & (HPTE_V_VALID | HPTE_V_HOST)) != HPTE_V_VALID ||
+	    hpte.v >> (HPTE_V_B_SHIFT + 1) ||
+	    hpte.r & (HPTE_R_PP0 | HPTE_R_MARK | HPTE_R_W))
+		return 0;
+	if (!(hpte.v & HPTE_V_LARGE))
+		return 12;
+	return (hpte.r & 0xf000) == 0x1000 ? 16 : 0;
+}
+
+/* hpte_unlike() for such HPTEs */
+static u64 plain_unlike(struct hpte hpte, unsigned int base_shift, u64 index)
+{
+	u64 avpn = (hpte.v & HPTE_V_AVPN) >> HPTE_V_AVPN_SHIFT;
+	unsigned int seg = hpte.v >> HPTE_V_B_SHIFT ? 40 - AVPN_LOW :
+						      28 - AVPN_LOW;
+	u64 hash = avpn >> seg, group = index >> GROUP_SHIFT;
+
+	if (seg == 40 - AVPN_LOW)
+		hash ^= hash << 25;
+	hash ^= (avpn & (BIT_ULL(seg) - 1)) << (AVPN_LOW - base_shift);
+	if (hpte.v & HPTE_V_SECONDARY)
+		group = ~group;
+	return (hash ^ group) & (~0ULL << (AVPN_LOW - base_shift));
+}
+
+/* Return: what to keep of the HPTE */
+static u64 check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
+{
+	unsigned int shift = plain_shift(hpte);
 	struct hpte_page page;
+	u64 key, unlike;
 	const char *why;
 
+	if (shift) {
+		unlike = plain_unlike(hpte, shift, index);
+		if (!c->hashed)
+			c->unlike |= unlike;
+		if (!c->hashed || !(unlike & (order_groups(c->s.order) - 1)))
+			return (hpte.v & KEY_V) | shift << KEY_SHIFT;
+	}
 	hpte_page(hpte, &page);
+	key = (hpte.v & KEY_V) | page.base_shift << KEY_SHIFT;
 	why = wrong_bits(hpte);
-	if (why && of_another(c))
-		return;
-	if (why)
+	if (why && !of_another(c))
 		fault(c, byte, index, "%s", why);
 	why = wrong_page(hpte, &page);
-	if (why && of_another(c))
-		return;
-	if (why)
+	if (why && !of_another(c))
 		fault(c, byte, index, "%s", why);
-	else if (c->hashed && !c->opts->no_hash && index < c->s.nr_hptes)
+	if (why)
+		return key | KEY_WRONG;
+	unlike = hpte_unlike(hpte, &page, index);
+	if (!c->hashed)
+		c->unlike |= unlike;
+	else if (unlike & (order_groups(c->s.order) - 1) &&
+		 !c->opts->no_hash && index < c->s.nr_hptes)
 		check_hash(c, (struct place) { byte, c->s.records, index },
 			   hpte, &page);
+	return key;
+}
+
+/* As much of an HPTE as its key has */
+static struct hpte key_hpte(u64 key)
+{
+	struct hpte hpte = { .v = (key & KEY_V) | HPTE_V_VALID };
+	unsigned int base = (key & KEY_BASE) >> KEY_SHIFT;
+
+	if (base != 12)
+		hpte.v |= HPTE_V_LARGE;
+	if (base == 16)
+		hpte.r = 0x1000;
+	if (base == 34)
+		hpte.r = 0x3000;
+	return hpte;
+}
+
+static int add_place(struct check *c)
+{
+	u64 *places;
+
+	/* Each time there are twice as many */
+	if (!(c->nr_places & (c->nr_places - 1))) {
+		places = realloc(c->places, (2 * c->nr_places + 1) *
+					    sizeof(*places));
+		if (!places)
+			return -ENOMEM;
+		c->places = places;
+	}
+	c->places[c->nr_places++] = c->s.offset;
+	return 0;
+}
+
+/* Where in the stream an HPTE in the table was */
+static struct place find_place(const struct check *c, u64 kept, u64 index)
+{
+	u64 low = 0, high = c->nr_places, middle;
+	struct place place = { .byte = kept >> PLACE_RECORD, .index = index };
+
+	while (high - low > 1) {
+		middle = (low + high) / 2;
+		if (c->places[middle] <= place.byte)
+			low = middle;
+		else
+			high = middle;
+	}
+	place.record = low << PLACE_RECORD | (kept & (BIT_ULL(PLACE_RECORD) - 1));
+	return place;
 }
 
 /* The order is known only now: look at the HPTEs that there were before */
@@ -156,25 +270,23 @@ static void check_hashes(struct check *c)
 {
 	struct table_group *group;
 	struct hpte_page page;
-	struct place place;
+	struct hpte hpte;
 	unsigned int i;
 	u64 number;
 
-	if (c->hashed || !c->s.order)
-		return;
 	c->hashed = true;
-	if (c->opts->no_hash)
+	if (c->opts->no_hash || !(c->unlike & (order_groups(c->s.order) - 1)))
 		return;
 	for (number = 0; (group = table_next(&c->t, &number)); number++)
 		for (i = 0; i < GROUP_HPTES; i++) {
-			if (!(group->used & 1 << i))
+			if (!(group->used & 1 << i) ||
+			    group->hpte[i].v & KEY_WRONG)
 				continue;
-			hpte_page(group->hpte[i], &page);
-			place.byte = group->offset[i];
-			place.record = group->record[i];
-			place.index = (number << GROUP_SHIFT) + i;
-			if (!wrong_page(group->hpte[i], &page))
-				check_hash(c, place, group->hpte[i], &page);
+			hpte = key_hpte(group->hpte[i].v);
+			hpte_page(hpte, &page);
+			check_hash(c, find_place(c, group->hpte[i].r,
+						 (number << GROUP_SHIFT) + i),
+				   hpte, &page);
 		}
 }
 
@@ -242,12 +354,30 @@ static void check_range(struct check *c)
 		   c->s.nr_hptes);
 }
 
+/* Take an HPTE that was read into the table */
+static int keep(struct check *c, u64 byte, u64 index, u64 key)
+{
+	struct table_group *group = table_make(&c->t, index >> GROUP_SHIFT);
+	u64 slot = index & (GROUP_HPTES - 1);
+
+	if (!group)
+		return -ENOMEM;
+	group->used |= 1 << slot;
+	group->hpte[slot].v = key;
+	group->hpte[slot].r = byte << PLACE_RECORD |
+			      (c->s.records & (BIT_ULL(PLACE_RECORD) - 1));
+	return 0;
+}
+
 static int check_record(struct check *c)
 {
-	u64 index = c->s.rec.index, byte = c->s.offset;
+	u64 index = c->s.rec.index, byte = c->s.offset, end, key;
 	unsigned int i;
 
-	check_hashes(c);
+	if (c->nr_places <= c->s.records >> PLACE_RECORD && add_place(c))
+		return -ENOMEM;
+	if (!c->hashed && c->s.order)
+		check_hashes(c);
 	c->valid += c->s.rec.n_valid;
 	c->invalid += c->s.rec.n_invalid;
 	if (c->s.range)
@@ -257,29 +387,28 @@ static int check_record(struct check *c)
 	if (c->first_pass)
 		check_first_pass(c);
 	byte += sizeof(*c->s.buf);
-	for (i = 0; i < c->s.rec.n_valid; i++)
-		check_valid(c, byte + i * HPTE_BYTES, index + i,
-			    stream_hpte(&c->s, i));
-	return c->s.range ? 0 : table_apply(&c->t, &c->s);
+	end = index + c->s.rec.n_valid;
+	for (i = 0; i < c->s.rec.n_valid; i++, byte += HPTE_BYTES) {
+		key = check_valid(c, byte, index + i, stream_hpte(&c->s, i));
+		if (!c->s.range && keep(c, byte, index + i, key))
+			return -ENOMEM;
+	}
+	if (!c->s.range)
+		table_clear(&c->t, end, end + c->s.rec.n_invalid);
+	return 0;
 }
 
 /* Do two HPTEs of the same pair of groups translate the same? */
-static bool same_page(struct hpte a, struct hpte b)
+static bool same_page(u64 a, u64 b)
 {
-	struct hpte_page page_a, page_b;
-
-	if ((a.v ^ b.v) & (HPTE_V_B | HPTE_V_AVPN))
-		return false;
-	hpte_page(a, &page_a);
-	hpte_page(b, &page_b);
-	return page_a.base_shift == page_b.base_shift;
+	return !((a ^ b) & (HPTE_V_B | HPTE_V_AVPN | KEY_BASE));
 }
 
 static void twice(struct check *c, const struct table_group *group, u64 number,
 		  unsigned int i, u64 like)
 {
-	struct place place = { group->offset[i], group->record[i],
-			       (number << GROUP_SHIFT) + i };
+	struct place place = find_place(c, group->hpte[i].r,
+					(number << GROUP_SHIFT) + i);
 
 	faults_add(&c->f, place, 0, "translates the same page as index 0x%llx",
 		   like);
@@ -297,17 +426,33 @@ static void check_twice(struct check *c, const struct table_group *group,
 		if (group->used & 1 << k &&
 		    !((group->hpte[i].v ^ group->hpte[k].v) &
 		      HPTE_V_SECONDARY) &&
-		    same_page(group->hpte[i], group->hpte[k]))
+		    same_page(group->hpte[i].v, group->hpte[k].v))
 			twice(c, group, number, k, (number << GROUP_SHIFT) + i);
-	other = hpte_secondary(group->hpte[i]) ?
+	other = group->hpte[i].v & HPTE_V_SECONDARY ?
 		table_group(&c->t, ~number & mask) : NULL;
 	if (!other)
 		return;
 	for (k = 0; k < GROUP_HPTES; k++)
-		if (other->used & 1 << k && !hpte_secondary(other->hpte[k]) &&
-		    same_page(group->hpte[i], other->hpte[k]))
+		if (other->used & 1 << k && !(other->hpte[k].v & HPTE_V_SECONDARY) &&
+		    same_page(group->hpte[i].v, other->hpte[k].v))
 			twice(c, group, number, i,
 			      ((~number & mask) << GROUP_SHIFT) + k);
+}
+
+/* No two are alike, and none may be like one in another group */
+static bool all_differ(const struct table_group *group)
+{
+	unsigned int i, k, nr = 0, alike = 0, used = group->used;
+	u64 key[GROUP_HPTES];
+
+	for (; used; used &= used - 1)
+		key[nr++] = group->hpte[__builtin_ctz(used)].v;
+	for (i = 0; i < nr; i++) {
+		alike |= key[i] & HPTE_V_SECONDARY;
+		for (k = 0; k < i; k++)
+			alike |= same_page(key[i], key[k]);
+	}
+	return !alike;
 }
 
 /*
@@ -320,10 +465,13 @@ static void check_table(struct check *c)
 	unsigned int i;
 	u64 number;
 
-	for (number = 0; (group = table_next(&c->t, &number)); number++)
+	for (number = 0; (group = table_next(&c->t, &number)); number++) {
+		if (all_differ(group))
+			continue;
 		for (i = 0; i < GROUP_HPTES; i++)
 			if (group->used & 1 << i)
 				check_twice(c, group, number, i);
+	}
 }
 
 /* A first pass ends where the HPT does, which is that of some HPT */
@@ -354,7 +502,8 @@ static void check_end(struct check *c)
 	if (stream_no_hpt(&c->s) ||
 	    (!c->s.records && c->s.format == FORMAT_QEMU))
 		return;
-	check_hashes(c);
+	if (!c->hashed && c->s.order)
+		check_hashes(c);
 	if (c->first_pass && !c->sparse)
 		check_first_end(c);
 	if (c->s.order && !c->opts->no_hash &&
@@ -483,6 +632,7 @@ static int cmd_check(struct options *opts)
 	if (err)
 		ret = failed(&c, err);
 	table_free(&c.t);
+	free(c.places);
 	stream_close(&c.s);
 	if (ret)
 		return ret;

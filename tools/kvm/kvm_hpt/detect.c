@@ -5,10 +5,7 @@
  * has been ruled out.
  */
 #include <ctype.h>
-#include <endian.h>
 #include <string.h>
-
-#include <linux/kvm.h>
 
 #include "detect.h"
 #include "hpte.h"
@@ -130,19 +127,6 @@ static bool is_debugfs(const unsigned char *data, size_t len)
 	return true;
 }
 
-static void header_to_host(struct kvm_get_htab_header *hdr, bool big_endian)
-{
-	if (big_endian) {
-		hdr->index = be32toh(hdr->index);
-		hdr->n_valid = be16toh(hdr->n_valid);
-		hdr->n_invalid = be16toh(hdr->n_invalid);
-	} else {
-		hdr->index = le32toh(hdr->index);
-		hdr->n_valid = le16toh(hdr->n_valid);
-		hdr->n_invalid = le16toh(hdr->n_invalid);
-	}
-}
-
 /**
  * struct guess - how records look if their headers have a byte order
  * @exact: records that begin where the one before ends
@@ -151,6 +135,7 @@ static void header_to_host(struct kvm_get_htab_header *hdr, bool big_endian)
  * @not: valid HPTEs without
  * @begin: index of the first
  * @end: index behind the last
+ * @ended: the first pass went to the end of an HPT
  * @cut: the last of them is not all there
  * @all: no byte is left that is no record
  */
@@ -161,6 +146,7 @@ struct guess {
 	unsigned int not;
 	u64 begin;
 	u64 end;
+	bool ended;
 	bool cut;
 	bool all;
 };
@@ -179,6 +165,13 @@ static void look_at(struct guess *g, const unsigned char *data, size_t len,
 	}
 }
 
+/* Is this the index behind the last HPTE of an HPT, with all before it? */
+static bool ends_hpt(const struct guess *g, u64 end)
+{
+	return !g->begin && !g->later && end >= MIN_HPTES &&
+	       !(end & (end - 1));
+}
+
 static void follow(struct guess *g, const unsigned char *data, size_t len,
 		   bool big_endian)
 {
@@ -190,8 +183,11 @@ static void follow(struct guess *g, const unsigned char *data, size_t len,
 	while (len - pos >= sizeof(hdr)) {
 		memcpy(&hdr, data + pos, sizeof(hdr));
 		header_to_host(&hdr, big_endian);
-		if ((!hdr.n_valid && !hdr.n_invalid) || hdr.index < next)
+		if (!hdr.n_valid && !hdr.n_invalid)
 			return;
+		if (hdr.index < next && !g->ended && !ends_hpt(g, next))
+			return;
+		g->ended |= hdr.index < next;
 		if (!pos)
 			g->begin = hdr.index;
 		if (pos && hdr.index == next)

@@ -5,8 +5,10 @@
 #ifndef KVM_HPT_DETECT_H
 #define KVM_HPT_DETECT_H
 
+#include <endian.h>
 #include <stddef.h>
 
+#include <linux/kvm.h>
 #include <linux/types.h>
 
 enum stream_format {
@@ -22,5 +24,20 @@ enum stream_format {
 enum stream_format detect(const unsigned char *data, size_t len, bool all,
 			  char endian, const char **what);
 char detect_records(const unsigned char *data, size_t len);
+
+/* The header of a record, as it is in a file, in host byte order */
+static inline void header_to_host(struct kvm_get_htab_header *hdr,
+				  bool big_endian)
+{
+	if (big_endian) {
+		hdr->index = be32toh(hdr->index);
+		hdr->n_valid = be16toh(hdr->n_valid);
+		hdr->n_invalid = be16toh(hdr->n_invalid);
+	} else {
+		hdr->index = le32toh(hdr->index);
+		hdr->n_valid = le16toh(hdr->n_valid);
+		hdr->n_invalid = le16toh(hdr->n_invalid);
+	}
+}
 
 #endif

@@ -138,8 +138,7 @@ static void diff_hpte(struct diff *d, u64 index, const struct table_group *a,
 	show(d, kind, index, hpte_a, hpte_b);
 }
 
-static void diff_tables(struct diff *d, const struct table *a,
-			const struct table *b)
+static void diff_tables(struct diff *d, struct table *a, struct table *b)
 {
 	u64 number_a, number_b, number;
 	const void *in_a, *in_b;

@@ -120,7 +120,7 @@ static void look_at(struct search *s, u64 number, bool secondary)
 }
 
 /* Is there an HPTE of the segment that has this base page size? */
-static bool in_use(const struct search *s, unsigned int base_shift)
+static bool in_use(struct search *s, unsigned int base_shift)
 {
 	struct table_group *group;
 	struct hpte_page page;

@@ -103,6 +103,23 @@ u64 hpte_primary_group(struct hpte hpte, u64 index, unsigned int order)
 }
 
 /**
+ * hpte_unlike() - in which bits is its group not what an HPTE hashes to?
+ * @hpte: the HPTE
+ * @page: what hpte_page() says of it: sizes that are not reserved
+ * @index: its index
+ *
+ * Return: these bits, of which an order has the lowest ones only.
+ */
+u64 hpte_unlike(struct hpte hpte, const struct hpte_page *page, u64 index)
+{
+	u64 group = index >> GROUP_SHIFT;
+
+	if (hpte_secondary(hpte))
+		group = ~group;
+	return (known_hash(page) ^ group) & (~0ULL << page->unknown);
+}
+
+/**
  * hpte_hash() - is an HPTE in the right group?
  * @hpte: the HPTE
  * @page: what hpte_page() says of it: sizes that are not reserved
@@ -115,13 +132,12 @@ u64 hpte_primary_group(struct hpte hpte, u64 index, unsigned int order)
 enum hash_verdict hpte_hash(struct hpte hpte, const struct hpte_page *page,
 			    u64 index, unsigned int order)
 {
-	u64 group = hpte_primary_group(hpte, index, order);
 	u64 mask = order_groups(order) - 1;
-	u64 hash = known_hash(page) & mask;
+	u64 unlike = hpte_unlike(hpte, page, index);
 
-	if (!((hash ^ group) >> page->unknown))
+	if (!(unlike & mask))
 		return HASH_RIGHT;
-	if (!((hash ^ (~group & mask)) >> page->unknown))
+	if (!(~unlike & mask & (~0ULL << page->unknown)))
 		return HASH_OTHER;
 	return HASH_WRONG;
 }

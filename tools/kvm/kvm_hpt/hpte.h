@@ -106,6 +106,7 @@ enum hash_verdict {
 void hpte_page(struct hpte hpte, struct hpte_page *page);
 enum hash_verdict hpte_hash(struct hpte hpte, const struct hpte_page *page,
 			    u64 index, unsigned int order);
+u64 hpte_unlike(struct hpte hpte, const struct hpte_page *page, u64 index);
 u64 hpte_primary_group(struct hpte hpte, u64 index, unsigned int order);
 u64 hpte_va_hash(u64 vsid, u64 offset, unsigned int segment_shift,
 		 unsigned int base_shift);

@@ -40,8 +40,7 @@ static void add(struct map *m, u64 number, enum look look)
 }
 
 /* Count what is in the table; with another one, what has changed since that */
-static void count(struct map *m, const struct table *t,
-		  const struct table *before)
+static void count(struct map *m, struct table *t, struct table *before)
 {
 	const struct hpte *was, *is;
 	struct table_group *group;
@@ -141,7 +140,7 @@ static void end_run(struct stats *st, u64 begin, u64 end)
 	st->run_at = begin;
 }
 
-static void get_stats(struct stats *st, const struct table *t)
+static void get_stats(struct stats *st, struct table *t)
 {
 	u64 number, groups = order_groups(t->order), empty = 0, index;
 	struct table_group *group;
@@ -277,7 +276,7 @@ static int load_before(struct table *before, const struct table *t,
 	return -1;
 }
 
-static int show_map(const struct table *t, const struct table *before,
+static int show_map(struct table *t, struct table *before,
 		    const struct options *opts)
 {
 	int ret = EXIT_GOOD;

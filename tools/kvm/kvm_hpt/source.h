@@ -84,6 +84,19 @@ bool source_skip(struct source *src, u64 len);
 u64 source_find(struct source *src, u64 from, u64 to, const void *what,
 		size_t len);
 
+/* The next bytes, NULL if not as many are in the look ahead */
+static inline const void *source_look(const struct source *src, size_t len)
+{
+	return src->end - src->start < len ? NULL : src->buf + src->start;
+}
+
+/* Go behind bytes that are in the look ahead */
+static inline void source_step(struct source *src, size_t len)
+{
+	src->start += len;
+	src->pos += len;
+}
+
 /* What a libvirt save image begins with */
 #define LIBVIRT_SAVED	"LibvirtQemudSave"
 #define LIBVIRT_PARTIAL	"LibvirtQemudPart"

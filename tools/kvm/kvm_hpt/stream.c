@@ -50,19 +50,6 @@ enum stream_event stream_say(struct stream *s, enum stream_event event,
 	return event;
 }
 
-static void header_to_host(struct kvm_get_htab_header *hdr, bool big_endian)
-{
-	if (big_endian) {
-		hdr->index = be32toh(hdr->index);
-		hdr->n_valid = be16toh(hdr->n_valid);
-		hdr->n_invalid = be16toh(hdr->n_invalid);
-	} else {
-		hdr->index = le32toh(hdr->index);
-		hdr->n_valid = le16toh(hdr->n_valid);
-		hdr->n_invalid = le16toh(hdr->n_invalid);
-	}
-}
-
 /**
  * stream_record() - read a record
  * @s: the stream
@@ -96,6 +83,28 @@ enum stream_event stream_record(struct stream *s, bool big_endian)
 	return STREAM_RECORD;
 }
 
+/* A record that is in the look ahead is not copied */
+static inline bool record_in_place(struct stream *s, bool big_endian)
+{
+	struct kvm_get_htab_header hdr;
+	const void *from = source_look(s->src, sizeof(hdr));
+	size_t bytes;
+
+	if (!from)
+		return false;
+	memcpy(&hdr, from, sizeof(hdr));
+	header_to_host(&hdr, big_endian);
+	bytes = hpt_record_bytes(&hdr);
+	if (!source_look(s->src, bytes))
+		return false;
+	s->range = hpt_decode(&hdr, bytes, s->nr_hptes, &s->rec);
+	s->rec.hpte = (void *)(from + sizeof(hdr));
+	s->records++;
+	s->offset = s->src->pos;
+	source_step(s->src, bytes);
+	return true;
+}
+
 static enum stream_event read_on(struct stream *s)
 {
 	switch (s->format) {
@@ -104,6 +113,8 @@ static enum stream_event read_on(struct stream *s)
 	case FORMAT_DEBUGFS:
 		return debugfs_next(s);
 	default:
+		if (record_in_place(s, s->format == FORMAT_BE))
+			return STREAM_RECORD;
 		return stream_record(s, s->format == FORMAT_BE);
 	}
 }
@@ -153,25 +164,12 @@ enum stream_event stream_next(struct stream *s)
 		deduce_order(s);
 		s->range = beyond(s) ? -EINVAL : 0;
 	}
-	if (s->pass == 1)
-		s->whole = s->rec.index == s->next && (s->next ? s->whole : true);
+	if (s->pass == 1 && s->rec.index != s->next)
+		s->whole = false;
 	s->next = s->rec.index + s->rec.n_valid + s->rec.n_invalid;
 	if (s->next > s->max_end)
 		s->max_end = s->next;
 	return event;
-}
-
-/**
- * stream_hpte() - a valid HPTE of the last record
- * @s: the stream
- * @i: which, counted from 0
- */
-struct hpte stream_hpte(const struct stream *s, unsigned int i)
-{
-	return (struct hpte) {
-		.v = be64toh(s->rec.hpte[i][0]),
-		.r = be64toh(s->rec.hpte[i][1]),
-	};
 }
 
 /**
@@ -203,6 +201,7 @@ int stream_find_order(struct stream *s)
 	} while (event != STREAM_END && event != STREAM_BROKEN);
 	s->records = 0;
 	s->pass = 0;
+	s->whole = true;
 	s->next = 0;
 	s->max_end = 0;
 	if (!source_rewind(s->src))
@@ -255,7 +254,10 @@ static int start(struct stream *s, const struct stream_options *opts)
 int stream_open(struct stream *s, const char *path,
 		const struct stream_options *opts)
 {
-	*s = (struct stream) { .src = source_open(path, &opts->source) };
+	*s = (struct stream) {
+		.src = source_open(path, &opts->source),
+		.whole = true,
+	};
 	if (s->src && !start(s, opts))
 		return 0;
 	stream_close(s);

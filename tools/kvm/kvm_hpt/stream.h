@@ -6,6 +6,9 @@
 #ifndef KVM_HPT_STREAM_H
 #define KVM_HPT_STREAM_H
 
+#include <endian.h>
+#include <string.h>
+
 #include <linux/types.h>
 
 #include "../../../arch/powerpc/kvm/hpt/records.h"
@@ -106,7 +109,7 @@ struct qemu_stream {
  * @order: log2 of the size of the HPT, 0 if that is not known
  * @deduced: that is so as the first pass ends there
  * @nr_hptes: HPTEs that there may be
- * @rec: the record that was read last
+ * @rec: the record that was read last, until more is read or looked at
  * @offset: where it is, or where the stream is broken
  * @records: number of records, the last one included
  * @pass: number of the pass the record is in: each goes up in the table
@@ -155,7 +158,6 @@ int stream_find_order(struct stream *s);
 enum stream_event stream_next(struct stream *s);
 void stream_close(struct stream *s);
 
-struct hpte stream_hpte(const struct stream *s, unsigned int i);
 bool stream_no_hpt(const struct stream *s);
 
 void stream_set_order(struct stream *s, unsigned int order);
@@ -170,6 +172,23 @@ enum stream_event qemu_next(struct stream *s);
 bool qemu_record_cut(struct stream *s);
 void qemu_free(struct qemu_stream *q);
 enum stream_event debugfs_next(struct stream *s);
+
+/**
+ * stream_hpte() - a valid HPTE of the last record
+ * @s: the stream
+ * @i: which, counted from 0
+ */
+static inline struct hpte stream_hpte(const struct stream *s, unsigned int i)
+{
+	__be64 dword[2];
+
+	/* In the look ahead it has any alignment */
+	memcpy(dword, (char *)s->rec.hpte + i * HPTE_BYTES, sizeof(dword));
+	return (struct hpte) {
+		.v = be64toh(dword[0]),
+		.r = be64toh(dword[1]),
+	};
+}
 
 /* Numbers of QEMU's are big-endian; false at the end of the file */
 bool qemu_get(struct stream *s, unsigned int bytes, u64 *number);

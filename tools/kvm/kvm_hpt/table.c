@@ -6,41 +6,61 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "msg.h"
 #include "table.h"
 
-/* MAX_HPTES have groups with numbers of 29 bits */
-#define NODE_SHIFT	4
-#define NODE_SLOTS	BIT_ULL(NODE_SHIFT)
-#define LEVELS		8
-
-/* Groups are allocated together */
-#define SLAB_GROUPS	32
+/* Groups are allocated together, twice as many each time up to a limit */
+#define SLAB_MIN	(64UL << 10)
+#define SLAB_MAX	(16UL << 20)
 
 struct table_slab {
 	struct table_slab *next;
+	size_t bytes;
 	unsigned int used;
-	struct table_group group[SLAB_GROUPS];
+	unsigned int groups;
+	struct table_group group[];
 };
+
+static struct table_slab *new_slab(struct table *t)
+{
+	size_t bytes = t->slabs ? 2 * t->slabs->bytes : SLAB_MIN;
+	struct table_slab *slab;
+
+	if (bytes > SLAB_MAX)
+		bytes = SLAB_MAX;
+	slab = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (slab == MAP_FAILED)
+		return NULL;
+	/* Most of the time would go into page faults */
+	if (bytes == SLAB_MAX)
+		madvise(slab, bytes, MADV_HUGEPAGE);
+	slab->next = t->slabs;
+	slab->bytes = bytes;
+	slab->groups = (bytes - sizeof(*slab)) / sizeof(slab->group[0]);
+	t->slabs = slab;
+	return slab;
+}
 
 static struct table_group *new_group(struct table *t)
 {
 	struct table_slab *slab = t->slabs;
 
-	if (!slab || slab->used == SLAB_GROUPS) {
-		slab = calloc(1, sizeof(*slab));
-		if (!slab)
-			return NULL;
-		slab->next = t->slabs;
-		t->slabs = slab;
-	}
-	return &slab->group[slab->used++];
+	if (!slab || slab->used == slab->groups)
+		slab = new_slab(t);
+	return slab ? &slab->group[slab->used++] : NULL;
 }
 
 static unsigned int slot_of(u64 group, unsigned int level)
 {
-	return group >> level * NODE_SHIFT & (NODE_SLOTS - 1);
+	return group >> level * TABLE_NODE_SHIFT & (TABLE_NODE_SLOTS - 1);
+}
+
+static bool in_leaf(const struct table *t, u64 group)
+{
+	return t->leaf && group >> TABLE_NODE_SHIFT == t->leaf_number;
 }
 
 /**
@@ -52,7 +72,7 @@ static unsigned int slot_of(u64 group, unsigned int level)
  */
 struct table_group *table_group(const struct table *t, u64 group)
 {
-	unsigned int level = LEVELS;
+	unsigned int level = TABLE_LEVELS;
 	void *node = t->root;
 
 	while (node && level--)
@@ -60,28 +80,67 @@ struct table_group *table_group(const struct table *t, u64 group)
 	return node;
 }
 
-/* The same, and make it if there is none */
-static struct table_group *make_group(struct table *t, u64 group)
+/* Find the node of groups, and make it if there is none */
+static void **make_leaf(struct table *t, u64 group)
 {
-	unsigned int level = LEVELS;
+	unsigned int level = TABLE_LEVELS;
 	void **at = &t->root;
 
-	if (t->last && t->last_number == group)
-		return t->last;
 	for (;;) {
 		if (!*at)
-			*at = level ? calloc(NODE_SLOTS, sizeof(void *)) :
-				      new_group(t);
-		if (!*at || !level)
+			*at = calloc(TABLE_NODE_SLOTS, sizeof(void *));
+		if (!*at)
+			return NULL;
+		if (!--level)
 			break;
-		level--;
 		at = (void **)*at + slot_of(group, level);
 	}
-	t->last = *at;
-	t->last_number = group;
-	if (group >= t->end)
+	t->leaf = *at;
+	t->leaf_number = group >> TABLE_NODE_SHIFT;
+	return t->leaf;
+}
+
+/**
+ * table_make_slow() - table_make() if that is not the node that was used last
+ * @t: the table
+ * @group: its number
+ *
+ * Return: the group, or NULL if there is no memory.
+ */
+struct table_group *table_make_slow(struct table *t, u64 group)
+{
+	void **at = in_leaf(t, group) ? t->leaf : make_leaf(t, group);
+
+	if (!at)
+		return NULL;
+	at += slot_of(group, 0);
+	if (!*at)
+		*at = new_group(t);
+	if (*at && group >= t->end)
 		t->end = group + 1;
 	return *at;
+}
+
+/* Go to the next node of groups, from @group on */
+static bool next_leaf(struct table *t, u64 *group)
+{
+	unsigned int level;
+	void *node;
+
+	while (*group < t->end) {
+		node = t->root;
+		for (level = TABLE_LEVELS; node && level > 1; level--)
+			node = ((void **)node)[slot_of(*group, level - 1)];
+		if (node) {
+			t->leaf = node;
+			t->leaf_number = *group >> TABLE_NODE_SHIFT;
+			return true;
+		}
+		/* Go behind what the missing node covers */
+		*group = ((*group >> level * TABLE_NODE_SHIFT) + 1) <<
+			 level * TABLE_NODE_SHIFT;
+	}
+	return false;
 }
 
 /**
@@ -91,39 +150,41 @@ static struct table_group *make_group(struct table *t, u64 group)
  *
  * Return: the group, or NULL if there are no more.
  */
-struct table_group *table_next(const struct table *t, u64 *group)
+struct table_group *table_next(struct table *t, u64 *group)
 {
 	struct table_group *found;
-	unsigned int level;
-	void *node;
 
-	while (*group < t->end) {
-		node = t->root;
-		for (level = LEVELS; node && level; level--)
-			node = ((void **)node)[slot_of(*group, level - 1)];
-		found = node;
-		if (found && found->used)
-			return found;
-		/* Go behind what the missing node, or the group, covers */
-		*group = ((*group >> level * NODE_SHIFT) + 1) <<
-			 level * NODE_SHIFT;
-	}
+	while (*group < t->end && (in_leaf(t, *group) || next_leaf(t, group)))
+		do {
+			found = t->leaf[slot_of(*group, 0)];
+			if (found && found->used)
+				return found;
+		} while (++*group & (TABLE_NODE_SLOTS - 1));
 	return NULL;
 }
 
-static void clear(struct table *t, u64 index, u64 end)
+/**
+ * table_clear_slow() - table_clear() if they are not in one group
+ * @t: the table
+ * @index: index of the first
+ * @end: index behind the last
+ */
+void table_clear_slow(struct table *t, u64 index, u64 end)
 {
-	u64 number = index >> GROUP_SHIFT;
+	u64 number = index >> GROUP_SHIFT, first;
 	struct table_group *group;
-	u64 first, i;
+	unsigned int keep;
 
 	while ((group = table_next(t, &number))) {
 		first = number << GROUP_SHIFT;
 		if (first >= end)
 			break;
-		for (i = 0; i < GROUP_HPTES; i++)
-			if (first + i >= index && first + i < end)
-				group->used &= ~(1 << i);
+		keep = 0;
+		if (index > first)
+			keep |= (1U << (index - first)) - 1;
+		if (end < first + GROUP_HPTES)
+			keep |= ~0U << (end - first);
+		group->used &= keep;
 		number++;
 	}
 }
@@ -142,17 +203,14 @@ int table_apply(struct table *t, const struct stream *s)
 	unsigned int i;
 
 	for (i = 0; i < s->rec.n_valid; i++, index++) {
-		group = make_group(t, index >> GROUP_SHIFT);
+		group = table_make(t, index >> GROUP_SHIFT);
 		if (!group)
 			return -ENOMEM;
 		slot = index & (GROUP_HPTES - 1);
 		group->used |= 1 << slot;
 		group->hpte[slot] = stream_hpte(s, i);
-		group->offset[slot] = s->offset + sizeof(*s->buf) +
-				      i * HPTE_BYTES;
-		group->record[slot] = s->records;
 	}
-	clear(t, end, end + s->rec.n_invalid);
+	table_clear(t, end, end + s->rec.n_invalid);
 	return 0;
 }
 
@@ -163,7 +221,7 @@ static void free_node(void *node, unsigned int level)
 	/* The lowest are groups, which are in slabs */
 	if (!node || !level)
 		return;
-	for (i = 0; i < NODE_SLOTS; i++)
+	for (i = 0; i < TABLE_NODE_SLOTS; i++)
 		free_node(((void **)node)[i], level - 1);
 	free(node);
 }
@@ -176,10 +234,10 @@ void table_free(struct table *t)
 {
 	struct table_slab *slab;
 
-	free_node(t->root, LEVELS);
+	free_node(t->root, TABLE_LEVELS);
 	while ((slab = t->slabs)) {
 		t->slabs = slab->next;
-		free(slab);
+		munmap(slab, slab->bytes);
 	}
 	*t = (struct table) { .order = t->order };
 }

@@ -11,15 +11,16 @@
  * struct table_group - a group in use
  * @used: a bit for each HPTE that is valid
  * @hpte: the HPTEs
- * @offset: where in the stream each was
- * @record: number of the record it was in
  */
 struct table_group {
 	u8 used;
 	struct hpte hpte[GROUP_HPTES];
-	u64 offset[GROUP_HPTES];
-	u32 record[GROUP_HPTES];
 };
+
+/* MAX_HPTES have groups with numbers of 29 bits: there are 8 levels of nodes */
+#define TABLE_NODE_SHIFT	4
+#define TABLE_NODE_SLOTS	BIT_ULL(TABLE_NODE_SHIFT)
+#define TABLE_LEVELS		8
 
 struct table_slab;
 
@@ -29,22 +30,65 @@ struct table_slab;
  * @root: radix tree of the groups
  * @end: number behind the last group that has been used
  * @slabs: memory of the groups
- * @last: the group that was used last
- * @last_number: its number
+ * @leaf: the node of groups that was used last
+ * @leaf_number: its number
  */
 struct table {
 	unsigned int order;
 	void *root;
 	u64 end;
 	struct table_slab *slabs;
-	struct table_group *last;
-	u64 last_number;
+	void **leaf;
+	u64 leaf_number;
 };
 
+struct table_group *table_make_slow(struct table *t, u64 group);
+void table_clear_slow(struct table *t, u64 index, u64 end);
 int table_apply(struct table *t, const struct stream *s);
 struct table_group *table_group(const struct table *t, u64 group);
-struct table_group *table_next(const struct table *t, u64 *group);
+struct table_group *table_next(struct table *t, u64 *group);
 void table_free(struct table *t);
+
+/**
+ * table_make() - find a group, and make it if there is none
+ * @t: the table
+ * @group: its number
+ *
+ * Return: the group, or NULL if there is no memory.
+ */
+static inline struct table_group *table_make(struct table *t, u64 group)
+{
+	struct table_group *found = NULL;
+
+	if (t->leaf && group >> TABLE_NODE_SHIFT == t->leaf_number)
+		found = t->leaf[group & (TABLE_NODE_SLOTS - 1)];
+	return found ?: table_make_slow(t, group);
+}
+
+/**
+ * table_clear() - make HPTEs invalid
+ * @t: the table
+ * @index: index of the first
+ * @end: index behind the last
+ */
+static inline void table_clear(struct table *t, u64 index, u64 end)
+{
+	u64 number = index >> GROUP_SHIFT;
+	struct table_group *group;
+
+	/* They are mostly in the group that was used last, or behind it all */
+	if (index < end && t->leaf &&
+	    number >> TABLE_NODE_SHIFT == t->leaf_number) {
+		group = t->leaf[number & (TABLE_NODE_SLOTS - 1)];
+		if (group && end <= ((number + 1) << GROUP_SHIFT)) {
+			group->used &= ~(((1U << (end - index)) - 1) <<
+					 (index & (GROUP_HPTES - 1)));
+			return;
+		}
+	}
+	if (index < end && number < t->end)
+		table_clear_slow(t, index, end);
+}
 
 int table_load(struct table *t, const char *path,
 	       const struct stream_options *opts);

@@ -539,6 +539,14 @@ def test_order_unknown(tool):
     code, found, _ = tool.json("dump", "text")
     result("order unknown: debugfs", "" if not code and found["order"] is None
            else found["order"])
+    # The first pass is over at once, and others follow
+    small = kernel(18)
+    passes = raw(first_pass(Table(18))) + 9 * raw(
+        later_pass(small, small.hptes))
+    reads(tool, "passes behind an empty HPT", passes, small)
+    reads(tool, "big-endian passes behind an empty HPT",
+          raw(first_pass(Table(18)), ">") + 2 * raw(
+              later_pass(small, small.hptes), ">"), small)
     # Nothing of what there is, and not all of it
     tool.file("gone", raw([(0, [], 100)]))
     for options in [], ["-O", "20"]:

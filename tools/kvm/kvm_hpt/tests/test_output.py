@@ -6,7 +6,7 @@ import re
 
 import common
 import hpt
-from common import GOLDEN, hold_to_schema, result
+from common import GOLDEN, hold_to_schema, jsonschema, result
 from hpt import Hpte, Table, first_pass, later_pass, raw
 from tables import kernel, numbers, sample
 
@@ -97,6 +97,28 @@ def test_golden(tool):
         if name.endswith(".json"):
             hold_to_schema(args[0], json.loads(out))
         golden(name, out + err)
+
+
+def test_schema(tool):
+    """What the schema doesn't have is an error."""
+    name = "JSON has what kvm-hpt.schema.json says, and nothing else"
+    if not jsonschema:
+        result(f"{name} # SKIP no python3-jsonschema")
+        return
+    tool.file("schema", raw(first_pass(kernel(18))))
+    wrong = []
+    for command, *args in (["check"], ["dump"], ["decode"], ["map"], ["list"],
+                           ["diff", "schema"],
+                           ["find", "-v", "0x777", "-e", "0x10000"]):
+        _, found, _ = tool.json(command, *args, "schema")
+        for changed in ({**found, "more": 1},
+                        {key: found[key] for key in list(found)[1:]}):
+            try:
+                hold_to_schema(command, changed)
+                wrong.append(command)
+            except jsonschema.ValidationError:
+                pass
+    result(name, wrong)
 
 
 def test_numbers(tool):

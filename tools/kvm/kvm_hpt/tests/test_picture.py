@@ -27,6 +27,7 @@ def decode_png(data):
     width, height = (int.from_bytes(head[i:i + 4], "big") for i in (0, 4))
     assert head[8:] == b"\x08\x03\0\0\0", head
     pixels = zlib.decompress(chunks[b"IDAT"])
+    assert len(chunks[b"IDAT"]) * 4 < len(pixels), "not compressed"
     assert len(pixels) == height * (width + 1), "size"
     palette = [tuple(chunks[b"PLTE"][i:i + 3])
                for i in range(0, len(chunks[b"PLTE"]), 3)]

@@ -148,6 +148,14 @@ def test_usage(tool):
     result("usage: one record is no records", "" if "18 (deduced), 1 record, 1 "
            "pass\n" in out else out)
     _, _, err = tool.run("load", "a")
+    for command in ("help", "-h", "--help"):
+        _, out, err = tool.run(command)
+        result(f"usage: {command} lists the commands", "" if not err and
+               "--version" in out and "  save " in out else out + err)
+    _, out, _ = tool.run("--version")
+    result("usage: version", "" if re.fullmatch(r"kvm-hpt \d+\.\d+\n", out)
+           else out)
+    result("usage: -V is --version", "" if tool.run("-V")[1] == out else out)
     result("usage: load says who does that", "" if "QEMU" in err else err)
     with open("/dev/full", "wb") as full:
         done = subprocess.run([tool.program, "dump", "a"], stdout=full,
@@ -155,6 +163,41 @@ def test_usage(tool):
                               env=CLEAN, check=False)
     result("usage: a full disk", "" if done.returncode == 3 and
            b"can't write" in done.stderr else done)
+
+
+def test_progress(tool):
+    """A large file, of which there is more than what is between two reports."""
+    table = hpt.Table(18)
+    changed = [(Hpte(0x100 + n, 0, n << 16).words()) for n in range(256)]
+    again = b"".join(hpt.record(n * 256, [changed[n % 256]] * 255, 1)
+                     for n in range(64))
+    tool.file("large", raw(first_pass(table)) + again * 600)
+    _, _, err = tool.run("check", "-P", "-m", "1", "large")
+    seen = re.findall(r"\rlarge: (\d+)(?: of (\d+))? MiB", err)
+    result("usage: progress of a large file", "" if len(seen) == 3 and
+           err.endswith("MiB\n") and {of for _, of in seen[:-1]} ==
+           {seen[-1][0]} else err)
+
+
+def test_make(tool):
+    """O= may be what is not there; all is installed."""
+    out = os.path.join(tool.directory, "made", "b")
+    plan = subprocess.run(["make", "-n", "-C", TOP, f"O={out}"], text=True,
+                          capture_output=True, check=False)
+    result("make: O= is made before anything is", "" if not plan.returncode and
+           0 <= plan.stdout.find(f"mkdir -p {out}") <
+           plan.stdout.find(f"-o {out}/kvm-hpt") else plan)
+    os.makedirs(out)
+    shutil.copyfile(tool.static, os.path.join(out, "kvm-hpt"))
+    done = subprocess.run(["make", "-s", "-C", TOP, f"O={out}", "install",
+                           f"DESTDIR={out}/root"], capture_output=True,
+                          check=False)
+    files = {os.path.relpath(os.path.join(at, name), f"{out}/root/usr")
+             for at, _, names in os.walk(f"{out}/root") for name in names}
+    result("make: install", "" if not done.returncode and files == {
+        "bin/kvm-hpt", "share/man/man1/kvm-hpt.1",
+        "share/bash-completion/completions/kvm-hpt"} and
+        os.access(f"{out}/root/usr/bin/kvm-hpt", os.X_OK) else (done, files))
 
 
 def test_pipes(tool):
