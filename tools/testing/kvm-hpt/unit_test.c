@@ -2062,6 +2062,31 @@ TEST_F(file, poll_work_wakes_for_each_change)
 	EXPECT_TRUE(arch->hpt_poll.pending);
 }
 
+/* A task that was woken and has not read is left alone, also if others wait */
+TEST_F(file, poll_work_wakes_once)
+{
+	struct kvm_arch *arch = &self->kvm->arch;
+	int other = fake_open(self->kvm, 0, 0);
+	unsigned int i;
+
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	ASSERT_TRUE(drain(other, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, fake_poll(self->fd));
+	EXPECT_EQ(0, fake_poll(other));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+	/* For this one it is no news then */
+	ASSERT_TRUE(drain(other, self->v, self->r, self->buf, BUF));
+	EXPECT_EQ(0, fake_poll(other));
+	arch->hpt_wait.woken = 0;
+	arch->hpt_wait.sleepers = true;
+	for (i = 0; i < 3; i++) {
+		poll_work(self->kvm);
+		EXPECT_TRUE(arch->hpt_poll.pending);
+		EXPECT_EQ(1, arch->hpt_wait.woken);
+	}
+	shim_close(other);
+}
+
 /* The look at a table that hardware may change all over is cut in pieces */
 TEST_F(file, poll_work_is_bounded)
 {
