@@ -206,7 +206,9 @@ static bool kvm_hpt_count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
 		return done;
 
 	if (!all) {
-		kvm_hpt_bound_first(kvm, reader, p);
+		/* Counts a whole bitmap: once is enough */
+		if (done)
+			kvm_hpt_bound_first(kvm, reader, p);
 		return done;
 	}
 	done &= kvm_hpt_count_first(kvm, reader, &c->first, &c->first_pos,
