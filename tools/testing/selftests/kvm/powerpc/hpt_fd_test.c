@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "kselftest_harness.h"
 #include "hpt_vm.h"
@@ -158,6 +160,159 @@ TEST_F(fd, holds_the_vm)
 	close(wr);
 	EXPECT_EQ(0, table_read(&got, rd, 4096));
 	close(rd);
+}
+
+/* Reserved words; for a writer start_index and BOLTED_ONLY as well */
+TEST_F(fd, ignored_arguments)
+{
+	struct kvm_get_htab_fd args = {
+		.flags = KVM_GET_HTAB_WRITE | KVM_GET_HTAB_BOLTED_ONLY,
+		.start_index = ~0ull,
+		.reserved = { 1, ~0ull },
+	};
+	struct table want, got;
+	struct stream s;
+	int fd;
+
+	ASSERT_EQ(0, table_init(&want, NPTE(MIN_ORDER)));
+	ASSERT_EQ(0, table_init(&got, NPTE(MIN_ORDER)));
+	ASSERT_EQ(0, stream_init(&s, 4096));
+	/* One in three is bolted */
+	stream_run(&s, 40, 7, 0);
+	table_set_run(&want, 40, 7);
+
+	fd = ioctl(self->vm.fd, KVM_PPC_GET_HTAB_FD, &args);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ((ssize_t)s.len, stream_write(fd, s.buf, s.len));
+	close(fd);
+
+	args.flags = 0;
+	args.start_index = 0;
+	fd = ioctl(self->vm.fd, KVM_PPC_GET_HTAB_FD, &args);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ((long)want.npte, table_drain(&got, fd, 4096));
+	EXPECT_EQ(0, table_diff(&want, &got));
+	close(fd);
+	stream_free(&s);
+}
+
+/* A reader goes on where it was, wherever somebody seeks to */
+TEST_F(fd, no_position)
+{
+	static const off_t to[] = { 0, 24, 4096, 1L << 40 };
+	struct table want, got;
+	unsigned int i;
+	int fd;
+
+	ASSERT_EQ(0, table_init(&want, NPTE(MIN_ORDER)));
+	ASSERT_EQ(0, table_init(&got, NPTE(MIN_ORDER)));
+	for (i = 0; i < 200; i += 9)
+		ASSERT_EQ(0, vm_enter(&self->vm, &want, i, 4));
+
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < 4; i++) {
+		ASSERT_LE(0, lseek(fd, to[i], SEEK_SET));
+		ASSERT_LT(0, table_read(&got, fd, 100));
+	}
+	ASSERT_LE(0, lseek(fd, 0, SEEK_SET));
+	ASSERT_LT(0, table_drain(&got, fd, 4096));
+	EXPECT_EQ(0, table_diff(&want, &got));
+	EXPECT_EQ(want.npte, got.n_valid + got.n_invalid);
+	close(fd);
+}
+
+static bool pass_files(int sock, int fd[2], bool receive)
+{
+	union {
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control = { };
+	char byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	if (receive) {
+		if (recvmsg(sock, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
+			return false;
+		memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), 2 * sizeof(int));
+		return true;
+	}
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(c), fd, 2 * sizeof(int));
+	return sendmsg(sock, &msg, 0) == 1;
+}
+
+/* A VM with memory, and in it the HPTEs 40 to 46; ends when the other side does */
+static int owner(int sock)
+{
+	struct table have;
+	struct vm vm;
+	char byte;
+	int fd[2];
+
+	if (vm_init(&vm, MIN_ORDER, PAGE_16M) ||
+	    table_init(&have, NPTE(MIN_ORDER)) || vm_enter(&vm, &have, 40, 7))
+		return 1;
+	fd[0] = vm_htab_fd(&vm, 0, 0);
+	fd[1] = vm_htab_fd(&vm, KVM_GET_HTAB_WRITE, 0);
+	if (fd[0] < 0 || fd[1] < 0 || !pass_files(sock, fd, false))
+		return 1;
+	return read(sock, &byte, 1) != 1;
+}
+
+/* A process with files of another one's VM, which lives and then dies */
+TEST_F(fd, another_process)
+{
+	struct table want, got;
+	int sock[2], fd[2], status;
+	struct stream s;
+	pid_t child;
+
+	ASSERT_EQ(0, table_init(&want, NPTE(MIN_ORDER)));
+	ASSERT_EQ(0, table_init(&got, NPTE(MIN_ORDER)));
+	ASSERT_EQ(0, stream_init(&s, 4096));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sock));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(owner(sock[1]));
+	close(sock[1]);
+	ASSERT_TRUE(pass_files(sock[0], fd, true));
+
+	table_set_run(&want, 40, 7);
+	EXPECT_EQ((long)want.npte, table_drain(&got, fd[0], 4096));
+	EXPECT_EQ(0, table_diff(&want, &got));
+	stream_run(&s, 80, 5, 0);
+	table_set_run(&want, 80, 5);
+	EXPECT_EQ((ssize_t)s.len, stream_write(fd[1], s.buf, s.len));
+	EXPECT_EQ(5, table_drain(&got, fd[0], 4096));
+	EXPECT_EQ(0, table_diff(&want, &got));
+
+	ASSERT_EQ(1, write(sock[0], "", 1));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+	/* An HPTE of what was memory, too: it maps nothing, but is there */
+	s.len = 0;
+	stream_run(&s, 120, 3, 0);
+	table_set_run(&want, 120, 3);
+	stream_header(&s, 160, 1, 0);
+	stream_hpte(&s, mem_hpte(160, 0));
+	table_set(&want, 160, mem_hpte(160, 0));
+	EXPECT_EQ((ssize_t)s.len, stream_write(fd[1], s.buf, s.len));
+	EXPECT_EQ(4, table_drain(&got, fd[0], 4096));
+	EXPECT_EQ(0, table_diff(&want, &got));
+	close(fd[0]);
+	close(fd[1]);
+	stream_free(&s);
 }
 
 /* When no descriptor can be had nothing stays behind */

@@ -451,6 +451,20 @@ static short polled(int fd, int timeout)
 	return poll(&p, 1, timeout) < 0 ? -1 : p.revents;
 }
 
+/* poll() for no event: EPOLLERR counts as asked for */
+static short polled_for_errors(int fd, int timeout)
+{
+	struct pollfd p = { .fd = fd };
+
+	return poll(&p, 1, timeout) < 0 ? -1 : p.revents;
+}
+
+static void *alloc_soon(void *vm)
+{
+	usleep(50000);
+	return (void *)(long)vm_alloc_hpt(vm, ORDER);
+}
+
 static void *write_soon(void *vm)
 {
 	usleep(50000);
@@ -501,6 +515,52 @@ TEST_F(progress, poll)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(-1, read(fd, self->buf, ALL));
 	EXPECT_EQ(ESTALE, errno);
+}
+
+/* Fails if the end of the HPT wakes up only those who poll for EPOLLIN */
+TEST_F(progress, poll_for_errors)
+{
+	pthread_t thread;
+	int fd;
+
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, polled_for_errors(fd, 0));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, replace_soon, &self->vm));
+	EXPECT_EQ(POLLERR, polled_for_errors(fd, -1));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
+/* Fails if poll() lets a reader meet an HPT, or does not see that there is one */
+TEST_F(progress, poll_without_an_hpt)
+{
+	struct kvm_ppc_htab_progress p;
+	pthread_t thread;
+	struct vm none;
+	int fd;
+
+	ASSERT_EQ(0, vm_init(&none, 0, 0));
+	fd = vm_htab_fd(&none, 0, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, polled(fd, 0));
+	EXPECT_EQ(0, read(fd, self->buf, ALL));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, alloc_soon, &none));
+	EXPECT_EQ(POLLIN, polled(fd, -1));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_STATE_NONE, p.state);
+	EXPECT_EQ(0, p.generation);
+	/* So this HPT may be replaced */
+	ASSERT_EQ(0, vm_alloc_hpt(&none, ORDER + 1));
+	EXPECT_EQ(POLLIN, polled(fd, 0));
+	ASSERT_LT(0, read(fd, self->buf, ALL));
+	ASSERT_EQ(0, progress(fd, 0, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_STATE_CURRENT, p.state);
+	EXPECT_EQ(ORDER + 1, p.order);
+	EXPECT_EQ(1, p.generation);
+	close(fd);
+	vm_free(&none);
 }
 
 /* The same bytes come in any way, and can be written in any way */
