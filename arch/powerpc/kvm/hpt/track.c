@@ -219,6 +219,7 @@ EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_next_visit);
  * @info: the HPT
  * @group: index of the first to count
  *
+ * Context: may sleep.
  * Return: how many.
  */
 unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
@@ -231,6 +232,7 @@ unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
 				   kvm_hpt_chunk_groups(groups, i)) -
 		     bitmap_weight(groups->chunk[i].used, first);
 		first = 0;
+		cond_resched();
 	}
 	return n;
 }
@@ -416,8 +418,9 @@ void kvm_hpt_await_marks(struct kvm *kvm)
  *
  * Clears only used groups. All readers restart at index 0.
  *
- * Context: mmu_setup_lock held, no vcpu running, mmu_ready 0, the chains of
- * the reverse map empty. Sleeps until nothing walks the old chains any more.
+ * Context: mmu_setup_lock held, no vcpu running, mmu_ready 0. May sleep.
+ * kvmppc_rmap_reset() has emptied the chains of the reverse map and waited for
+ * the code that walked them.
  */
 void kvmppc_hpt_zero(struct kvm *kvm)
 {
@@ -427,7 +430,6 @@ void kvmppc_hpt_zero(struct kvm *kvm)
 	unsigned long group, index, i;
 
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
-	synchronize_srcu_expedited(&kvm->srcu);
 
 	for (group = kvm_hpt_next_used(info, 0, groups->nr); group < groups->nr;
 	     group = kvm_hpt_next_used(info, group + 1, groups->nr)) {
@@ -454,10 +456,10 @@ void kvmppc_hpt_zero(struct kvm *kvm)
  * kvmppc_hpt_retire() - prepare to replace or free the VM's HPT
  * @kvm: the VM
  *
- * Makes its readers stale.
+ * Makes its readers stale. The HPT can be freed after a grace period of
+ * kvm->srcu that begins when the chains of the reverse map are empty.
  *
- * Context: mmu_setup_lock held, no vcpu running, mmu_ready 0, the chains of
- * the reverse map empty. Sleeps until nothing walks the old chains any more.
+ * Context: mmu_setup_lock held, mmu_ready 0, and no vcpu uses the HPT.
  */
 void kvmppc_hpt_retire(struct kvm *kvm)
 {
@@ -474,7 +476,6 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 		}
 	}
 	kvm_hpt_wake(kvm, true);
-	synchronize_srcu_expedited(&kvm->srcu);
 }
 
 /**

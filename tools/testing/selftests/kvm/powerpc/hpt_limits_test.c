@@ -221,23 +221,34 @@ struct slow {
 	size_t size;
 };
 
-static int slow_init(struct slow *s, size_t size)
+/* Take away memory that there is */
+static int slow_take(struct slow *s, void *mem, size_t size)
 {
 	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_register reg = {
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+		.range.start = (unsigned long)mem,
+		.range.len = size,
+	};
 
+	s->mem = mem;
 	s->size = size;
 	s->fd = syscall(SYS_userfaultfd, O_CLOEXEC);
 	if (s->fd < 0)
 		return -errno;
-	s->mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	reg.range.start = (unsigned long)s->mem;
-	reg.range.len = size;
-	if (s->mem == MAP_FAILED || ioctl(s->fd, UFFDIO_API, &api) ||
+	if (madvise(mem, size, MADV_DONTNEED) ||
+	    ioctl(s->fd, UFFDIO_API, &api) ||
 	    ioctl(s->fd, UFFDIO_REGISTER, &reg))
 		return -errno;
 	return 0;
+}
+
+static int slow_init(struct slow *s, size_t size)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return mem == MAP_FAILED ? -errno : slow_take(s, mem, size);
 }
 
 /* Until somebody sleeps there */
@@ -373,6 +384,118 @@ TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
 	close(c.fd);
 	guest_free(&g);
 	stream_free(&s);
+}
+
+/* The page of guest memory that does not come */
+#define PAGE		3UL
+#define GPA		(PAGE * PAGE_64K)
+
+/* The HPTE for it is beyond the end of the smaller HPT */
+#define LARGE_ORDER	22
+
+/* A vcpu that sleeps in its page fault, and a resize that is committed then */
+struct sleeper {
+	struct guest g;
+	struct slow slow;
+	pthread_t vcpu;
+	int loaded;
+	struct vm *vm;
+	pthread_t committer;
+	int committed;
+};
+
+static void *do_load(void *arg)
+{
+	struct sleeper *s = arg;
+
+	s->loaded = guest_load(&s->g, GUEST_EA + GPA, true);
+	return NULL;
+}
+
+static void *do_commit(void *arg)
+{
+	struct sleeper *s = arg;
+
+	s->committed = vm_resize_commit(s->vm, MIN_ORDER);
+	return NULL;
+}
+
+static int sleeper_prepares(struct sleeper *s, struct vm *vm)
+{
+	struct hpte e = guest_hpte(PAGE, GPA, HPTE_R_RC);
+
+	s->vm = vm;
+	e.v |= HPTE_V_BOLTED;
+	return guest_init(&s->g, vm, true) ?:
+	       slow_take(&s->slow, vm->mem + GPA, PAGE_64K) ?:
+	       guest_load(&s->g, 0, false) ?:
+	       vm_resize(vm, LARGE_ORDER) ?:
+	       guest_enter(&s->g, guest_index(NPTE(LARGE_ORDER), PAGE), e);
+}
+
+static int sleeper_starts(struct sleeper *s)
+{
+	return -pthread_create(&s->vcpu, NULL, do_load, s) ?:
+	       slow_wait(&s->slow) ?:
+	       vm_resize_ready(s->vm, MIN_ORDER) ?:
+	       -pthread_create(&s->committer, NULL, do_commit, s);
+}
+
+/*
+ * A resize is committed while a vcpu sleeps in its page fault.  It ends once
+ * the page is there; until then all that needs no vcpu out of KVM_RUN goes on,
+ * so the thread that is to bring the page may do it, too.  Hangs if the resize
+ * waits for the vcpu with mmu_setup_lock held.  The vcpu then takes the page to
+ * the new HPT, not to the one that it came from.
+ */
+TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
+{
+	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
+	struct sleeper s = { };
+	struct pollfd poll_old = { .events = POLLIN };
+	int fd, old, i;
+
+	if (access(USERFAULTFD, F_OK))
+		SKIP(return, "there is no userfaultfd");
+	ASSERT_LT(N, guest_index(NPTE(LARGE_ORDER), PAGE));
+	ASSERT_EQ(0, sleeper_prepares(&s, &self->vm));
+	old = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, old);
+	ASSERT_LT(0, drain(old, self->buf));
+	ASSERT_EQ(0, sleeper_starts(&s));
+
+	do {
+		ASSERT_EQ(0, ioctl(old, KVM_PPC_HTAB_PROGRESS, &p));
+	} while (p.state != KVM_PPC_HTAB_STATE_STALE);
+	EXPECT_EQ(-ESTALE, drain(old, self->buf));
+	poll_old.fd = old;
+	EXPECT_EQ(1, poll(&poll_old, 1, 0));
+	EXPECT_EQ(0, close(old));
+
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	EXPECT_LT(0, drain(fd, self->buf));
+	ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+	EXPECT_EQ(N, p.hptes);
+	EXPECT_EQ(0, close(fd));
+	EXPECT_LT(0, ioctl(self->vm.fd, KVM_CREATE_VCPU, 1));
+	EXPECT_LE(0, vm_resize_prepare(&self->vm, 0));
+	EXPECT_EQ(-EBUSY, vm_alloc_hpt(&self->vm, MIN_ORDER));
+	EXPECT_EQ(-EBUSY, vm_write_run(&self->vm, 0, 1, 0));
+
+	ASSERT_EQ(0, slow_let_go(&s.slow, self->buf));
+	pthread_join(s.vcpu, NULL);
+	pthread_join(s.committer, NULL);
+	/* Nobody brings pages from here on */
+	close(s.slow.fd);
+	EXPECT_EQ(0, s.loaded);
+	EXPECT_EQ(0, s.committed);
+	/* The host takes the page by way of the chain that it was put into */
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, madvise(s.slow.mem, s.slow.size, MADV_DONTNEED));
+		ASSERT_EQ(0, guest_load(&s.g, GUEST_EA + GPA, true));
+	}
+	guest_free(&s.g);
 }
 
 TEST_HARNESS_MAIN
