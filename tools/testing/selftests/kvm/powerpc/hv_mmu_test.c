@@ -261,6 +261,29 @@ static int slb_16m(struct guest *g)
 	return ioctl(g->fd, KVM_SET_SREGS, &sregs) ? -errno : 0;
 }
 
+/* H_READ shows nothing of the host's that an HPTE had before it was removed */
+TEST_F(hash, read_of_removed_hpte)
+{
+	struct hpte e = mem_hpte(8, PAGE_64K);
+	unsigned long args[] = { H_READ_4, 8 }, i;
+	struct guest *g = &self->guest;
+
+	ASSERT_EQ('g', peek(self->vm.mem + PAGE_64K));
+	for (i = 8; i < 12; i++)
+		ASSERT_EQ(H_SUCCESS, guest_enter(g, i, e));
+	for (i = 8; i < 12; i++)
+		ASSERT_EQ(H_SUCCESS, guest_remove(g, i));
+	ASSERT_EQ(H_SUCCESS, guest_hcall(g, H_READ, args, 2));
+	for (i = 0; i < 8; i += 2) {
+		EXPECT_EQ(0, g->ret[i] & HPTE_V_VALID);
+		EXPECT_EQ(0, g->ret[i + 1]);
+	}
+	args[0] = 0;
+	args[1] = 9;
+	ASSERT_EQ(H_SUCCESS, guest_hcall(g, H_READ, args, 2));
+	EXPECT_EQ(0, g->ret[1]);
+}
+
 /* With a memslot for all of it, an HPTE of 16M works */
 TEST_F(hash, hpte_16m)
 {
