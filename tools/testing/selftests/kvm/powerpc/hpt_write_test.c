@@ -5,6 +5,8 @@
  * with a VM in which no vcpu exists.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "kselftest_harness.h"
 #include "hpt_vm.h"
@@ -468,6 +470,50 @@ TEST_F(write, never_more_than_count)
 		EXPECT_GE((ssize_t)i, n);
 		EXPECT_NE(0, n);
 	}
+}
+
+/* Bytes that splice() moves from a pipe, or a negative errno */
+static ssize_t spliced(int from, int to)
+{
+	ssize_t n = splice(from, NULL, to, NULL, 1 << 20, SPLICE_F_NONBLOCK);
+
+	return n < 0 ? -errno : n;
+}
+
+/* Of a record that a pipe has a part of, that stays there until all has come */
+TEST_F(write, splice_of_a_part)
+{
+	size_t part = REC_BYTES + HPTE_BYTES + 3, first;
+	struct stream *s = &self->s;
+	int pipefd[2];
+
+	ASSERT_EQ(0, pipe(pipefd));
+	ASSERT_LE(0, fcntl(pipefd[1], F_SETPIPE_SZ, PAGE_64K));
+	add(s, &self->want, 8, 2, 0);
+	first = s->len;
+	add(s, &self->want, 16, 3, 0);
+	ASSERT_EQ((ssize_t)(first + part),
+		  write(pipefd[1], s->buf, first + part));
+	EXPECT_EQ((ssize_t)first, spliced(pipefd[0], self->fd));
+	EXPECT_EQ(-EINVAL, spliced(pipefd[0], self->fd));
+	s->len -= first + part;
+	ASSERT_EQ((ssize_t)s->len,
+		  write(pipefd[1], s->buf + first + part, s->len));
+	EXPECT_EQ((ssize_t)(part + s->len), spliced(pipefd[0], self->fd));
+	EXPECT_EQ(0, differs(&self->vm, &self->want));
+
+	/* A record that is longer than the pipe, until that is made larger */
+	s->len = 0;
+	add(s, &self->want, 32, 5000, 0);
+	ASSERT_EQ((ssize_t)PAGE_64K, write(pipefd[1], s->buf, PAGE_64K));
+	EXPECT_EQ(-EINVAL, spliced(pipefd[0], self->fd));
+	ASSERT_LE(0, fcntl(pipefd[1], F_SETPIPE_SZ, 2 * PAGE_64K));
+	ASSERT_EQ((ssize_t)(s->len - PAGE_64K),
+		  write(pipefd[1], s->buf + PAGE_64K, s->len - PAGE_64K));
+	EXPECT_EQ((ssize_t)s->len, spliced(pipefd[0], self->fd));
+	EXPECT_EQ(0, differs(&self->vm, &self->want));
+	close(pipefd[0]);
+	close(pipefd[1]);
 }
 
 /* No file position: a write goes where its records say, again and again */
