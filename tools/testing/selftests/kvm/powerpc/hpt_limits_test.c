@@ -233,7 +233,7 @@ static int slow_take(struct slow *s, void *mem, size_t size)
 
 	s->mem = mem;
 	s->size = size;
-	s->fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	s->fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (s->fd < 0)
 		return -errno;
 	if (madvise(mem, size, MADV_DONTNEED) ||
@@ -256,7 +256,7 @@ static int slow_wait(struct slow *s)
 {
 	struct pollfd p = { .fd = s->fd, .events = POLLIN };
 
-	return poll(&p, 1, 60000) == 1 ? 0 : -ETIMEDOUT;
+	return poll(&p, 1, 30000) == 1 && p.revents == POLLIN ? 0 : -ETIMEDOUT;
 }
 
 static int slow_let_go(struct slow *s, const void *src)
