@@ -106,7 +106,8 @@ static void say(unsigned int order, const char *what)
 static void report(const char *row, unsigned int order, unsigned long units,
 		   double least, double most)
 {
-	printf("%s\t%u\t%lu\t%.4f\t%.4f\n", row, order, units, least, most);
+	/* Digits enough to have the count back: a quotient times its units */
+	printf("%s\t%u\t%lu\t%.12g\t%.12g\n", row, order, units, least, most);
 	fflush(stdout);
 }
 
