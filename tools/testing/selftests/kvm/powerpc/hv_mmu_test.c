@@ -697,6 +697,20 @@ static unsigned long real_address(const void *p)
 	return (entry & ((1UL << 55) - 1)) * size;
 }
 
+/* A page of 2M that is not at a real address below, where few fit */
+static char *page_2m_from(unsigned long real)
+{
+	unsigned int i, n = real / PAGE_2M + 1;
+	char *map = large_pages(PAGE_2M, n);
+
+	for (i = 0; map && i < n; i++, map += PAGE_2M) {
+		memset(map, 0, PAGE_2M);
+		if (real_address(map) >= real)
+			return map;
+	}
+	return NULL;
+}
+
 /* Where no real address of the host is */
 #define FAR	(1UL << 45)
 
@@ -732,7 +746,7 @@ TEST_F_TIMEOUT(radix, tables_replaced_2m, TIMEOUT)
 {
 	struct logging l = { .vm = &self->vm };
 	struct kvm_dirty_log log = { .slot = SLOT + 1 };
-	char *map = large_pages(PAGE_2M, 1), *slow;
+	char *map = page_2m_from(MEM), *slow;
 	unsigned long bitmap[2] = { 0 }, real;
 	pthread_t logger, loader;
 	struct uffd_msg msg;
@@ -742,9 +756,7 @@ TEST_F_TIMEOUT(radix, tables_replaced_2m, TIMEOUT)
 
 	if (!map)
 		SKIP(return, "the host has no pages of 2M");
-	memset(map, 0, PAGE_2M);
 	real = real_address(map);
-	ASSERT_LE(MEM, real);
 	fd = slow_page(&slow);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, guest_init_vcpu(&other, &self->vm, 1));
