@@ -126,6 +126,23 @@ def test_damaged_hash(tool):
                  f"translates the same page as index {one:#x}")])
 
 
+def test_damaged_far(tool):
+    """Where it is, with more records than are numbered apart."""
+    table = Table(21)
+    for group in range(1 << 14):
+        for slot in range(4):
+            table.enter(Hpte(group + (slot << 14), 0, 0, base=12, seg=28),
+                        2 * slot)
+    wrong, twice = 5000 * 8 + 2, 16300 * 8 + 4
+    table.hptes[wrong] = Hpte(0x800, 0, 0, base=12, seg=28)
+    table.hptes[twice] = table.hptes[twice - 4]
+    records = first_pass(table)
+    places = [(*byte_of(records, index), index) for index in (wrong, twice)]
+    expect(tool, "far behind", raw(records), [
+        (*places[0], WRONG_GROUP),
+        (*places[1], f"translates the same page as index {twice - 4:#x}")])
+
+
 def test_damaged_records(tool):
     table = kernel(20)
     records = first_pass(table, most=20)
