@@ -155,7 +155,7 @@ static void check_hash(struct check *c, struct place at, struct hpte hpte,
  *
  * Return: log2 of their base page size, 0 of all others.
  */
-static unsigned int plain_shift(struct hpte hpte)
+static inline unsigned int plain_shift(struct hpte hpte)
 {
 	if ((hpte.v & (HPTE_V_VALID | HPTE_V_HOST)) != HPTE_V_VALID ||
 	    hpte.v >> (HPTE_V_B_SHIFT + 1) ||
@@ -167,7 +167,7 @@ static unsigned int plain_shift(struct hpte hpte)
 }
 
 /* hpte_unlike() for such HPTEs */
-static u64 plain_unlike(struct hpte hpte, unsigned int base_shift, u64 index)
+static inline u64 plain_unlike(struct hpte hpte, unsigned int base_shift, u64 index)
 {
 	u64 avpn = (hpte.v & HPTE_V_AVPN) >> HPTE_V_AVPN_SHIFT;
 	unsigned int seg = hpte.v >> HPTE_V_B_SHIFT ? 40 - AVPN_LOW :
@@ -355,23 +355,24 @@ static void check_range(struct check *c)
 }
 
 /* Take an HPTE that was read into the table */
-static int keep(struct check *c, u64 byte, u64 index, u64 key)
+static inline int keep(struct check *c, struct place at, u64 key)
 {
-	struct table_group *group = table_make(&c->t, index >> GROUP_SHIFT);
-	u64 slot = index & (GROUP_HPTES - 1);
+	struct table_group *group = table_make(&c->t, at.index >> GROUP_SHIFT);
+	u64 slot = at.index & (GROUP_HPTES - 1);
 
 	if (!group)
 		return -ENOMEM;
 	group->used |= 1 << slot;
 	group->hpte[slot].v = key;
-	group->hpte[slot].r = byte << PLACE_RECORD |
-			      (c->s.records & (BIT_ULL(PLACE_RECORD) - 1));
+	group->hpte[slot].r = at.byte << PLACE_RECORD |
+			      (at.record & (BIT_ULL(PLACE_RECORD) - 1));
 	return 0;
 }
 
 static int check_record(struct check *c)
 {
 	u64 index = c->s.rec.index, byte = c->s.offset, end, key;
+	struct place place;
 	unsigned int i;
 
 	if (c->nr_places <= c->s.records >> PLACE_RECORD && add_place(c))
@@ -389,8 +390,9 @@ static int check_record(struct check *c)
 	byte += sizeof(*c->s.buf);
 	end = index + c->s.rec.n_valid;
 	for (i = 0; i < c->s.rec.n_valid; i++, byte += HPTE_BYTES) {
+		place = (struct place) { byte, c->s.records, index + i };
 		key = check_valid(c, byte, index + i, stream_hpte(&c->s, i));
-		if (!c->s.range && keep(c, byte, index + i, key))
+		if (!c->s.range && keep(c, place, key))
 			return -ENOMEM;
 	}
 	if (!c->s.range)
@@ -511,12 +513,101 @@ static void check_end(struct check *c)
 		check_table(c);
 }
 
+/*
+ * Take HPTEs of which all are plain and in a group that @mask lets them be in.
+ * The first that is not ends it: what was taken may be taken again.
+ *
+ * Return: 1 if all were taken, 0 if not, -ENOMEM.
+ */
+static int take_plain(struct check *c, const unsigned char *at,
+		      unsigned int nr, struct place place, u64 mask)
+{
+	u64 unlike = 0, change;
+	__be64 dword[2];
+	struct hpte hpte;
+	unsigned int shift;
+
+	for (; nr; nr--, at += HPTE_BYTES, place.byte += HPTE_BYTES) {
+		memcpy(dword, at, sizeof(dword));
+		hpte.v = be64toh(dword[0]);
+		hpte.r = be64toh(dword[1]);
+		shift = plain_shift(hpte);
+		if (!shift)
+			return 0;
+		change = plain_unlike(hpte, shift, place.index);
+		if (change & mask)
+			return 0;
+		unlike |= change;
+		if (keep(c, place, (hpte.v & KEY_V) | shift << KEY_SHIFT))
+			return -ENOMEM;
+		place.index++;
+	}
+	c->unlike |= unlike;
+	return 1;
+}
+
+/*
+ * Take the records that are as most are: of a stream as it was read, in the look
+ * ahead, behind the record before in the same pass, with plain HPTEs. This is
+ * the short way of stream_next() and check_record(), which take all others.
+ */
+static int take_records(struct check *c)
+{
+	const unsigned char *at = c->s.src->buf + c->s.src->start;
+	const unsigned char *limit = c->s.src->buf + c->s.src->end;
+	bool in_order = c->first_pass || c->s.pass == 1;
+	struct place place = { c->s.src->pos, c->s.records, 0 };
+	u64 next = c->s.next, mask = 0, end;
+	struct kvm_get_htab_header hdr;
+	int ret = 0;
+
+	if ((c->s.format != FORMAT_LE && c->s.format != FORMAT_BE) ||
+	    !c->s.pass || (!c->hashed && c->s.order))
+		return 0;
+	if (c->hashed && !c->opts->no_hash)
+		mask = order_groups(c->s.order) - 1;
+	while (limit - at >= sizeof(hdr)) {
+		memcpy(&hdr, at, sizeof(hdr));
+		header_to_host(&hdr, c->s.format == FORMAT_BE);
+		end = (u64)hdr.index + hdr.n_valid + hdr.n_invalid;
+		/* The end of the first pass is looked at as well */
+		if (hdr.index < next || (in_order && hdr.index != next) ||
+		    end == hdr.index || end + in_order > c->s.nr_hptes ||
+		    limit - at < hpt_record_bytes(&hdr) ||
+		    c->nr_places <= (place.record + 1) >> PLACE_RECORD)
+			break;
+		place.record++;
+		place.index = hdr.index;
+		place.byte += sizeof(hdr);
+		ret = take_plain(c, at + sizeof(hdr), hdr.n_valid, place, mask);
+		if (ret != 1)
+			break;
+		table_clear(&c->t, hdr.index + hdr.n_valid, end);
+		place.byte += hdr.n_valid * HPTE_BYTES;
+		at += hpt_record_bytes(&hdr);
+		next = end;
+		c->s.records++;
+		c->valid += hdr.n_valid;
+		c->invalid += hdr.n_invalid;
+	}
+	source_step(c->s.src, at - (c->s.src->buf + c->s.src->start));
+	c->s.next = next;
+	if (next > c->s.max_end)
+		c->s.max_end = next;
+	if (c->first_pass)
+		c->expected = next;
+	return ret < 0 ? ret : 0;
+}
+
 /* Go through the stream. 0 at its end. */
 static int check_stream(struct check *c)
 {
 	int err = 0;
 
 	while (!err) {
+		err = take_records(c);
+		if (err)
+			break;
 		switch (stream_next(&c->s)) {
 		case STREAM_RECORD:
 			err = check_record(c);
