@@ -22,7 +22,7 @@
 #include "trace.h"
 
 /* HPTEs and records after which mmu_setup_lock is given up for a moment */
-#define APPLY_HPTES	16384
+#define APPLY_HPTES	8192
 
 /* HPTEs between two chances for the scheduler, a multiple of a group */
 #define RESCHED_HPTES	64

@@ -32,6 +32,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -402,6 +403,17 @@ static void fill(struct hold *h, unsigned int valid, unsigned int of, bool gfn)
 	fill_from(h, h->npte - span, valid, of, gfn);
 }
 
+/* The longest record that there can be, all of it RAM, over what is there */
+static void longest_record(struct hold *h)
+{
+	unsigned int n = h->npte > USHRT_MAX ? USHRT_MAX : h->npte, i;
+
+	h->s.len = 0;
+	stream_header(&h->s, h->npte - n, n, 0);
+	for (i = 0; i < n; i++)
+		stream_hpte(&h->s, mem_hpte(i, 0));
+}
+
 static void all_operations(struct hold *h, const char *table)
 {
 	unsigned int n;
@@ -473,6 +485,9 @@ static void at_order(struct hold *h, unsigned int order)
 	all_operations(h, "full, one page");
 	changed(h, "full, one page", GROUP, GROUP, true);
 	measure(h, "write of groups", "full, one page", do_write, true);
+	longest_record(h);
+	measure(h, "write of the longest record", "full, one page", do_write,
+		true);
 
 	fill_from(h, 0, GROUP, GROUP, false);
 	measure(h, "reset", "full", do_reset, true);
