@@ -145,7 +145,7 @@ bool shim_section_sleeps;
 unsigned int shim_polls_in_vain;
 __thread unsigned int shim_hpte_locks;
 unsigned int shim_kill_at;
-unsigned int shim_signal_checks;
+__thread unsigned int shim_signal_checks;
 
 bool shim_killed(void)
 {

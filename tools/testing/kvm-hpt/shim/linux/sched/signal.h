@@ -4,5 +4,5 @@
 
 #define current				NULL
 /* How often was that asked? */
-extern unsigned int shim_signal_checks;
+extern __thread unsigned int shim_signal_checks;
 #define fatal_signal_pending(task)	(shim_signal_checks++, shim_killed())
