@@ -139,7 +139,7 @@ static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 }
 
 /**
- * kvm_hpt_gather_clean() - go on with a first pass, the short way
+ * kvm_hpt_gather_clean() - continue a first pass over groups without marks
  * @info: the HPT
  * @reader: the reader, of all HPTEs and not only those that are bolted
  * @enc: where to put the records

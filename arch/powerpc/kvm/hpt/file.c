@@ -42,7 +42,7 @@ void kvm_hpt_vm_name(struct kvm *kvm, char name[KVM_HPT_VM_NAME])
 }
 
 /**
- * kvm_hpt_fd_buffer() - have a buffer for records
+ * kvm_hpt_fd_buffer() - provide a buffer for records
  * @fd: the file, locked
  * @size: bytes it must have room for
  *
@@ -188,7 +188,7 @@ free:
 }
 
 /**
- * kvmppc_hpt_init_vm() - a VM without HPT and readers
+ * kvmppc_hpt_init_vm() - initialise the HPT state of a new VM
  * @kvm: the VM
  */
 void kvmppc_hpt_init_vm(struct kvm *kvm)
@@ -199,7 +199,7 @@ void kvmppc_hpt_init_vm(struct kvm *kvm)
 }
 
 /**
- * kvmppc_hpt_destroy_vm() - no file of the VM is open any more
+ * kvmppc_hpt_destroy_vm() - free the HPT state of a VM without open files
  * @kvm: the VM
  */
 void kvmppc_hpt_destroy_vm(struct kvm *kvm)

@@ -56,7 +56,7 @@ static noinline bool kvm_hpte_harvest(__be64 *hptep, struct revmap_entry *rev,
  * Read an HPTE without its lock, if it is not locked or marked and has no new
  * R or C. Return as kvm_hpte_harvest().
  *
- * Nobody else harvests meanwhile, so whatever was changed since the last
+ * There is no other harvest meanwhile, so whatever was changed since the last
  * harvest is marked. A reverse map word without a mark is the one that belongs
  * to what was read before it; what changes after that is marked in time for a
  * later harvest.

@@ -85,7 +85,7 @@ enum kvm_hpt_reader_state {
 };
 
 /**
- * enum kvm_hpt_marks - who marks changes
+ * enum kvm_hpt_marks - which changes are marked
  * @HPT_MARKS_SOME: whoever has seen that there is a reader
  * @HPT_MARKS_ASKED: the same; a grace period has been started
  * @HPT_MARKS_ALL: everybody, as it has passed
@@ -103,7 +103,7 @@ enum kvm_hpt_marks {
  * @bolted_only: HPTEs that are not bolted count as invalid
  * @first_pass: in the first pass; the HPTEs before @cursor were reported, or
  *		lie before the index the pass began at
- * @polled: somebody may sleep in poll() who was not woken since the last read;
+ * @polled: a task may sleep in poll() that was not woken since the last read;
  *	    set without the lock, see kvm_hpt_watch()
  * @cursor: index of the HPTE to look at next
  * @pass: number of the pass, 1 is the first

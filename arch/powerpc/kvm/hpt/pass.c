@@ -73,7 +73,7 @@ static int kvm_hpt_handed_on(struct kvm *kvm, const struct kvm_hpt_view *view)
 }
 
 /**
- * kvm_hpt_gather_first() - go on with a first pass
+ * kvm_hpt_gather_first() - continue a first pass
  * @fd: the file
  * @g: where to put the records
  * @budget: how much to look at, see HPT_SCAN_SHIFT
@@ -81,8 +81,8 @@ static int kvm_hpt_handed_on(struct kvm *kvm, const struct kvm_hpt_view *view)
  * Context: kvm->arch.mmu_setup_lock and kvm_hpt_fd.lock held and an HPT
  * present; may sleep.
  * Return: true when the buffer is full or the pass is at its end, or the
- * reader began again; false when the budget was used up before that, or it is
- * worth to wait before an HPTE is read.
+ * reader began again; false when the budget was used up before that, or the
+ * caller has to wait for a grace period before an HPTE is read.
  */
 bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			  int budget)
@@ -179,7 +179,7 @@ unsigned long kvm_hpt_next_change(struct kvm *kvm,
 }
 
 /**
- * kvm_hpt_gather_later() - go on with a later pass
+ * kvm_hpt_gather_later() - continue a later pass
  * @fd: the file
  * @g: where to put the records
  * @budget: how much to look at, see HPT_SCAN_SHIFT

@@ -24,7 +24,7 @@
 #define COUNT_GROUPS	4096
 
 /*
- * Between two looks on behalf of those who sleep in poll(), since marks are set
+ * Between two looks for the tasks that sleep in poll(), since marks are set
  * in real mode, where nobody can be woken: at first, at most, and if the last
  * one has not come to the end of the table.
  */
@@ -411,7 +411,7 @@ static void kvm_hpt_poll_later(struct kvm *kvm, unsigned long delay)
 }
 
 /**
- * kvm_hpt_watch() - look for news on behalf of those who poll a reader
+ * kvm_hpt_watch() - look for changes for the tasks that poll a reader
  * @kvm: the VM
  * @reader: the reader
  *
@@ -451,7 +451,7 @@ static bool kvm_hpt_look_for_news(struct kvm *kvm, bool marks, bool *news)
 }
 
 /**
- * kvm_hpt_poll_work() - look for news on behalf of those who poll
+ * kvm_hpt_poll_work() - look for changes for the tasks that poll
  * @work: kvm->arch.hpt_poll
  *
  * One look serves all readers of a VM. It is bounded, and goes on where the last
@@ -471,7 +471,7 @@ void kvm_hpt_poll_work(struct work_struct *work)
 		return;
 	}
 	waiting = kvm_hpt_look_for_news(kvm, false, &news);
-	/* Of an HPT that there is, those who still wait have read it all */
+	/* If there is an HPT, the readers still waiting have read all of it */
 	if (waiting && kvm_hpt_present(kvm) &&
 	    kvm_hpt_find_mark(kvm, &arch->hpt_poll_pos))
 		waiting = kvm_hpt_look_for_news(kvm, true, &news);

@@ -148,7 +148,7 @@ static bool kvm_hpt_undeliver_some(struct kvm_hpt_fd *fd,
 		reader->cursor = r->index;
 		return false;
 	}
-	/* Nobody wants to wait for a reader that is not read any more */
+	/* The task that would read the rest is being killed */
 	if (fatal_signal_pending(current)) {
 		kvm_hpt_reader_restart(fd->kvm, reader);
 		return false;
@@ -160,8 +160,8 @@ static bool kvm_hpt_undeliver_some(struct kvm_hpt_fd *fd,
 
 /*
  * The records from byte @pos on did not get to user space: go back, so that
- * the next read reports what they held. Nobody else reads meanwhile, as
- * kvm_hpt_fd.lock is held.
+ * the next read reports what they held. kvm_hpt_fd.lock keeps others
+ * from reading meanwhile.
  */
 static void kvm_hpt_undeliver(struct kvm_hpt_fd *fd,
 			      const struct kvm_hpt_gather *g, size_t pos)
@@ -246,7 +246,7 @@ static ssize_t kvm_hpt_do_read(struct kvm_hpt_fd *fd, struct iov_iter *to)
 	trace_kvm_hpt_read(fd->kvm, fd->id, READ_ONCE(fd->reader.pass),
 			   READ_ONCE(fd->reader.cursor), fd->valid - valid,
 			   fd->invalid - invalid, total ?: err);
-	/* What comes from here on is news to those who were woken before */
+	/* A later change has to wake up the tasks that poll once more */
 	if (wq_has_sleeper(&fd->kvm->arch.hpt_wait))
 		kvm_hpt_watch(fd->kvm, &fd->reader);
 	mutex_unlock(&fd->lock);
