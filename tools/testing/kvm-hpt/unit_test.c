@@ -1047,7 +1047,7 @@ TEST_F(file, changes_that_were_not_copied_take_no_longer)
 	/* What is read from here on is in one buffer */
 	ASSERT_EQ(-EFAULT, fake_read(fd, self->buf, BUF, 7));
 	gather = shim_longest_hold(lock);
-	EXPECT_GT(300000, gather);
+	EXPECT_GT(160000, gather);
 	work = shim_work - begin;
 	ASSERT_EQ(0, fake_progress(fd, 0, &p));
 	EXPECT_EQ(nr, p.changed_hptes);
