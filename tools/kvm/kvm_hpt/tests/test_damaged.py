@@ -133,7 +133,12 @@ def test_damaged_far(tool):
         for slot in range(4):
             table.enter(Hpte(group + (slot << 14), 0, 0, base=12, seg=28),
                         2 * slot)
-    wrong, twice = 5000 * 8 + 2, 16300 * 8 + 4
+    # Record 32768 is not at the end of what is read at once
+    for group in range(100):
+        for slot in range(4, 8):
+            table.enter(Hpte(group + (slot << 14), 0, 0, base=12, seg=28),
+                        2 * slot - 7)
+    wrong, twice = first_pass(table)[32779][0], 16300 * 8 + 4
     table.hptes[wrong] = Hpte(0x800, 0, 0, base=12, seg=28)
     table.hptes[twice] = table.hptes[twice - 4]
     records = first_pass(table)
@@ -141,6 +146,33 @@ def test_damaged_far(tool):
     expect(tool, "far behind", raw(records), [
         (*places[0], WRONG_GROUP),
         (*places[1], f"translates the same page as index {twice - 4:#x}")])
+
+
+def test_damaged_later(tool):
+    """Behind other records of a later pass."""
+    table = kernel(20)
+    before = first_pass(table)
+    indexes = sorted(table.hptes)
+    pass_2 = [(index, [table.words(index)], 0) for index in indexes[:4]]
+    start = len(raw(before + pass_2))
+    wrong = indexes[4] + 8 * 4096
+    expect(tool, "a group in a later pass", raw(
+        before + pass_2 + [(wrong, [table.words(indexes[4])], 0)]),
+           [(start + 8, len(before) + 5, wrong, WRONG_GROUP)])
+    expect(tool, "a record of no HPTEs in a later pass", raw(
+        before + pass_2 + [(indexes[4], [], 0)]),
+           [(start, len(before) + 5, indexes[4], "a record of no HPTEs")])
+    # An HPTE goes from one slot of its group to another
+    table = Table(20)
+    table.enter(Hpte(0x100, 0, 0))
+    one = table.enter(Hpte(0x777, 0x50000, 0x10000))
+    records = first_pass(table)
+    words = table.words(one)
+    first = min(table.hptes)
+    tool.file("moved", raw(records + [(first, [table.words(first)], 0),
+                                      (one, [], 1), (one + 1, [words], 0)]))
+    code, found, _ = tool.json("check", "moved")
+    result("damaged: not by an HPTE that moves", "" if not code else found)
 
 
 def test_damaged_records(tool):
