@@ -226,11 +226,14 @@ unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
 {
 	struct kvm_hpt_groups *groups = info->groups;
 	unsigned long first = group & (HPT_CHUNK_GROUPS - 1), n = 0, i;
+	unsigned int all, skipped;
 
 	for (i = group >> HPT_CHUNK_SHIFT; i < kvm_hpt_nr_chunks(groups); i++) {
-		n += bitmap_weight(groups->chunk[i].used,
-				   kvm_hpt_chunk_groups(groups, i)) -
-		     bitmap_weight(groups->chunk[i].used, first);
+		all = bitmap_weight(groups->chunk[i].used,
+				    kvm_hpt_chunk_groups(groups, i));
+		skipped = bitmap_weight(groups->chunk[i].used, first);
+		/* A bit that a vcpu sets meanwhile may be in the second only */
+		n += all - min(all, skipped);
 		first = 0;
 		cond_resched();
 	}
@@ -248,7 +251,9 @@ void kvm_hpt_wake(struct kvm *kvm, bool stale)
 {
 	__poll_t events = EPOLLIN | EPOLLRDNORM | (stale ? EPOLLERR : 0);
 
-	wake_up_interruptible_poll(&kvm->arch.hpt_wait, events);
+	/* Exclusive waiters as well: each may poll another reader */
+	__wake_up(&kvm->arch.hpt_wait, TASK_INTERRUPTIBLE, 0,
+		  poll_to_key(events));
 }
 
 static void kvm_hpt_reader_forget(struct kvm_hpt_reader *reader)
@@ -475,6 +480,7 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 			reader->state = HPT_READER_STALE;
 		}
 	}
+	kvm->arch.hpt_poll_pos = 0;
 	kvm_hpt_wake(kvm, true);
 }
 

@@ -19,8 +19,11 @@ typedef struct {
 
 #define init_waitqueue_head(wait)	(*(wait) = (wait_queue_head_t) { })
 #define wq_has_sleeper(wait)		((wait)->sleepers)
-#define wake_up_interruptible_poll(wait, mask) do {			\
-	__atomic_store_n(&(wait)->events, mask, __ATOMIC_RELAXED);	\
+#define TASK_INTERRUPTIBLE		0x1
+#define poll_to_key(mask)		(mask)
+/* All are woken up, as if @nr was 0: it counts exclusive waiters */
+#define __wake_up(wait, state, nr, key) do {				\
+	__atomic_store_n(&(wait)->events, key, __ATOMIC_RELAXED);	\
 	__atomic_fetch_add(&(wait)->woken, 1, __ATOMIC_RELAXED);	\
 } while (0)
 

@@ -134,6 +134,42 @@ static void *wait_in_poll(void *arg)
 	return NULL;
 }
 
+static void *wait_in_epoll(void *arg)
+{
+	struct poller *p = arg;
+
+	p->got = epoll_waits(p->fd, LATE);
+	return NULL;
+}
+
+/* An exclusive waiter of one reader does not keep those of others asleep */
+TEST_F(poll, exclusive)
+{
+	struct poller p[2];
+	int other, i;
+
+	other = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, drain(other, self->buf, sizeof(self->buf)));
+	for (i = 0; i < 2; i++) {
+		p[i].fd = epoll_of(i ? other : self->fd,
+				   EPOLLIN | EPOLLEXCLUSIVE);
+		ASSERT_LE(0, p[i].fd);
+		ASSERT_EQ(0, pthread_create(&p[i].thread, NULL, wait_in_epoll,
+					    &p[i]));
+	}
+	usleep(QUIET * 1000);
+	ASSERT_EQ(0, change(&self->vm, 1));
+	for (i = 0; i < 2; i++) {
+		pthread_join(p[i].thread, NULL);
+		EXPECT_EQ(1, p[i].got) {
+			TH_LOG("reader %d", i);
+		}
+		close(p[i].fd);
+	}
+	close(other);
+}
+
 /* All who sleep with one file are woken by one change */
 TEST_F(poll, several_at_once)
 {
