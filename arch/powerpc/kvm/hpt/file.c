@@ -207,9 +207,10 @@ void kvmppc_hpt_destroy_vm(struct kvm *kvm)
 	cancel_delayed_work_sync(&kvm->arch.hpt_poll);
 	/*
 	 * kvm_hpt_want_all_marks() starts a grace period without waiting for
-	 * it, and the SRCU structure must be idle when it is cleaned up.
+	 * it, and the SRCU structure must be idle when it is cleaned up. The
+	 * cookie does not tell whether it was called, since 0 is one, too.
 	 */
-	if (kvm->arch.hpt_marks_gp &&
+	if (atomic64_read(&kvm->arch.hpt_files) &&
 	    !poll_state_synchronize_srcu(&kvm->srcu, kvm->arch.hpt_marks_gp))
 		synchronize_srcu_expedited(&kvm->srcu);
 }
