@@ -207,10 +207,9 @@ void kvmppc_hpt_destroy_vm(struct kvm *kvm)
 	cancel_delayed_work_sync(&kvm->arch.hpt_poll);
 	/*
 	 * kvm_hpt_want_all_marks() starts a grace period without waiting for
-	 * it, and the SRCU structure must be idle when it is cleaned up. The
-	 * cookie does not tell whether it was called, since 0 is one, too.
+	 * it, and the SRCU structure must be idle when it is cleaned up.
 	 */
-	if (atomic64_read(&kvm->arch.hpt_files) &&
+	if (kvm->arch.hpt_marks_gp_begun &&
 	    !poll_state_synchronize_srcu(&kvm->srcu, kvm->arch.hpt_marks_gp))
 		synchronize_srcu_expedited(&kvm->srcu);
 }

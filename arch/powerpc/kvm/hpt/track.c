@@ -389,6 +389,7 @@ bool kvm_hpt_want_all_marks(struct kvm *kvm)
 	if (arch->hpt_marks == HPT_MARKS_SOME) {
 		WRITE_ONCE(arch->hpt_marks_gp,
 			   start_poll_synchronize_srcu(&kvm->srcu));
+		arch->hpt_marks_gp_begun = true;
 		arch->hpt_marks = HPT_MARKS_ASKED;
 	}
 	if (arch->hpt_marks == HPT_MARKS_ASKED &&
