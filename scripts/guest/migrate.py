@@ -71,9 +71,7 @@ def show_progress(source, ram, stream):
     if told.get("state") == "current":
         at = BAR * int(told["position"]) // int(told["hptes"])
         hpt = (f"HPT pass {told['pass']} [{'#' * at:-<{BAR}}] "
-               f"{told['changed']} changed")
-        if told["pass"] == "1":
-            hpt += f", {told['first-left']} left"
+               f"{stream.valid} entries sent")
     show(f"RAM {ram['remaining'] / MiB:3.0f} MiB left, {hpt}")
 
 
