@@ -480,48 +480,4 @@ TEST_F_TIMEOUT(chain, order_that_cannot_be, BUSY_TIMEOUT)
 	EXPECT_EQ(-EINVAL, vm_resize_prepare(&self->c.vm, ORDER));
 }
 
-/* The grace periods of kvm->srcu after which a cookie of one is 0 */
-#define COOKIES		100
-
-/* A reader's grace period is under way when the VM goes, after @n others */
-static int close_in_grace_period(unsigned int n)
-{
-	unsigned char buf[128];
-	struct vm vm;
-	int fd, err;
-
-	err = vm_init(&vm, MIN_ORDER, 0);
-	if (err)
-		return err;
-	while (!err && n--)
-		err = vm_alloc_hpt(&vm, MIN_ORDER);
-	fd = vm_htab_fd(&vm, 0, NPTE(MIN_ORDER) - 1);
-	if (fd < 0)
-		err = fd;
-	/* Later passes ask for the grace period, and do not wait for it */
-	while (!err) {
-		ssize_t got = read(fd, buf, sizeof(buf));
-
-		if (got <= 0) {
-			err = got ? -errno : 0;
-			break;
-		}
-	}
-	close(fd);
-	vm_free(&vm);
-	return err;
-}
-
-/* The kernel complains if it does not wait for it */
-TEST_F_TIMEOUT(chain, close_in_grace_period, BUSY_TIMEOUT)
-{
-	unsigned int n;
-
-	/* A reset may take more than one */
-	for (n = COOKIES / 4; n < COOKIES + 2; n++)
-		ASSERT_EQ(0, close_in_grace_period(n)) {
-			TH_LOG("after %u resets", n);
-		}
-}
-
 TEST_HARNESS_MAIN
