@@ -86,9 +86,9 @@ enum kvm_hpt_reader_state {
 
 /**
  * enum kvm_hpt_marks - which changes are marked
- * @HPT_MARKS_SOME: whoever has seen that there is a reader
+ * @HPT_MARKS_SOME: those by CPUs that have seen that there is a reader
  * @HPT_MARKS_ASKED: the same; a grace period has been started
- * @HPT_MARKS_ALL: everybody, as it has passed
+ * @HPT_MARKS_ALL: all, as it has passed
  */
 enum kvm_hpt_marks {
 	HPT_MARKS_SOME,
