@@ -266,12 +266,13 @@ def test_one_line(tool):
               "written them: later ones refuse that")
     for how in {}, {"footers": False, "machine": b""}:
         for passes in ([records], [records[:9], records[9:]], [[], records]):
+            sizes = " and ".join(str(len(part)) for part in passes)
             stream = Qemu(endian="<", **how).begin(20)
             for part in passes[:-1]:
                 stream.htab(4, part)
             stream.htab(4, passes[-1], True)
-            faulty(tool, f"little-endian headers in {len(passes)} sections, "
-                   f"{how}", stream.finish(), [little])
+            faulty(tool, f"{sizes} little-endian headers, {how}",
+                   stream.finish(), [little])
     for order, other in ((20, 18), (20, 19), (20, 21), (20, 22), (24, 20),
                          (18, 24), (20, 36)):
         text = (f"from here on this is an HPT of order {other}, not {order} as "
