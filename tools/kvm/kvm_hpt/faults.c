@@ -209,6 +209,20 @@ static void print_kept(struct faults *f, const struct stream *s,
 }
 
 /**
+ * faults_drop() - free the faults that are kept
+ * @f: the faults
+ */
+void faults_drop(struct faults *f)
+{
+	struct fault *fault;
+
+	while ((fault = f->kept)) {
+		f->kept = fault->next;
+		free(fault);
+	}
+}
+
+/**
  * faults_print() - print the faults
  * @f: the faults; @count becomes how many there are with those that @order
  *     explains being one
@@ -217,7 +231,7 @@ static void print_kept(struct faults *f, const struct stream *s,
  */
 void faults_print(struct faults *f, const struct stream *s, unsigned int order)
 {
-	struct fault *fault, all = {};
+	struct fault all = {};
 
 	if (order)
 		f->count -= f->explained[order] - 1;
@@ -228,8 +242,5 @@ void faults_print(struct faults *f, const struct stream *s, unsigned int order)
 		explain(&all, s, order);
 		print(f, &all);
 	}
-	while ((fault = f->kept)) {
-		f->kept = fault->next;
-		free(fault);
-	}
+	faults_drop(f);
 }

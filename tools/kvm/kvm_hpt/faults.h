@@ -61,6 +61,7 @@ void __printf(4, 5) faults_add(struct faults *f, struct place at, u64 orders,
 void __printf(4, 0) faults_vadd(struct faults *f, struct place at, u64 orders,
 				const char *format, va_list args);
 unsigned int faults_order(const struct faults *f, unsigned int order);
+void faults_drop(struct faults *f);
 void faults_print(struct faults *f, const struct stream *s,
 		  unsigned int order);
 

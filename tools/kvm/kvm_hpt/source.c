@@ -345,6 +345,8 @@ int source_rewind(struct source *src)
 	src->start = 0;
 	src->end = 0;
 	src->eof = false;
+	src->error = 0;
+	src->shown = 0;
 	return 0;
 }
 

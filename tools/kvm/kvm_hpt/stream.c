@@ -210,6 +210,29 @@ int stream_find_order(struct stream *s)
 	return -1;
 }
 
+/**
+ * stream_restart() - read a stream from its beginning again
+ * @s: the stream, of a source that is seekable
+ * @opts: what the command line says of it
+ *
+ * Return: 0, or -1 if it can't be read again, with a message printed.
+ */
+int stream_restart(struct stream *s, const struct stream_options *opts)
+{
+	qemu_free(&s->qemu);
+	*s = (struct stream) {
+		.src = s->src,
+		.format = s->format,
+		.buf = s->buf,
+		.whole = true,
+	};
+	stream_set_order(s, opts->order);
+	if (!source_rewind(s->src))
+		return 0;
+	msg("can't read %s twice: %s", s->src->name, strerror(errno));
+	return -1;
+}
+
 static int start(struct stream *s, const struct stream_options *opts)
 {
 	const unsigned char *data;

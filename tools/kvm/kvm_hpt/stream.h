@@ -155,6 +155,7 @@ struct stream_options {
 int stream_open(struct stream *s, const char *path,
 		const struct stream_options *opts);
 int stream_find_order(struct stream *s);
+int stream_restart(struct stream *s, const struct stream_options *opts);
 enum stream_event stream_next(struct stream *s);
 void stream_close(struct stream *s);
 

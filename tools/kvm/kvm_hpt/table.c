@@ -20,8 +20,13 @@ struct table_slab {
 	size_t bytes;
 	unsigned int used;
 	unsigned int groups;
-	struct table_group group[];
+	unsigned char group[] __attribute__((aligned(8)));
 };
+
+static size_t group_bytes(const struct table *t)
+{
+	return t->group_bytes ?: sizeof(struct table_group);
+}
 
 static struct table_slab *new_slab(struct table *t)
 {
@@ -39,7 +44,7 @@ static struct table_slab *new_slab(struct table *t)
 		madvise(slab, bytes, MADV_HUGEPAGE);
 	slab->next = t->slabs;
 	slab->bytes = bytes;
-	slab->groups = (bytes - sizeof(*slab)) / sizeof(slab->group[0]);
+	slab->groups = (bytes - sizeof(*slab)) / group_bytes(t);
 	t->slabs = slab;
 	return slab;
 }
@@ -50,7 +55,7 @@ static struct table_group *new_group(struct table *t)
 
 	if (!slab || slab->used == slab->groups)
 		slab = new_slab(t);
-	return slab ? &slab->group[slab->used++] : NULL;
+	return slab ? (void *)&slab->group[slab->used++ * group_bytes(t)] : NULL;
 }
 
 static unsigned int slot_of(u64 group, unsigned int level)
@@ -239,7 +244,10 @@ void table_free(struct table *t)
 		t->slabs = slab->next;
 		munmap(slab, slab->bytes);
 	}
-	*t = (struct table) { .order = t->order };
+	*t = (struct table) {
+		.order = t->order,
+		.group_bytes = t->group_bytes,
+	};
 }
 
 static int load_next(struct table *t, struct stream *s, bool *end)

@@ -32,6 +32,8 @@ struct table_slab;
  * @slabs: memory of the groups
  * @leaf: the node of groups that was used last
  * @leaf_number: its number
+ * @group_bytes: size of a group that begins like a struct table_group, 0 if it
+ *		 is one
  */
 struct table {
 	unsigned int order;
@@ -40,6 +42,7 @@ struct table {
 	struct table_slab *slabs;
 	void **leaf;
 	u64 leaf_number;
+	size_t group_bytes;
 };
 
 struct table_group *table_make_slow(struct table *t, u64 group);

@@ -86,9 +86,13 @@ def test_damaged_hptes(tool):
 
 
 def expect(tool, name, data, faults, options=()):
-    """That check finds just these faults: (byte, record, index, text)."""
+    """That check finds just these faults: (byte, record, index, text).
+
+    Of a pipe it has to find them without a second look.
+    """
     file = tool.file("damaged", data)
     code, found, _ = tool.json("check", file, *options)
+    _, piped, _ = tool.json("check", "-", *options, stdin=data)
     got = [(f["byte"], f["record"], f.get("index"), f["fault"])
            for f in found["faults"]]
     problem = ""
@@ -96,6 +100,8 @@ def expect(tool, name, data, faults, options=()):
         problem = f"exit code {code}"
     elif got != faults or found["count"] != len(faults):
         problem = f"found {got}\nnot   {faults}"
+    elif {**piped, "file": file} != found:
+        problem = f"found {found}\nin a pipe {piped}"
     result(f"damaged: {name}", problem)
 
 
