@@ -14,6 +14,9 @@
  * is not what it was gives "GUEST FAIL" and lines that say BAD, for good.
  *
  * An 'r' typed on the console resizes the hash page table, up and down in turn.
+ *
+ * From the guest's command line: workers=N of those processes instead of four,
+ * fill=N more HPTEs that are there all the time.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -172,6 +175,31 @@ static void work(unsigned int worker)
 	}
 }
 
+/* Map so many pages, all of them the zero page: that may be more than there is. */
+static void fill_hpt(size_t pages)
+{
+	const volatile char *mem;
+	size_t i;
+
+	if (!pages)
+		return;
+	mem = mmap(NULL, pages * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED) {
+		printf("GUEST FAIL: mmap: %s\n", strerror(errno));
+		exit(1);
+	}
+	for (i = 0; i < pages; i++)
+		mem[i * page];
+}
+
+/* The kernel puts what it does not know itself into the environment. */
+static unsigned long option(const char *name, unsigned long otherwise)
+{
+	const char *value = getenv(name);
+
+	return value ? strtoul(value, NULL, 0) : otherwise;
+}
+
 static void resize_hpt(void)
 {
 	unsigned int order = 0;
@@ -210,7 +238,7 @@ int main(void)
 {
 	struct pollfd console = { .fd = STDIN_FILENO, .events = POLLIN };
 	struct timespec now;
-	unsigned int worker;
+	unsigned int worker, workers;
 	unsigned long line;
 	char typed;
 
@@ -226,7 +254,9 @@ int main(void)
 		return 1;
 	}
 
-	for (worker = 0; worker < NR_WORKERS; worker++)
+	fill_hpt(option("fill", 0));
+	workers = option("workers", NR_WORKERS);
+	for (worker = 0; worker < workers; worker++)
 		if (!fork()) {
 			work(worker);
 			return 0;

@@ -193,6 +193,7 @@ class Qmp:
     """QEMU's control socket."""
 
     def __init__(self, path, process):
+        self.events = []
         self.sock = socket.socket(socket.AF_UNIX)
         deadline = time.monotonic() + 60
         while True:
@@ -217,6 +218,8 @@ class Qmp:
             if not line:
                 raise Failure(f"QEMU went away at {command}")
             reply = json.loads(line)
+            if "event" in reply:
+                self.events.append(reply)
             if "error" in reply:
                 raise Failure(f"{command}: {reply['error']['desc']}")
             if "return" in reply:
@@ -239,7 +242,7 @@ class Machine:
     """A QEMU with the guest, or waiting for it."""
 
     def __init__(self, name, *options, memory="512M", machine="",
-                 results="/results", radix=False):
+                 results="/results", radix=False, append=""):
         self.name = name
         self.results = results
         self.dir = f"/tmp/{name}"
@@ -258,7 +261,7 @@ class Machine:
                  "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off",
                  "-kernel", "/guest/vmlinux", "-initrd", "/guest.cpio",
                  "-append", "console=hvc0 loglevel=1 panic=-1"
-                 f"{' disable_radix' * (not radix)}",
+                 f"{' disable_radix' * (not radix)} {append}",
                  *options], stdin=subprocess.DEVNULL, stdout=errors,
                 stderr=errors)
         self.qmp = Qmp(f"{self.dir}/qmp", self.process)
