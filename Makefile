@@ -53,8 +53,10 @@ help:
 	@echo '                 make Debian packages of our kernel in build/deb/, or of the'
 	@echo '                 base with nothing but our fixes; see README'
 	@echo '  rpm            the same for RPM'
-	@echo '  series         write the patch series to build/series/VERSION/'
-	@echo '  branch         make it commits to work on, in build/VERSION/branch'
+	@echo '  series [PART=N]'
+	@echo '                 write the parts of the patch series to build/series/VERSION/;'
+	@echo '                 see series/README'
+	@echo '  branch         make them commits to work on and send, in build/VERSION/branch'
 	@echo '  print-vmlinux  print the path of the kernel VARIANT that was built'
 	@echo '  lint           run checkpatch, sparse and the W=1 warnings on our code'
 	@echo '  clean          remove build/'
@@ -107,7 +109,7 @@ tree: deps
 	@scripts/kernel/tree
 
 series: tree
-	@scripts/series/write
+	@scripts/series/write $(PART)
 
 branch: tree
 	@scripts/series/branch
