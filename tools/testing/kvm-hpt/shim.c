@@ -28,6 +28,10 @@
 
 __thread int preempt_count;
 
+#if defined(SHIM_RACE) || defined(SHIM_COUNT)
+__thread void (*shim_at)(enum shim_point point);
+#endif
+
 #ifdef SHIM_COUNT
 __thread unsigned long shim_work;
 #else
@@ -54,7 +58,7 @@ unsigned long shim_longest_stretch(void)
 }
 
 #ifdef SHIM_RACE
-void shim_race(void)
+void shim_take_time(void)
 {
 	static __thread unsigned int n;
 	unsigned int i;

@@ -12,12 +12,14 @@ static inline bool shim_test_bit(unsigned long bit, const unsigned long *map)
 
 static inline void shim_set_bit(unsigned long bit, unsigned long *map)
 {
+	shim_point(SHIM_ACCESS);
 	__atomic_fetch_or(&map[bit / BITS_PER_LONG], 1ul << bit % BITS_PER_LONG,
 			  __ATOMIC_RELAXED);
 }
 
 static inline void shim_clear_bit(unsigned long bit, unsigned long *map)
 {
+	shim_point(SHIM_ACCESS);
 	__atomic_fetch_and(&map[bit / BITS_PER_LONG],
 			   ~(1ul << bit % BITS_PER_LONG), __ATOMIC_RELAXED);
 }

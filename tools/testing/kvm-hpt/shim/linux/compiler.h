@@ -19,15 +19,27 @@ void AnnotateIgnoreReadsEnd(const char *file, int line);
 
 /*
  * Where threads race on purpose take time now and then, so that they do. Or
- * count these places: a measure of work that is the same on each run.
+ * count these places: a measure of work that is the same on each run. A test
+ * can do there what others would do, and look at what is ordered by barriers.
  */
+enum shim_point { SHIM_ACCESS, SHIM_MB, SHIM_WMB, SHIM_RMB, SHIM_RELEASE };
+
+#if defined(SHIM_RACE) || defined(SHIM_COUNT)
+extern __thread void (*shim_at)(enum shim_point point);
+
+#define shim_point(point)	(shim_at ? shim_at(point) : (void)0)
+#else
+#define shim_point(point)	((void)0)
+#endif
+
 #ifdef SHIM_RACE
-void shim_race(void);
+void shim_take_time(void);
+#define shim_race()	(shim_point(SHIM_ACCESS), shim_take_time())
 #elif defined(SHIM_COUNT)
 extern __thread unsigned long shim_work;
-#define shim_race()	((void)shim_work++)
+#define shim_race()	(shim_point(SHIM_ACCESS), (void)shim_work++)
 #else
-#define shim_race()	do { } while (0)
+#define shim_race()	((void)0)
 #endif
 
 #define data_race(expr)						\
@@ -43,7 +55,10 @@ extern __thread unsigned long shim_work;
 #define READ_ONCE(x) data_race(*(const volatile typeof(x) *)&(x))
 
 #undef WRITE_ONCE
-#define WRITE_ONCE(x, value) \
-	__atomic_store_n(&(x), (typeof(x))(value), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, value)						\
+do {									\
+	shim_point(SHIM_ACCESS);					\
+	__atomic_store_n(&(x), (typeof(x))(value), __ATOMIC_RELAXED);	\
+} while (0)
 
 #endif
