@@ -4,7 +4,8 @@
  *
  * Mounts what programs expect, loads modules, runs the command found in /command (its
  * arguments, each ended by a NUL), copies what it prints to the console and to
- * /results/output, and leaves everything in /results on the first virtio disk:
+ * /results/output, ends what is left of it, lets the kernel check its memory,
+ * and leaves everything in /results on the first virtio disk:
  * a sector with the command's exit status and the length of what follows, then
  * a cpio archive.  The sector is written last, so an archive that was cut
  * short is never taken for a whole one.
@@ -15,7 +16,9 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <linux/membarrier.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +35,15 @@
 #define MODULES		"/modules"
 #define SECTOR		512
 #define MAX_ARGS	256
+
+/* Bits of /proc/sys/kernel/tainted */
+enum {
+	TAINT_MACHINE_CHECK = 4,
+	TAINT_BAD_PAGE = 5,
+	TAINT_DIE = 7,
+	TAINT_WARN = 9,
+	TAINT_SOFTLOCKUP = 14,
+};
 
 /* The exit status of a command that could not be run, as in a shell. */
 #define STATUS_NO_COMMAND	127
@@ -83,6 +95,63 @@ static void set_up(void)
 	setenv("TMPDIR", "/tmp", 1);
 	if (chdir("/"))
 		complain("/");
+}
+
+/* Write 1 to a file, if there is one */
+static void write_1(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) != 1)
+		complain(path);
+	close(fd);
+}
+
+/*
+ * End what the command has left behind and have the kernel look at what was
+ * freed: the objects of each cache that may hold them, if they are poisoned.
+ */
+static void check_memory(void)
+{
+	struct dirent **list;
+	char path[PATH_MAX];
+	int i, n;
+
+	kill(-1, SIGKILL);
+	while (wait(NULL) > 0)
+		;
+	/* A grace period, for what is freed after one */
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+
+	n = scandir("/sys/kernel/slab", &list, NULL, NULL);
+	for (i = 0; i < n; i++) {
+		const char *name = list[i]->d_name;
+
+		if (strncmp(name, "kmalloc-", 8) && strncmp(name, "kvm", 3))
+			continue;
+		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/validate",
+			 name);
+		write_1(path);
+	}
+}
+
+/* Has the kernel warned, oopsed, lost memory, or locked up? */
+static void check_taint(void)
+{
+	static const unsigned long bad = 1 << TAINT_MACHINE_CHECK |
+		1 << TAINT_BAD_PAGE | 1 << TAINT_DIE | 1 << TAINT_WARN |
+		1 << TAINT_SOFTLOCKUP;
+	FILE *f = fopen("/proc/sys/kernel/tainted", "r");
+	unsigned long tainted;
+
+	if (!f || fscanf(f, "%lu", &tainted) != 1)
+		complain("/proc/sys/kernel/tainted");
+	else if (tainted & bad)
+		printf("init: the kernel is tainted: %lu\n", tainted);
+	if (f)
+		fclose(f);
 }
 
 /*
@@ -285,6 +354,8 @@ int main(void)
 		status = run_command();
 	printf("%sinit: command ended with %d\n", in_line ? "\n" : "", status);
 	fflush(stdout);
+	check_memory();
+	check_taint();
 	leave_results(status);
 	fflush(stdout);
 	sync();
