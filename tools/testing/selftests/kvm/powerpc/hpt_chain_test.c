@@ -67,9 +67,8 @@ FIXTURE_SETUP(chain)
 
 FIXTURE_TEARDOWN(chain)
 {
-	EXPECT_EQ(0, vm_kernel_log(&self->c.vm));
 	stream_free(&self->c.s);
-	vm_free(&self->c.vm);
+	EXPECT_EQ(0, vm_free(&self->c.vm));
 }
 
 /* Something that goes on while the HPT is replaced */

@@ -26,8 +26,7 @@ FIXTURE_SETUP(fd)
 
 FIXTURE_TEARDOWN(fd)
 {
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 /* Numbers that binaries and streams out there depend on */
@@ -366,8 +365,7 @@ FIXTURE_SETUP(stream)
 
 FIXTURE_TEARDOWN(stream)
 {
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 /* Header in host byte order, HPTEs big-endian, invalid ones counted only */

@@ -801,14 +801,18 @@ static int make_vms(struct fuzz *f)
 	return 0;
 }
 
+/* The first one last, whose log is that of all */
 static void free_vms(struct fuzz *f)
 {
 	unsigned int i;
+	int lines = 0;
 
-	for (i = 0; i < VMS; i++)
-		vm_free(&f->vm[i]);
 	for (i = 0; i < VMS * VCPUS; i++)
 		close(FIRST_VCPU + i);
+	for (i = VMS; i--;)
+		lines = vm_free(&f->vm[i]);
+	if (lines)
+		wrong(f, "the kernel has something to say");
 }
 
 /* Who sits in KVM_RUN, or sleeps, is woken again and again */
@@ -892,8 +896,6 @@ static void run_seed(struct fuzz *f, unsigned int seed)
 		compare(f, &f->vm[i]);
 	for (i = 0; i < FILES; i++)
 		close(FIRST_FILE + i);
-	if (vm_kernel_log(&f->vm[0]))
-		wrong(f, "the kernel has something to say");
 	free_vms(f);
 }
 

@@ -62,8 +62,7 @@ FIXTURE_SETUP(poll)
 FIXTURE_TEARDOWN(poll)
 {
 	close(self->fd);
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 /* Each is in another part of the table */

@@ -54,8 +54,7 @@ FIXTURE_SETUP(progress)
 
 FIXTURE_TEARDOWN(progress)
 {
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 static int populate(struct vm *vm, struct table *want)

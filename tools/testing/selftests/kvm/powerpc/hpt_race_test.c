@@ -86,8 +86,7 @@ FIXTURE_SETUP(race)
 
 FIXTURE_TEARDOWN(race)
 {
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 static bool time_is_up(struct timespec *end)
@@ -868,8 +867,7 @@ TEST(no_order)
 	ASSERT_EQ(0, vm_init(&vm, 0, 0));
 	for (i = 0; i < ARRAY_SIZE(orders); i++)
 		EXPECT_EQ(-EINVAL, vm_alloc_hpt(&vm, orders[i]));
-	EXPECT_EQ(0, vm_kernel_log(&vm));
-	vm_free(&vm);
+	EXPECT_EQ(0, vm_free(&vm));
 }
 
 TEST_HARNESS_MAIN

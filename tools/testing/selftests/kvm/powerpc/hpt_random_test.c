@@ -162,9 +162,8 @@ static void free_vm(struct world *w)
 
 	for (i = 0; i < w->n_vcpus; i++)
 		guest_free(&w->vcpu[i].guest);
-	if (vm_kernel_log(&w->vm))
+	if (vm_free(&w->vm))
 		wrong(w, "the kernel has something to say");
-	vm_free(&w->vm);
 }
 
 static void load_code(struct world *w)

@@ -31,8 +31,7 @@ FIXTURE_SETUP(read)
 
 FIXTURE_TEARDOWN(read)
 {
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 static int drop(struct vm *vm, struct table *want, unsigned long index,
@@ -849,8 +848,7 @@ FIXTURE_SETUP(no_hpt)
 
 FIXTURE_TEARDOWN(no_hpt)
 {
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 /* Reads are 0, writes are EINVAL */

@@ -86,8 +86,7 @@ FIXTURE_TEARDOWN(resize)
 
 	for (i = 0; i < VCPUS; i++)
 		guest_free(&self->loop[i].guest);
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 static enum left run_once(struct guest *g)

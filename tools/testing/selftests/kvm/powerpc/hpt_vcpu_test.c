@@ -56,8 +56,7 @@ FIXTURE_SETUP(vcpu)
 FIXTURE_TEARDOWN(vcpu)
 {
 	guest_free(&self->guest);
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 /* What the guest reads and writes at GUEST_EA */

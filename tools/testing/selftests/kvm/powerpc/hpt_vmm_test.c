@@ -474,9 +474,8 @@ FIXTURE_TEARDOWN(vmm)
 {
 	guest_free(&self->m.guest);
 	close(self->m.sink.htab);
-	EXPECT_EQ(0, vm_kernel_log(&self->m.vm[0]));
-	vm_free(&self->m.vm[0]);
 	vm_free(&self->m.vm[1]);
+	EXPECT_EQ(0, vm_free(&self->m.vm[0]));
 }
 
 /* Whatever the page's HPTE is, something is done with it */

@@ -37,8 +37,7 @@ FIXTURE_SETUP(write)
 
 FIXTURE_TEARDOWN(write)
 {
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 /* A record in the stream, and what it does in the table that is expected */

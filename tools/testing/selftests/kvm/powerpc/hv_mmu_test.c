@@ -129,8 +129,7 @@ FIXTURE_SETUP(hash)
 FIXTURE_TEARDOWN(hash)
 {
 	guest_free(&self->guest);
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 /* H_PAGE_INIT writes to memory, but not to a file that is mapped read-only */
@@ -468,8 +467,7 @@ FIXTURE_SETUP(radix)
 FIXTURE_TEARDOWN(radix)
 {
 	guest_free(&self->guest);
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 /* Guest memory is where it belongs, to its last byte */

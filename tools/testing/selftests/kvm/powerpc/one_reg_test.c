@@ -113,8 +113,7 @@ FIXTURE_SETUP(one_reg)
 FIXTURE_TEARDOWN(one_reg)
 {
 	guest_free(&self->guest);
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 /* A register beyond the first of those that go by one name: name + number */

@@ -27,7 +27,8 @@ struct vm {
 
 /* order == 0: no HPT; mem_size == 0: no guest memory */
 int vm_init(struct vm *vm, unsigned int order, size_t mem_size);
-void vm_free(struct vm *vm);
+/* How many lines the kernel logged since vm_init(), those at the end too */
+int vm_free(struct vm *vm);
 int vm_memslot(struct vm *vm, unsigned int slot, unsigned long gpa,
 	       void *host, size_t size, unsigned int flags);
 int vm_alloc_hpt(struct vm *vm, unsigned int order);

@@ -86,20 +86,6 @@ int vm_init(struct vm *vm, unsigned int order, size_t mem_size)
 	return 0;
 }
 
-void vm_free(struct vm *vm)
-{
-	if (vm->wfd >= 0)
-		close(vm->wfd);
-	if (vm->fd >= 0)
-		close(vm->fd);
-	if (vm->kvm >= 0)
-		close(vm->kvm);
-	if (vm->kmsg >= 0)
-		close(vm->kmsg);
-	if (vm->map)
-		munmap(vm->map, vm->map_size);
-}
-
 int vm_alloc_hpt(struct vm *vm, unsigned int order)
 {
 	__u32 arg = order;
@@ -202,6 +188,26 @@ int vm_kernel_log(struct vm *vm)
 		if (lines++ < 3)
 			fprintf(stderr, "# kernel log: %s", text);
 	}
+}
+
+/* The log is read last: much of what can be wrong is told as a VM is freed */
+int vm_free(struct vm *vm)
+{
+	int lines = 0;
+
+	if (vm->wfd >= 0)
+		close(vm->wfd);
+	if (vm->fd >= 0)
+		close(vm->fd);
+	if (vm->kvm >= 0)
+		close(vm->kvm);
+	if (vm->kmsg >= 0) {
+		lines = vm_kernel_log(vm);
+		close(vm->kmsg);
+	}
+	if (vm->map)
+		munmap(vm->map, vm->map_size);
+	return lines;
 }
 
 static int vm_write(struct vm *vm, const struct stream *s)
