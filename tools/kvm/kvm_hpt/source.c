@@ -285,17 +285,15 @@ static int open_file(const char *path, u64 *size, bool *seekable)
 		msg("standard input is %s", what);
 		return -1;
 	}
-	*seekable = !S_ISCHR(st.st_mode) && lseek(fd, 0, SEEK_CUR) >= 0;
 	*size = 0;
-	if (*seekable && S_ISREG(st.st_mode))
+	if (S_ISREG(st.st_mode))
 		*size = st.st_size;
-	if (*seekable && S_ISBLK(st.st_mode)) {
+	if (S_ISBLK(st.st_mode)) {
 		*size = lseek(fd, 0, SEEK_END);
 		lseek(fd, 0, SEEK_SET);
 	}
-	/* Files that the kernel makes up as they are read have no size */
-	if (!*size)
-		*seekable = false;
+	/* Pipes have no size, nor have files that the kernel makes up */
+	*seekable = *size;
 	return fd;
 }
 

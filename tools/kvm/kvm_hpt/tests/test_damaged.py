@@ -132,6 +132,15 @@ def test_damaged_hash(tool):
                  f"translates the same page as index {one:#x}")])
 
 
+def test_damaged_first(tool):
+    """In the first record nothing is known of the order yet."""
+    for base, actual in (16, 16), (24, 24):
+        table = Table(20)
+        table.hptes[0] = Hpte(0x777, 0, 0, base=base, actual=actual)
+        expect(tool, f"a group in the first record, page of {hpt.SIZE[base]}",
+               raw(first_pass(table)), [(8, 1, 0, WRONG_GROUP)])
+
+
 def test_damaged_far(tool):
     """Where it is, with more records than are numbered apart."""
     table = Table(21)

@@ -39,6 +39,11 @@ def good_streams():
         # What went is at most in the pass that says so
         passes += raw(sorted(later_pass(table, gone + [other])))
     yield "later passes", passes, table, [], 4
+    table = Table(18)
+    for base in 12, 16:
+        table.enter(Hpte(0x777, 0, 0x10000 * base, base=base))
+    yield ("two base page sizes at one address", raw(first_pass(table)), table,
+           [], 1)
     for name, other in (("in its group", False), ("to its other group", True)):
         table = Table(18)
         hpte = Hpte(0x777, 0x50000, 0x10000)
