@@ -17,13 +17,14 @@ DURATION ?= $(call set,DURATION,1h)
 SEED ?= $(call set,SEED)
 FUZZ ?= $(if $(filter file,$(origin DURATION)),$(call set,FUZZ,600),$(DURATION))
 QEMU ?= $(call set,QEMU)
+QEMU_GUEST ?= $(call set,QEMU_GUEST)
 RESULTS ?= $(call set,RESULTS,build)
 
 ifeq ($(KERNEL),newest)
 override KERNEL := $(or $(shell scripts/kernel/base -n),$(error no base))
 endif
 SETTINGS = KERNEL KERNEL_SRC VARIANT CROSS_COMPILE VARIANTS MACHINES BASES \
-	MIGRATIONS DURATION SEED FUZZ QEMU RESULTS
+	MIGRATIONS DURATION SEED FUZZ QEMU QEMU_GUEST RESULTS
 # An empty prefix of a compiler is one, too, and VARIANT is for this make only
 export $(filter-out VARIANT $(if $(CROSS_COMPILE),,CROSS_COMPILE),$(SETTINGS))
 
@@ -53,6 +54,8 @@ help:
 	@echo '                 make Debian packages of our kernel in build/deb/, or of the'
 	@echo '                 base with nothing but our fixes; see README'
 	@echo '  rpm            the same for RPM'
+	@echo '  qemu           build the QEMU of series/qemu for guests in an emulated host'
+	@echo '  bench-qemu     migrate with each kernel and each QEMU, and compare'
 	@echo '  series [PART=N]'
 	@echo '                 write the parts of the patch series to build/series/VERSION/;'
 	@echo '                 see series/README'
@@ -82,6 +85,7 @@ about_DURATION = how long to soak: 90, 30m, 8h
 about_SEED = the first seed to soak with, if not the next
 about_FUZZ = seconds for each fuzzer
 about_QEMU = the host, if not the one that is found
+about_QEMU_GUEST = the guest'"'"'s, if not Debian 12'"'"'s: plain, patched, a path
 about_RESULTS = where check, soak, bench and demo leave theirs
 
 # By the kernel's own kconfig, of the base
@@ -175,6 +179,17 @@ downtime: tree
 	@scripts/kernel/build release
 	@scripts/bench/downtime
 
+# With and without our patches, from the same source
+qemu:
+	@scripts/deps dpkg-dev ninja-build pkg-config python3-venv
+	@scripts/qemu/build patched
+	@scripts/qemu/build plain
+
+bench-qemu: tree qemu
+	@scripts/kernel/build stock
+	@scripts/kernel/build release
+	@scripts/bench/migrate
+
 lint: tree
 	@scripts/test/lint
 
@@ -182,4 +197,4 @@ clean:
 	rm -rf build
 
 .PHONY: help deps tree series branch kernel deb rpm print-vmlinux demo check check-all \
-	breakages soak fuzz cov time bench downtime lint clean menuconfig defconfig
+	breakages soak fuzz cov time bench downtime qemu bench-qemu lint clean menuconfig defconfig
