@@ -64,6 +64,8 @@ class Stream(threading.Thread):
         super().__init__(daemon=True)
         self.to = to
         self.hpt_bytes = self.records = self.valid = 0
+        # Of hpt_bytes those in the last section, when the guest is stopped
+        self.hpt_last = self.hpt_orders = 0
         self.hpt_passes = self.hpt_next = 0
         self.hpt_shift = None
         self.source = self.destination = None
@@ -132,7 +134,10 @@ class Stream(threading.Thread):
                 if names.get(section) == b"ram":
                     self.follow_ram()
                 elif names.get(section) == b"spapr/htab":
-                    self.follow_hpt(kind == self.SECTION_START)
+                    before = self.hpt_bytes
+                    self.follow_hpt()
+                    if kind == self.SECTION_END:
+                        self.hpt_last += self.hpt_bytes - before
                 else:
                     return
             else:
@@ -168,11 +173,12 @@ class Stream(threading.Thread):
                 self.take(self.number("B"))
             self.take(self.RAM_PAGE_BYTES if word & self.RAM_PAGE else 1)
 
-    def follow_hpt(self, first):
+    def follow_hpt(self):
+        """A section has the order of an HPT, or no HPT, or records."""
         shift = self.number(">I")
-        if first:
+        if shift:
             self.hpt_shift = shift
-        if first or self.hpt_shift == self.NO_HPT:
+            self.hpt_orders += 1
             return
         while True:
             index = self.number(">I")
@@ -242,7 +248,8 @@ class Machine:
     """A QEMU with the guest, or waiting for it."""
 
     def __init__(self, name, *options, memory="512M", machine="",
-                 results="/results", radix=False, append=""):
+                 results="/results", radix=False, append="",
+                 program="qemu-system-ppc64"):
         self.name = name
         self.results = results
         self.dir = f"/tmp/{name}"
@@ -252,7 +259,7 @@ class Machine:
         self.errors = f"{results}/{name}.stderr"
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
-                ["qemu-system-ppc64", "-M", "pseries,accel=kvm,kvm-type=HV,"
+                [program, "-M", "pseries,accel=kvm,kvm-type=HV,"
                  "cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,"
                  f"cap-ccf-assist=off{machine}", "-m", memory, "-nodefaults",
                  "-display", "none", "-chardev", f"socket,id=console,path="
