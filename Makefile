@@ -40,6 +40,8 @@ help:
 	@echo '  check-all      everything, however long it takes; can be stopped and resumed'
 	@echo '  breakages      break our kernel in each of many ways, one at a time: which test'
 	@echo '                 catches it? can be stopped and resumed'
+	@echo '  mutants        change our kernel files and kvm-hpt in many small ways, by rules:'
+	@echo '                 does a test that needs no host fail?'
 	@echo '  soak           run the random tests, from where they ended, for DURATION'
 	@echo '  fuzz           run the fuzzers of the user-space harness and of kvm-hpt for'
 	@echo '                 FUZZ seconds each, from where they were'
@@ -146,6 +148,10 @@ check-all: tree
 breakages: tree
 	@scripts/mutate/breakages
 
+mutants: tree
+	@scripts/mutate/mutants
+	@tools/kvm/kvm_hpt/tests/mutate
+
 soak: tree
 	@scripts/test/soak $(VARIANT)
 
@@ -197,4 +203,5 @@ clean:
 	rm -rf build
 
 .PHONY: help deps tree series branch kernel deb rpm print-vmlinux demo check check-all \
-	breakages soak fuzz cov time bench downtime qemu bench-qemu lint clean menuconfig defconfig
+	breakages mutants soak fuzz cov time bench downtime qemu bench-qemu lint clean \
+	menuconfig defconfig
