@@ -59,8 +59,8 @@ static const struct sublist {
 };
 
 struct list {
-	__u64 n;
-	__u64 reg[MAX_REGS];
+	unsigned long n;
+	unsigned long reg[MAX_REGS];
 };
 
 FIXTURE(reg_list)
@@ -101,8 +101,7 @@ FIXTURE_SETUP(reg_list)
 FIXTURE_TEARDOWN(reg_list)
 {
 	guest_free(&self->guest);
-	EXPECT_EQ(0, vm_kernel_log(&self->vm));
-	vm_free(&self->vm);
+	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
 static bool named(const struct sublist *sub, const char *name)
@@ -137,7 +136,7 @@ static bool expected(const struct reg *r)
 static unsigned int times(const struct list *list, unsigned long id)
 {
 	unsigned int n = 0;
-	__u64 i;
+	unsigned long i;
 
 	for (i = 0; i < list->n; i++)
 		n += list->reg[i] == id;
@@ -165,17 +164,17 @@ TEST_F(reg_list, is_what_the_table_says)
 TEST_F(reg_list, can_be_read)
 {
 	unsigned char buf[64];
-	__u64 i;
+	unsigned long i;
 
 	for (i = 0; i < self->list.n; i++)
 		EXPECT_EQ(0, get_reg(&self->guest, self->list.reg[i], buf))
-			TH_LOG("id %llx", self->list.reg[i]);
+			TH_LOG("id %lx", self->list.reg[i]);
 }
 
 TEST_F(reg_list, room)
 {
 	struct list list = { .n = 0 };
-	__u64 n = self->list.n;
+	unsigned long n = self->list.n;
 
 	memset(list.reg, 0xa5, sizeof(list.reg));
 	EXPECT_EQ(-E2BIG, get_list(&self->guest, &list));
@@ -186,7 +185,7 @@ TEST_F(reg_list, room)
 	EXPECT_EQ(0xa5a5a5a5a5a5a5a5, list.reg[0]);
 	EXPECT_EQ(0, get_list(&self->guest, &list));
 	EXPECT_EQ(n, list.n);
-	EXPECT_EQ(0, memcmp(list.reg, self->list.reg, n * sizeof(__u64)));
+	EXPECT_EQ(0, memcmp(list.reg, self->list.reg, n * sizeof(unsigned long)));
 	EXPECT_EQ(0xa5a5a5a5a5a5a5a5, list.reg[n]);
 	EXPECT_EQ(-EFAULT, get_list(&self->guest, NULL));
 }
@@ -217,20 +216,20 @@ TEST_F(reg_list, migrates)
 
 	for (i = 0; i < self->list.n; i++)
 		ASSERT_EQ(0, get_reg(&self->guest, self->list.reg[i], value[i]))
-			TH_LOG("id %llx", self->list.reg[i]);
+			TH_LOG("id %lx", self->list.reg[i]);
 	for (i = 0; i < self->list.n; i++)
 		EXPECT_EQ(0, set_reg(&other, self->list.reg[i], value[i]))
-			TH_LOG("id %llx", self->list.reg[i]);
+			TH_LOG("id %lx", self->list.reg[i]);
 	for (i = 0; i < self->list.n; i++) {
 		memset(got, 0, sizeof(got));
 		EXPECT_EQ(0, get_reg(&other, self->list.reg[i], got));
 		EXPECT_EQ(0, memcmp(got, value[i], sizeof(got)))
-			TH_LOG("id %llx: %lx %lx, not %lx %lx",
+			TH_LOG("id %lx: %lx %lx, not %lx %lx",
 			       self->list.reg[i], got[0], got[1], value[i][0],
 			       value[i][1]);
 	}
 	guest_free(&other);
-	vm_free(&vm);
+	EXPECT_EQ(0, vm_free(&vm));
 }
 
 TEST_HARNESS_MAIN
