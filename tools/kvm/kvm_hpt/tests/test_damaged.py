@@ -139,6 +139,18 @@ def test_damaged_first(tool):
         table.hptes[0] = Hpte(0x777, 0, 0, base=base, actual=actual)
         expect(tool, f"a group in the first record, page of {hpt.SIZE[base]}",
                raw(first_pass(table)), [(8, 1, 0, WRONG_GROUP)])
+    # What is wrong in itself is not in a wrong group as well
+    table = Table(20)
+    table.hptes[0] = Hpte(0x777, 0, 0, base=24)
+    table.hptes[1] = Hpte(0x777, 0, 0, base=24)
+    v, r = table.hptes[1].words()
+    table.damaged[1] = (v | 1 << 7, r)
+    expect(tool, "a group and an AVPN in the first record",
+           raw(first_pass(table)), [(8, 1, 0, WRONG_GROUP), (24, 1, 1, AVPN)])
+    # Where the hash of a segment of 256M would be
+    expect(tool, "a group of a segment of 1T",
+           raw([(8, [Hpte(1, 0, 0).words()], 0)]), [(8, 1, 8, WRONG_GROUP)],
+           ["-l", "-O", 36])
 
 
 def test_damaged_far(tool):
