@@ -392,15 +392,16 @@ TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
 /* The HPTE for it is beyond the end of the smaller HPT */
 #define LARGE_ORDER	22
 
-/* A vcpu that sleeps in its page fault, and a resize that is committed then */
+/* How often a resize is tried that cannot begin yet, with pauses in between */
+#define TRIES		10
+#define PAUSE_US	50000
+
+/* A vcpu that sleeps in its page fault */
 struct sleeper {
 	struct guest g;
 	struct slow slow;
 	pthread_t vcpu;
 	int loaded;
-	struct vm *vm;
-	pthread_t committer;
-	int committed;
 };
 
 static void *do_load(void *arg)
@@ -411,19 +412,10 @@ static void *do_load(void *arg)
 	return NULL;
 }
 
-static void *do_commit(void *arg)
-{
-	struct sleeper *s = arg;
-
-	s->committed = vm_resize_commit(s->vm, MIN_ORDER);
-	return NULL;
-}
-
 static int sleeper_prepares(struct sleeper *s, struct vm *vm)
 {
 	struct hpte e = guest_hpte(PAGE, GPA, HPTE_R_RC);
 
-	s->vm = vm;
 	e.v |= HPTE_V_BOLTED;
 	return guest_init(&s->g, vm, true) ?:
 	       slow_take(&s->slow, vm->mem + GPA, PAGE_64K) ?:
@@ -435,17 +427,15 @@ static int sleeper_prepares(struct sleeper *s, struct vm *vm)
 static int sleeper_starts(struct sleeper *s)
 {
 	return -pthread_create(&s->vcpu, NULL, do_load, s) ?:
-	       slow_wait(&s->slow) ?:
-	       vm_resize_ready(s->vm, MIN_ORDER) ?:
-	       -pthread_create(&s->committer, NULL, do_commit, s);
+	       slow_wait(&s->slow);
 }
 
 /*
- * A resize is committed while a vcpu sleeps in its page fault.  It ends once
- * the page is there; until then all that needs no vcpu out of KVM_RUN goes on,
- * so the thread that is to bring the page may do it, too.  Hangs if the resize
- * waits for the vcpu with mmu_setup_lock held.  The vcpu then takes the page to
- * the new HPT, not to the one that it came from.
+ * A resize is committed while a vcpu sleeps in its page fault.  All that needs no
+ * vcpu out of KVM_RUN goes on, so the thread that is to bring the page may do it,
+ * too.  Hangs if the resize waits for the vcpu.  The next resize has to wait until
+ * the old HPT is freed, so a guest can't collect them.  The vcpu then takes the
+ * page to the new HPT, not to the one that it came from.
  */
 TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
 {
@@ -462,10 +452,10 @@ TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
 	ASSERT_LE(0, old);
 	ASSERT_LT(0, drain(old, self->buf));
 	ASSERT_EQ(0, sleeper_starts(&s));
+	ASSERT_EQ(0, vm_resize(&self->vm, MIN_ORDER));
 
-	do {
-		ASSERT_EQ(0, ioctl(old, KVM_PPC_HTAB_PROGRESS, &p));
-	} while (p.state != KVM_PPC_HTAB_STATE_STALE);
+	ASSERT_EQ(0, ioctl(old, KVM_PPC_HTAB_PROGRESS, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_STATE_STALE, p.state);
 	EXPECT_EQ(-ESTALE, drain(old, self->buf));
 	poll_old.fd = old;
 	EXPECT_EQ(1, poll(&poll_old, 1, 0));
@@ -479,16 +469,19 @@ TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
 	EXPECT_EQ(0, close(fd));
 	EXPECT_LT(0, ioctl(self->vm.fd, KVM_CREATE_VCPU, 1));
 	EXPECT_LE(0, vm_resize_prepare(&self->vm, 0));
+	for (i = 0; i < TRIES; i++) {
+		EXPECT_LT(0, vm_resize_prepare(&self->vm, LARGE_ORDER));
+		usleep(PAUSE_US);
+	}
+	EXPECT_EQ(-ENXIO, vm_resize_commit(&self->vm, LARGE_ORDER));
 	EXPECT_EQ(-EBUSY, vm_alloc_hpt(&self->vm, MIN_ORDER));
 	EXPECT_EQ(-EBUSY, vm_write_run(&self->vm, 0, 1, 0));
 
 	ASSERT_EQ(0, slow_let_go(&s.slow, self->buf));
 	pthread_join(s.vcpu, NULL);
-	pthread_join(s.committer, NULL);
 	/* Nobody brings pages from here on */
 	close(s.slow.fd);
 	EXPECT_EQ(0, s.loaded);
-	EXPECT_EQ(0, s.committed);
 	/* The host takes the page by way of the chain that it was put into */
 	for (i = 0; i < 3; i++) {
 		ASSERT_EQ(0, madvise(s.slow.mem, s.slow.size, MADV_DONTNEED));
