@@ -530,9 +530,11 @@ void fake_vm_free(struct kvm *kvm)
 
 int fake_allocate_hpt(struct kvm *kvm, u32 order)
 {
-	int err = 0;
+	int err;
 
-	mutex_lock(&kvm->arch.mmu_setup_lock);
+	err = kvmppc_hpt_lock(kvm);
+	if (err)
+		return err;
 	kvm->arch.mmu_ready = 0;
 	if (kvm->arch.hpt.virt && kvm->arch.hpt.order == order) {
 		kvmppc_hpt_zero(kvm);

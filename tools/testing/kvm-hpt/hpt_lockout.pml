@@ -2,15 +2,20 @@
 /*
  * How a write keeps vcpus out, for Spin: a vcpu wants to run while HPTEs are
  * being written. It must not run meanwhile, and must see them when it runs
- * after that. See kvm_hpt_lock_out_vcpus() and kvm_hpt_let_vcpus_in().
+ * after that. See kvm_hpt_lock_out_vcpus() and kvm_hpt_let_vcpus_in(). The
+ * record is applied in two slices, between which mmu_setup_lock is free: see
+ * kvm_hpt_breathe() and kvmppc_hpt_lock().
  *
  * Steps stand for loads and stores as in hpt.pml. Each of these makes an
  * assertion fail:
  *
  *	NO_LOCKOUT	kvm_hpt_lock_out_vcpus() without smp_mb()
  *	NO_RELEASE	kvm_hpt_let_vcpus_in() without smp_store_release()
+ *	NO_WRITELOCK	kvmppc_hpt_lock() without a look at hpt_write_lock
  */
 
+bool setup_lock;	/* mmu_setup_lock */
+bool write_lock;	/* hpt_write_lock */
 bool mmu_ready = true;
 bool vcpu_running;	/* it is counted in vcpus_running */
 bool in_guest;
@@ -21,6 +26,7 @@ proctype write()
 {
 	bool busy;
 
+	atomic { !setup_lock -> setup_lock = true; write_lock = true };
 #ifdef NO_LOCKOUT
 	busy = vcpu_running;
 	mmu_ready = false;
@@ -34,6 +40,8 @@ proctype write()
 	:: else ->
 		writing = true;
 		assert(!in_guest);
+		setup_lock = false;
+		atomic { !setup_lock -> setup_lock = true };
 #ifdef NO_RELEASE
 		mmu_ready = true;
 		written = true;
@@ -43,24 +51,38 @@ proctype write()
 		writing = false;
 		mmu_ready = true
 #endif
-	fi
+	fi;
+	setup_lock = false;
+	write_lock = false
+}
+
+/* As kvmhv_setup_mmu() does it */
+inline setup_mmu()
+{
+	atomic {
+#ifdef NO_WRITELOCK
+		!setup_lock ->
+#else
+		!setup_lock && !write_lock ->
+#endif
+		mmu_ready = true
+	}
 }
 
 /* As kvmppc_vcpu_run_hv() does it: the smp_mb() there is in the order */
 proctype vcpu()
 {
+	vcpu_running = true;
 	do
-	:: vcpu_running = true;
-		if
+	::	if
 		:: mmu_ready ->
 			in_guest = true;
 			assert(!writing);
 			in_guest = false;
 			vcpu_running = false;
 			break
-		:: else ->		/* again, with mmu_setup_lock */
-			vcpu_running = false;
-			mmu_ready
+		:: else ->
+			setup_mmu()
 		fi
 	od
 }

@@ -174,6 +174,11 @@ void mutex_destroy(struct mutex *mutex)
 	pthread_mutex_destroy(&mutex->lock);
 }
 
+bool mutex_is_locked(struct mutex *mutex)
+{
+	return __atomic_load_n(&mutex->held, __ATOMIC_RELAXED);
+}
+
 bool mutex_is_mine(struct mutex *mutex)
 {
 	return __atomic_load_n(&mutex->held, __ATOMIC_RELAXED) &&

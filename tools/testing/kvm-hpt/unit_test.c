@@ -851,6 +851,43 @@ TEST_F(file, no_memory_after_a_copy_that_fails)
 			  self->v[index]);
 }
 
+/*
+ * Memory runs out once as changes are handed back: the reader begins again, and
+ * what was not handed back by then is not reported a second time after that.
+ */
+TEST_F(file, too_little_memory_after_a_copy_that_fails)
+{
+	struct kvm_ppc_htab_progress p;
+	unsigned int at, restarts = 0;
+	unsigned long index;
+
+	for (at = 1; at <= 12; at++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		for (index = 0; index < NR; index += 8)
+			ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+		for (index = 0; index < NR; index += 8)
+			ASSERT_EQ(0, fake_h_protect(self->kvm, index,
+						    HPTE_R_N));
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		/* An XArray tries twice */
+		shim_fail_allocs = 2;
+		ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, BUF, 7));
+		shim_fail_alloc_at = 0;
+		ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+		restarts += p.pass == 1;
+		if (p.pass != 1)
+			continue;
+		do {
+			ASSERT_LT(0, fake_read(self->fd, self->buf, BUF, BUF));
+			ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+		} while (p.pass == 1);
+		EXPECT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+	}
+	EXPECT_LE(8, restarts);
+}
+
 /* No memory to note a change in the part of a group that was read before */
 TEST_F(file, no_memory_in_the_middle_of_a_group)
 {
@@ -2124,6 +2161,7 @@ TEST_F(file, write_longest_records)
 	size_t len = 0, size = 3 * HPT_RECORD_MAX;
 	char *buf = malloc(size);
 	unsigned long index;
+	unsigned int checks;
 
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 22));
 	len += record(buf, 1, 1, 65535);
@@ -2149,21 +2187,276 @@ TEST_F(file, write_longest_records)
 	for (index = 0; index < 3; index++)
 		record(buf + index * len, 0, 65535, 0);
 	shim_signal_checks = 0;
+	ASSERT_EQ(len, fake_write(fd, buf, len, len));
+	checks = shim_signal_checks;
 	ASSERT_EQ(3 * len, fake_write(fd, buf, 3 * len, 3 * len));
-	ASSERT_LE(2, shim_signal_checks);
+	ASSERT_EQ(checks + 3 * checks + 2, shim_signal_checks);
 	/* Rows of the longest runs of invalid ones */
 	for (index = 0; index < 40; index++)
 		record(buf + index * HDR, index % 4 * 65535, 0, 65535);
 	ASSERT_EQ(40 * HDR, fake_write(fd, buf, 40 * HDR, BUF));
 	ASSERT_FALSE(there(self->kvm, 65534));
-	/* One of them at a time; before the next it can be killed, twice */
-	for (index = 3; index < 7; index++) {
+	/* One of them at a time; before the next it can be killed, three times */
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 22));
+	for (index = 4; index < 10; index++) {
 		shim_kill_at = index;
-		ASSERT_EQ((index - 1) / 2 * HDR,
+		ASSERT_EQ((index - 1) / 3 * HDR,
 			  fake_write(fd, buf, 40 * HDR, BUF));
 		ASSERT_EQ(0, shim_kill_at);
 	}
 	free(buf);
+	shim_close(fd);
+}
+
+/* Records that are as long as can be, in a table with so many HPTEs */
+#define LONG		65535
+#define LONG_ORDER	21
+
+/* Fill a table, and make a record that replaces @valid of its HPTEs */
+static size_t long_record(struct kvm *kvm, void *buf, unsigned int valid)
+{
+	unsigned long index;
+
+	if (fake_allocate_hpt(kvm, LONG_ORDER))
+		return 0;
+	for (index = 0; index < LONG; index++)
+		if (fake_h_enter(kvm, index, V | HPTE_V_BOLTED, R(1)))
+			return 0;
+	return record(buf, 0, valid, LONG - valid);
+}
+
+/* How many HPTEs are as a record of so many valid ones has them, or as before */
+static unsigned long count_long(struct kvm *kvm, unsigned int valid,
+				unsigned long *before)
+{
+	unsigned long index, after = 0;
+	u64 v, r;
+
+	*before = 0;
+	for (index = 0; index < LONG; index++) {
+		model_look(kvm, index, &v, &r);
+		if (v == (V | HPTE_V_BOLTED) && r == R(1))
+			++*before;
+		else
+			after += index < valid ? v == V && r == R(index) : !v;
+	}
+	return after;
+}
+
+/*
+ * However long a record is, and whether it is applied or put back, others get
+ * the lock, and the writer can be killed, before much is done.
+ */
+TEST_F(file, long_record_does_not_lengthen_the_hold)
+{
+	static const struct {
+		unsigned int valid;
+		bool large, refused;
+	} kind[] = {
+		{ LONG }, { 0 }, { LONG, .large = true },
+		{ LONG, .refused = true },
+	};
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	char *buf = malloc(HPT_RECORD_MAX);
+	__be64 *hpte = (__be64 *)(buf + HDR);
+	unsigned long i, before;
+	size_t len;
+
+	for (i = 0; i < ARRAY_SIZE(kind); i++) {
+		unsigned int valid = kind[i].valid, n;
+		bool refused = kind[i].refused;
+
+		len = long_record(self->kvm, buf, valid);
+		ASSERT_LT(0, len);
+		for (n = 0; n < valid && kind[i].large; n++) {
+			hpte[2 * n] |= cpu_to_be64(HPTE_V_LARGE);
+			hpte[2 * n + 1] = cpu_to_be64(FAKE_HUGE | HPTE_R_M);
+		}
+		if (refused)
+			hpte[2 * valid - 1] = cpu_to_be64(R(1) | HPTE_R_W);
+		shim_longest_hold(lock);
+		shim_longest_stretch();
+		shim_signal_checks = 0;
+		ASSERT_EQ(refused ? -EIO : (ssize_t)len,
+			  fake_write(fd, buf, len, len));
+		EXPECT_GT(150000, shim_longest_hold(lock)) {
+			TH_LOG("record %lu", i);
+		}
+		/* 64 HPTEs, and as many that are put back */
+		EXPECT_GT(2000, shim_longest_stretch());
+		/* To check HPTEs with large pages takes time, too */
+		EXPECT_LE((1 + kind[i].large) * (LONG / 4096),
+			  shim_signal_checks);
+		if (kind[i].large)
+			continue;
+		EXPECT_EQ(refused ? 0 : LONG, count_long(self->kvm, valid,
+							  &before));
+		EXPECT_EQ(refused ? LONG : 0, before);
+	}
+	free(buf);
+	shim_close(fd);
+}
+
+TEST_F(file, long_record_behind_a_short_one)
+{
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	char *buf = malloc(HPT_RECORD_MAX + BUF);
+	size_t len = record(buf, LONG + 1, 1, 0);
+
+	/* Together they fit into the buffer of the file */
+	len += long_record(self->kvm, buf + len, LONG - 100);
+	shim_longest_hold(lock);
+	ASSERT_EQ(len, fake_write(fd, buf, len, len));
+	EXPECT_GT(150000, shim_longest_hold(lock));
+	free(buf);
+	shim_close(fd);
+}
+
+/* Wherever a write is killed, locks are free, and the next one goes through */
+TEST_F(file, killed_in_a_long_record)
+{
+	static const struct { unsigned int valid; bool refused; } kind[] = {
+		{ LONG }, { 0 }, { LONG, .refused = true },
+	};
+	struct kvm_arch *arch = &self->kvm->arch;
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	char *buf = malloc(HPT_RECORD_MAX);
+	__be64 *last = (__be64 *)(buf + HDR) + 2 * LONG - 1;
+	unsigned long i, kill, after, before, partly;
+	size_t len;
+	ssize_t ret;
+
+	for (i = 0; i < ARRAY_SIZE(kind); i++) {
+		partly = 0;
+		for (kill = 1, ret = -EINTR; ret == -EINTR; kill++) {
+			len = long_record(self->kvm, buf, kind[i].valid);
+			ASSERT_LT(0, len);
+			if (kind[i].refused)
+				*last = cpu_to_be64(R(1) | HPTE_R_W);
+			arch->mmu_ready = kill % 2;
+			shim_kill_at = kill;
+			ret = fake_write(fd, buf, len, len);
+			ASSERT_EQ(kill % 2, arch->mmu_ready);
+			ASSERT_FALSE(mutex_is_locked(&arch->hpt_write_lock));
+			ASSERT_FALSE(mutex_is_locked(&arch->mmu_setup_lock));
+			if (ret != -EINTR)
+				break;
+			ASSERT_EQ(0, shim_kill_at);
+			after = count_long(self->kvm, kind[i].valid, &before);
+			/* One may be on its way back from being refused */
+			ASSERT_LE(LONG, after + before + kind[i].refused);
+			partly += after && before;
+		}
+		shim_kill_at = 0;
+		ASSERT_EQ(kind[i].refused ? -EIO : (ssize_t)len, ret);
+		EXPECT_LE(LONG / 4096 - 1, partly);
+	}
+	free(buf);
+	shim_close(fd);
+}
+
+/* Between two slices of a record others read, but nobody changes the table */
+struct between {
+	struct kvm *kvm;
+	unsigned int at;	/* how many locks from now */
+	int reader, other;
+	char *buf;
+	ssize_t (*change)(struct between *b);
+	pthread_t thread;
+	ssize_t ret;
+	bool done, done_too_soon;
+	ssize_t read;
+	int ready;
+};
+
+static struct between between;
+
+static ssize_t write_one(struct between *b)
+{
+	size_t len = record(b->buf, 7, 1, 0);
+
+	return fake_write(b->other, b->buf, len, len) == len;
+}
+
+static ssize_t reset_between(struct between *b)
+{
+	return !fake_allocate_hpt(b->kvm, LONG_ORDER);
+}
+
+static ssize_t setup_mmu(struct between *b)
+{
+	if (kvmppc_hpt_lock(b->kvm))
+		return 0;
+	WRITE_ONCE(b->kvm->arch.mmu_ready, 1);
+	mutex_unlock(&b->kvm->arch.mmu_setup_lock);
+	return 1;
+}
+
+static void *change_between(void *arg)
+{
+	struct between *b = arg;
+
+	b->ret = b->change(b);
+	__atomic_store_n(&b->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void between_slices(void)
+{
+	struct between *b = &between;
+
+	if (--b->at)
+		return;
+	shim_interleave = NULL;
+	b->ready = b->kvm->arch.mmu_ready;
+	b->read = fake_read(b->reader, b->buf + 4096, 4096, BUF);
+	pthread_create(&b->thread, NULL, change_between, b);
+	usleep(20000);
+	b->done_too_soon = __atomic_load_n(&b->done, __ATOMIC_ACQUIRE);
+}
+
+TEST_F(file, nothing_changes_between_slices)
+{
+	static ssize_t (*const change[])(struct between *b) = {
+		write_one, reset_between, setup_mmu,
+	};
+	struct kvm_arch *arch = &self->kvm->arch;
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	char *buf = malloc(HPT_RECORD_MAX);
+	unsigned long i, before;
+	size_t len;
+
+	between.kvm = self->kvm;
+	between.buf = self->buf;
+	between.other = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	for (i = 0; i < ARRAY_SIZE(change); i++) {
+		len = long_record(self->kvm, buf, LONG);
+		ASSERT_LT(0, len);
+		between.reader = fake_open(self->kvm, 0, 0);
+		arch->mmu_ready = 1;
+		between.change = change[i];
+		between.done = false;
+		/* The file's lock, a copy, two locks, and some slices */
+		between.at = 8;
+		shim_interleave = between_slices;
+		ASSERT_EQ(len, fake_write(fd, buf, len, len));
+		ASSERT_EQ(NULL, shim_interleave);
+		pthread_join(between.thread, NULL);
+		EXPECT_EQ(1, between.ret);
+		EXPECT_FALSE(between.done_too_soon);
+		EXPECT_EQ(0, between.ready);
+		EXPECT_LT(0, between.read);
+		if (change[i] == reset_between) {
+			EXPECT_FALSE(there(self->kvm, LONG - 1));
+		} else {
+			EXPECT_EQ(LONG, count_long(self->kvm, LONG, &before));
+		}
+		shim_close(between.reader);
+	}
+	free(buf);
+	shim_close(between.other);
 	shim_close(fd);
 }
 

@@ -21,6 +21,8 @@
  * Locks, in the order of Documentation/virt/kvm/locking.rst:
  *
  *	kvm_hpt_fd.lock			one call on a file at a time
+ *	kvm->arch.hpt_write_lock	a long record is applied as a whole, see
+ *					kvmppc_hpt_lock()
  *	kvm->arch.mmu_setup_lock	the HPT cannot be replaced or reset; not
  *					to be taken in a read section of kvm->srcu
  *	kvm->srcu (read)		memslots and reverse map chains
@@ -238,6 +240,7 @@ void kvmppc_hpt_destroy_vm(struct kvm *kvm);
 int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info);
 void kvmppc_hpt_free_groups(struct kvm_hpt_info *info);
 
+int kvmppc_hpt_lock(struct kvm *kvm);
 void kvmppc_hpt_zero(struct kvm *kvm);
 void kvmppc_hpt_retire(struct kvm *kvm);
 void kvmppc_hpt_rehashed(struct kvm_hpt_info *info, unsigned long index,

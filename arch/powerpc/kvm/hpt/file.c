@@ -14,6 +14,7 @@
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/srcu.h>
@@ -194,6 +195,7 @@ free:
 void kvmppc_hpt_init_vm(struct kvm *kvm)
 {
 	INIT_LIST_HEAD(&kvm->arch.hpt_readers);
+	mutex_init(&kvm->arch.hpt_write_lock);
 	init_waitqueue_head(&kvm->arch.hpt_wait);
 	INIT_DELAYED_WORK(&kvm->arch.hpt_poll, kvm_hpt_poll_work);
 }

@@ -15,6 +15,7 @@
 #include <linux/kvm_host.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
+#include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
 #include <linux/string.h>
@@ -416,6 +417,42 @@ void kvm_hpt_await_marks(struct kvm *kvm)
 			break;
 		usleep_range(MARKS_POLL_US, 2 * MARKS_POLL_US);
 	}
+}
+
+/**
+ * kvmppc_hpt_lock() - take mmu_setup_lock, but not in the middle of a record
+ * @kvm: the VM
+ *
+ * A write that applies a long record drops mmu_setup_lock now and then, with
+ * mmu_ready 0. It holds hpt_write_lock until the record is applied and mmu_ready
+ * restored. All that may set mmu_ready, change HPTEs on behalf of user space, or
+ * replace the HPT, take mmu_setup_lock here.
+ *
+ * Context: may sleep, takes hpt_write_lock and mmu_setup_lock.
+ * Return: 0, or -EINTR if killed: the lock is not held then.
+ */
+int kvmppc_hpt_lock(struct kvm *kvm)
+{
+	struct kvm_arch *arch = &kvm->arch;
+	int err;
+
+	if (mutex_lock_killable(&arch->mmu_setup_lock))
+		return -EINTR;
+	if (likely(!mutex_is_locked(&arch->hpt_write_lock))) {
+		/*
+		 * Pairs with mutex_unlock() in kvm_hpt_let_vcpus_in(), which a
+		 * writer that is killed calls without mmu_setup_lock: the load
+		 * of mmu_ready comes after that of the lock.
+		 */
+		smp_acquire__after_ctrl_dep();
+		return 0;
+	}
+	mutex_unlock(&arch->mmu_setup_lock);
+	if (mutex_lock_killable(&arch->hpt_write_lock))
+		return -EINTR;
+	err = mutex_lock_killable(&arch->mmu_setup_lock);
+	mutex_unlock(&arch->hpt_write_lock);
+	return err;
 }
 
 /**

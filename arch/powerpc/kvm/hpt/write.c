@@ -4,7 +4,10 @@
  *
  * Records are copied in with only the file's own lock held, since that may
  * sleep for as long as user space likes, and applied with mmu_setup_lock held
- * and the vcpus locked out. A record is applied as a whole or not at all.
+ * and the vcpus locked out. A record is applied as a whole or not at all, unless
+ * its writer is killed. A long one is applied in slices: between two of them
+ * mmu_setup_lock is free, but vcpus, other writers and the code that replaces
+ * the HPT wait for hpt_write_lock.
  */
 
 #include <linux/kvm_host.h>
@@ -21,8 +24,11 @@
 #include "records.h"
 #include "trace.h"
 
-/* HPTEs and records after which mmu_setup_lock is given up for a moment */
-#define APPLY_HPTES	8192
+/*
+ * HPTEs and records after which mmu_setup_lock is given up for a moment. A
+ * record that is longer than that is applied in slices of so many HPTEs.
+ */
+#define APPLY_HPTES	4096
 
 /* HPTEs between two chances for the scheduler, a multiple of a group */
 #define RESCHED_HPTES	64
@@ -31,28 +37,43 @@
  * struct kvm_hpt_lockout - vcpus are locked out while this lives
  * @kvm: the VM
  * @mmu_ready: what kvm->arch.mmu_ready is to be afterwards
+ * @srcu_idx: of the read section of kvm->srcu that goes with mmu_setup_lock
+ * @budget: HPTEs until mmu_setup_lock is to be given up
+ * @sliced: hpt_write_lock is held, for a record that is applied in slices
+ * @killed: the writer was killed between two slices, mmu_setup_lock is not held
  */
 struct kvm_hpt_lockout {
 	struct kvm *kvm;
 	int mmu_ready;
+	int srcu_idx;
+	long budget;
+	bool sliced;
+	bool killed;
 };
 
 /*
- * Take mmu_setup_lock and lock the vcpus out.
+ * Take mmu_setup_lock, and hpt_write_lock if @lo->sliced, and lock the vcpus
+ * out.
  *
  * Return: 0; -EINVAL if the VM has no HPT, -EBUSY if a vcpu is running, or
- * -EINTR if killed: the lock is not held then.
+ * -EINTR if killed: no lock is held then.
  */
-static int kvm_hpt_lock_out_vcpus(struct kvm_hpt_lockout *lo, struct kvm *kvm)
+static int kvm_hpt_lock_out_vcpus(struct kvm_hpt_lockout *lo)
 {
-	int err = -EINVAL;
+	struct kvm *kvm = lo->kvm;
+	int err;
 
-	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
-		return -EINTR;
+	err = lo->sliced ? mutex_lock_killable(&kvm->arch.hpt_write_lock) : 0;
+	if (err)
+		return err;
+	err = lo->sliced ? mutex_lock_killable(&kvm->arch.mmu_setup_lock) :
+			   kvmppc_hpt_lock(kvm);
+	if (err)
+		goto fail_unlocked;
+	err = -EINVAL;
 	if (!kvm_hpt_present(kvm))
 		goto fail;
 
-	lo->kvm = kvm;
 	lo->mmu_ready = kvm->arch.mmu_ready;
 	if (lo->mmu_ready) {
 		WRITE_ONCE(kvm->arch.mmu_ready, 0);
@@ -67,21 +88,60 @@ static int kvm_hpt_lock_out_vcpus(struct kvm_hpt_lockout *lo, struct kvm *kvm)
 			goto fail;
 		}
 	}
+	lo->srcu_idx = srcu_read_lock(&kvm->srcu);
 	return 0;
 
 fail:
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
+fail_unlocked:
+	if (lo->sliced)
+		mutex_unlock(&kvm->arch.hpt_write_lock);
 	return err;
 }
 
 static void kvm_hpt_let_vcpus_in(struct kvm_hpt_lockout *lo)
 {
+	struct kvm *kvm = lo->kvm;
+
 	/*
 	 * Pairs with smp_mb() in kvmppc_vcpu_run_hv(): a vcpu that sees the
 	 * MMU ready sees the HPTEs.
 	 */
-	smp_store_release(&lo->kvm->arch.mmu_ready, lo->mmu_ready);
-	mutex_unlock(&lo->kvm->arch.mmu_setup_lock);
+	smp_store_release(&kvm->arch.mmu_ready, lo->mmu_ready);
+	if (!lo->killed) {
+		srcu_read_unlock(&kvm->srcu, lo->srcu_idx);
+		mutex_unlock(&kvm->arch.mmu_setup_lock);
+	}
+	/* mmu_ready is not anybody else's before this, see kvmppc_hpt_lock() */
+	if (lo->sliced)
+		mutex_unlock(&kvm->arch.hpt_write_lock);
+}
+
+/*
+ * Some HPTEs of a record have been dealt with: let others run, and if that was
+ * a slice of the record, let others have mmu_setup_lock.
+ *
+ * Return: 0, or -EINTR if killed: mmu_setup_lock is not held then.
+ */
+static int kvm_hpt_breathe(struct kvm_hpt_lockout *lo, unsigned int hptes)
+{
+	struct kvm *kvm = lo->kvm;
+
+	lo->budget -= hptes;
+	if (!lo->sliced || lo->budget > 0) {
+		cond_resched();
+		return 0;
+	}
+	srcu_read_unlock(&kvm->srcu, lo->srcu_idx);
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	cond_resched();
+	lo->killed = fatal_signal_pending(current) ||
+		     mutex_lock_killable(&kvm->arch.mmu_setup_lock);
+	if (lo->killed)
+		return -EINTR;
+	lo->srcu_idx = srcu_read_lock(&kvm->srcu);
+	lo->budget = APPLY_HPTES;
+	return 0;
 }
 
 /* Remove an HPTE. @old becomes what it was in the guest's view. */
@@ -110,15 +170,19 @@ static long kvm_hpte_enter(struct kvm *kvm, unsigned long index,
  * Put the first @n HPTEs of a record back to what they were. That may not
  * succeed for an HPTE if its page has been unmapped from, or become smaller
  * in, the host's page table meanwhile; it stays invalid then.
+ *
+ * Return: 0, or -EINTR if killed.
  */
-static void kvm_hpt_put_back(struct kvm *kvm, const struct hpt_record *rec,
-			     unsigned int n)
+static int kvm_hpt_put_back(struct kvm_hpt_lockout *lo,
+			    const struct hpt_record *rec, unsigned int n)
 {
+	struct kvm *kvm = lo->kvm;
 	unsigned long index, old[2];
 
 	while (n--) {
-		if (n % RESCHED_HPTES == RESCHED_HPTES - 1)
-			cond_resched();
+		if (n % RESCHED_HPTES == RESCHED_HPTES - 1 &&
+		    kvm_hpt_breathe(lo, RESCHED_HPTES))
+			return -EINTR;
 		index = rec->index + n;
 		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
 			kvm_hpte_remove(kvm, index, old);
@@ -126,16 +190,21 @@ static void kvm_hpt_put_back(struct kvm *kvm, const struct hpt_record *rec,
 			kvm_hpte_enter(kvm, index, be64_to_cpu(rec->hpte[n][0]),
 				       be64_to_cpu(rec->hpte[n][1]));
 	}
+	return 0;
 }
 
 /*
  * Enter the valid HPTEs of a record in the place of what is there. That in
  * turn goes into the record, for kvm_hpt_put_back(): dword 0 is 0 if there
  * was none.
+ *
+ * Return: 0; -EIO if one was refused, -EINTR if killed.
  */
-static int kvm_hpt_enter_valid(struct kvm *kvm, const struct hpt_record *rec)
+static int kvm_hpt_enter_valid(struct kvm_hpt_lockout *lo,
+			       const struct hpt_record *rec)
 {
 	unsigned long index = rec->index, v, r, old[2];
+	struct kvm *kvm = lo->kvm;
 	__be64 (*hpte)[2] = rec->hpte;
 	unsigned int i;
 
@@ -148,19 +217,20 @@ static int kvm_hpt_enter_valid(struct kvm *kvm, const struct hpt_record *rec)
 			(*hpte)[0] = cpu_to_be64(old[0]);
 			(*hpte)[1] = cpu_to_be64(old[1]);
 		}
-		if (kvm_hpte_enter(kvm, index, v, r) != H_SUCCESS) {
-			kvm_hpt_put_back(kvm, rec, i + 1);
-			return -EIO;
-		}
-		if (i % RESCHED_HPTES == RESCHED_HPTES - 1)
-			cond_resched();
+		if (kvm_hpte_enter(kvm, index, v, r) != H_SUCCESS)
+			return kvm_hpt_put_back(lo, rec, i + 1) ?: -EIO;
+		if (i % RESCHED_HPTES == RESCHED_HPTES - 1 &&
+		    kvm_hpt_breathe(lo, RESCHED_HPTES))
+			return -EINTR;
 	}
 	return 0;
 }
 
-static void kvm_hpt_remove_invalid(struct kvm *kvm,
-				   const struct hpt_record *rec)
+/* Return: 0, or -EINTR if killed. */
+static int kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo,
+				  const struct hpt_record *rec)
 {
+	struct kvm *kvm = lo->kvm;
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long index = rec->index + rec->n_valid;
 	unsigned long end = index + rec->n_invalid;
@@ -181,9 +251,11 @@ static void kvm_hpt_remove_invalid(struct kvm *kvm,
 		for (; index < stop; index++, hptep += 2)
 			if (kvm_hpte_there(hptep))
 				kvm_hpte_remove(kvm, index, old);
-		if (!(index % RESCHED_HPTES))
-			cond_resched();
+		if (!(index % RESCHED_HPTES) &&
+		    kvm_hpt_breathe(lo, RESCHED_HPTES))
+			return -EINTR;
 	}
+	return 0;
 }
 
 /*
@@ -234,9 +306,11 @@ static int kvm_hpte_check_large(struct kvm *kvm, const __be64 hpte[2])
 /*
  * Check the HPTEs of a record. @vrma is the shift of their base page if one is
  * VRMA's.
+ *
+ * Return: 0, or why it is refused; -EINTR if killed.
  */
-static int kvm_hpt_check_valid(struct kvm *kvm, const struct hpt_record *rec,
-			       int *vrma)
+static int kvm_hpt_check_valid(struct kvm_hpt_lockout *lo,
+			       const struct hpt_record *rec, int *vrma)
 {
 	const __be64 (*hpte)[2] = rec->hpte, (*end)[2] = hpte + rec->n_valid;
 	unsigned int large = 0;
@@ -250,11 +324,12 @@ static int kvm_hpt_check_valid(struct kvm *kvm, const struct hpt_record *rec,
 			return -EINVAL;
 		shift = 12;
 		if (v & cpu_to_be64(HPTE_V_LARGE)) {
-			shift = kvm_hpte_check_large(kvm, *hpte);
+			shift = kvm_hpte_check_large(lo->kvm, *hpte);
 			if (shift < 0)
 				return shift;
-			if (!(++large % RESCHED_HPTES))
-				cond_resched();
+			if (!(++large % RESCHED_HPTES) &&
+			    kvm_hpt_breathe(lo, RESCHED_HPTES))
+				return -EINTR;
 		}
 		/* Segment sizes 0b1x are reserved */
 		if (v & cpu_to_be64(2ull << HPTE_V_SSIZE_SHIFT))
@@ -287,24 +362,30 @@ static void kvm_hpt_set_vrma(struct kvm *kvm, int shift)
 static int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
 				const struct hpt_record *rec)
 {
-	struct kvm *kvm = lo->kvm;
-	int vrma, err, idx;
+	int vrma, err;
 
-	idx = srcu_read_lock(&kvm->srcu);
-	err = kvm_hpt_check_valid(kvm, rec, &vrma);
+	err = kvm_hpt_check_valid(lo, rec, &vrma);
 	if (!err)
-		err = kvm_hpt_enter_valid(kvm, rec);
+		err = kvm_hpt_enter_valid(lo, rec);
 	if (!err)
-		kvm_hpt_remove_invalid(kvm, rec);
-	srcu_read_unlock(&kvm->srcu, idx);
+		err = kvm_hpt_remove_invalid(lo, rec);
 	if (err)
 		return err;
 
 	if (vrma && !lo->mmu_ready) {
-		kvm_hpt_set_vrma(kvm, vrma);
+		kvm_hpt_set_vrma(lo->kvm, vrma);
 		lo->mmu_ready = 1;
 	}
 	return 0;
+}
+
+/* How much of APPLY_HPTES does the record at the front of the buffer take? */
+static long kvm_hpt_record_cost(const void *buf, size_t len)
+{
+	struct kvm_get_htab_header hdr = { };
+
+	memcpy(&hdr, buf, min(len, sizeof(hdr)));
+	return 1 + hdr.n_valid + hdr.n_invalid;
 }
 
 /*
@@ -316,13 +397,17 @@ static int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
 static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 			      size_t *applied)
 {
-	unsigned long budget = APPLY_HPTES, cost;
+	long cost = kvm_hpt_record_cost(buf, len), left = APPLY_HPTES;
 	struct kvm *kvm = fd->kvm;
 	struct hpt_record rec;
-	struct kvm_hpt_lockout lo;
+	struct kvm_hpt_lockout lo = {
+		.kvm = kvm,
+		.budget = APPLY_HPTES,
+		.sliced = cost > APPLY_HPTES,
+	};
 	int err;
 
-	err = kvm_hpt_lock_out_vcpus(&lo, kvm);
+	err = kvm_hpt_lock_out_vcpus(&lo);
 	if (err)
 		return err;
 	for (;;) {
@@ -339,9 +424,9 @@ static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 		*applied += rec.bytes;
 		buf += rec.bytes;
 		len -= rec.bytes;
-		cost = 1 + rec.n_valid + rec.n_invalid;
-		budget -= min(budget, cost);
-		if (!budget || !len)
+		left -= cost;
+		cost = kvm_hpt_record_cost(buf, len);
+		if (!len || cost > left)
 			break;
 		cond_resched();
 	}

@@ -50,6 +50,7 @@ struct kvm_arch {
 	atomic_t vcpus_running;
 	unsigned int hpt_nr_readers;
 	struct mutex mmu_setup_lock;
+	struct mutex hpt_write_lock;
 	struct list_head hpt_readers;
 	wait_queue_head_t hpt_wait;
 	struct delayed_work hpt_poll;

@@ -32,6 +32,7 @@ void mutex_lock(struct mutex *mutex);
 int mutex_lock_killable(struct mutex *mutex);
 bool mutex_trylock(struct mutex *mutex);
 void mutex_unlock(struct mutex *mutex);
+bool mutex_is_locked(struct mutex *mutex);
 bool mutex_is_mine(struct mutex *mutex);
 
 /* Most work in a hold of the mutex since this was asked last, see shim_race() */

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -668,6 +669,102 @@ TEST_F_TIMEOUT(race, reader_is_killed, BUSY_TIMEOUT)
 	EXPECT_LT(0, table_read(&t, fd, 4096));
 	TH_LOG("killed at %lx of %lx", t.first_index, t.npte);
 	EXPECT_LT(0, t.first_index);
+}
+
+/* All or nothing: writers of long records, and a reset, wait for each other */
+#define LONG		USHRT_MAX
+#define LONG_ROUNDS	20
+
+struct long_write {
+	pthread_t thread;
+	int fd;
+	struct stream s;
+	ssize_t ret;
+};
+
+static void *write_long(void *arg)
+{
+	struct long_write *w = arg;
+
+	w->ret = stream_write(w->fd, w->s.buf, w->s.len);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(race, long_record_vs_others, BUSY_TIMEOUT)
+{
+	struct long_write w[2] = { };
+	unsigned int i, round, seed = 1;
+	unsigned int none = 0, all = 0;
+	struct table t;
+	long n;
+
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, MAX_ORDER));
+	for (i = 0; i < ARRAY_SIZE(w); i++) {
+		ASSERT_EQ(0, stream_init(&w[i].s, 2 * HPTE_BYTES * LONG));
+		w[i].fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+		ASSERT_LE(0, w[i].fd);
+	}
+	stream_run(&w[0].s, 0, LONG, 0);
+	stream_run(&w[1].s, 0, 0, LONG);
+	for (round = 0; round < LONG_ROUNDS; round++) {
+		for (i = 0; i < ARRAY_SIZE(w); i++)
+			ASSERT_EQ(0, pthread_create(&w[i].thread, NULL,
+						    write_long, &w[i]));
+		usleep(rand_r(&seed) % 20000);
+		EXPECT_EQ(0, vm_alloc_hpt(&self->vm, MAX_ORDER));
+		for (i = 0; i < ARRAY_SIZE(w); i++) {
+			pthread_join(w[i].thread, NULL);
+			EXPECT_EQ((ssize_t)w[i].s.len, w[i].ret);
+		}
+		ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
+		ASSERT_LE(0, table_dump(&t, &self->vm, 0));
+		n = t.n_valid;
+		table_free(&t);
+		ASSERT_TRUE(n == 0 || n == LONG) {
+			TH_LOG("%ld HPTEs after round %u", n, round);
+		}
+		*(n ? &all : &none) += 1;
+	}
+	TH_LOG("%u times all, %u times none", all, none);
+	for (i = 0; i < ARRAY_SIZE(w); i++) {
+		close(w[i].fd);
+		stream_free(&w[i].s);
+	}
+}
+
+/* However far a writer came, the next one finds no lock that is held */
+TEST_F_TIMEOUT(race, writer_of_a_long_record_is_killed, BUSY_TIMEOUT)
+{
+	unsigned int i, round, seed = 1;
+	struct stream s;
+	struct table t;
+	pid_t child;
+	int fd;
+
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, MAX_ORDER));
+	ASSERT_EQ(0, stream_init(&s, 2 * HPTE_BYTES * LONG));
+	stream_header(&s, 0, LONG, 0);
+	for (i = 0; i < LONG; i++)
+		stream_hpte(&s, mem_hpte(i, 0));
+	fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+	ASSERT_LE(0, fd);
+	for (round = 0; round < LONG_ROUNDS; round++) {
+		child = fork();
+		ASSERT_LE(0, child);
+		while (!child)
+			stream_write(fd, s.buf, s.len);
+		usleep(rand_r(&seed) % 50000);
+		kill(child, SIGKILL);
+		ASSERT_EQ(child, waitpid(child, NULL, 0));
+		ASSERT_EQ(0, vm_write_run(&self->vm, LONG, 1, 0));
+	}
+	ASSERT_EQ((ssize_t)s.len, stream_write(fd, s.buf, s.len));
+	ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
+	ASSERT_LE(0, table_dump(&t, &self->vm, 0));
+	EXPECT_EQ(LONG + 1, t.n_valid);
+	table_free(&t);
+	stream_free(&s);
+	close(fd);
 }
 
 TEST_F_TIMEOUT(race, reader_lets_others_run, BUSY_TIMEOUT)
