@@ -39,10 +39,12 @@ __thread unsigned long shim_work;
 #endif
 
 static __thread unsigned long last_resched, longest_stretch;
+static __thread unsigned long nodes_freed, most_nodes_freed;
 
 void cond_resched(void)
 {
 	BUG_ON(preempt_count);
+	nodes_freed = 0;
 	longest_stretch = max(longest_stretch, shim_work - last_resched);
 	last_resched = shim_work;
 }
@@ -138,6 +140,15 @@ void kmem_cache_free(struct kmem_cache *cache, void *p)
 void radix_tree_node_rcu_free(struct rcu_head *head)
 {
 	kfree(container_of(head, struct xa_node, rcu_head));
+	most_nodes_freed = max(most_nodes_freed, ++nodes_freed);
+}
+
+unsigned long shim_nodes_freed(void)
+{
+	unsigned long most = most_nodes_freed;
+
+	most_nodes_freed = 0;
+	return most;
 }
 
 /* Locks */

@@ -607,6 +607,51 @@ TEST_F(file, no_hold_grows_with_the_table)
 	shim_close(fd);
 }
 
+/*
+ * A set that another reader has filled with changes of the whole table is freed
+ * in pieces: when its reader has to begin again, becomes stale, or is closed.
+ */
+TEST_F(file, large_set_does_not_lengthen_the_hold)
+{
+	unsigned long index, nr_groups = 1 << 16, freed;
+	struct kvm_ppc_htab_progress p;
+	unsigned int how;
+	int fd[2], i;
+	long live;
+
+	for (how = 0; how < 3; how++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 23 + how));
+		for (i = 0; i < 2; i++) {
+			fd[i] = fake_open(self->kvm, 0, 0);
+			work_of_pass(fd[i], self->buf);
+		}
+		for (index = 0; index < nr_groups * 8; index += 8)
+			ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+		live = shim_live_allocs();
+		work_of_pass(fd[0], self->buf);
+		ASSERT_LE(live + nr_groups / 256, shim_live_allocs());
+		shim_nodes_freed();
+		if (how < 2) {
+			ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 23 + 2 * how));
+			ASSERT_EQ(0, fake_progress(fd[1], 0, &p));
+			EXPECT_EQ(how ? KVM_PPC_HTAB_STATE_STALE :
+				  KVM_PPC_HTAB_STATE_CURRENT, p.state);
+			if (!how)
+				EXPECT_EQ(0, p.changed_hptes);
+			EXPECT_EQ(0, shim_nodes_freed());
+			ASSERT_EQ(how ? -ESTALE : 24,
+				  fake_read(fd[1], self->buf, 24, 24));
+			/* All of it, but some in each hold */
+			ASSERT_GE(live, shim_live_allocs());
+		}
+		shim_close(fd[1]);
+		freed = shim_nodes_freed();
+		EXPECT_LE(64, freed);
+		EXPECT_GE(70, freed);
+		shim_close(fd[0]);
+	}
+}
+
 /* Groups that were used and are empty go into one record, but take their time */
 TEST_F(file, empty_groups_do_not_lengthen_the_hold)
 {

@@ -116,6 +116,8 @@ enum kvm_hpt_marks {
  * @left_group: group with changes that did not fit into the last buffer
  * @left: these changes, a bit for each HPTE
  * @changed: HPTEs behind @cursor that other readers have harvested
+ * @changed_void: @changed is of no meaning, and the next read empties it before
+ *		  it looks at the HPT; nothing is behind @cursor until then
  *
  * All protected by kvm->arch.mmu_setup_lock.
  */
@@ -131,6 +133,7 @@ struct kvm_hpt_reader {
 	unsigned long restarts;
 	unsigned long left_group;
 	u8 left;
+	bool changed_void;
 	struct xarray changed;
 };
 
@@ -319,13 +322,15 @@ unsigned long kvm_hpt_skip_unused(struct kvm_hpt_info *info,
 				  unsigned long index, int *budget);
 unsigned long kvm_hpt_next_visit(struct kvm_hpt_info *info, unsigned long group,
 				 unsigned long end);
-unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group);
+unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long *group,
+			      int *budget);
 void kvm_hpt_wake(struct kvm *kvm, bool stale);
 int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			u64 start_index);
 void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader);
 bool kvm_hpt_want_all_marks(struct kvm *kvm);
 void kvm_hpt_await_marks(struct kvm *kvm);
+bool kvm_hpt_reader_ready(struct kvm_hpt_reader *reader);
 void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index);
 void kvm_hpt_reader_restart(struct kvm *kvm, struct kvm_hpt_reader *reader);
 void kvm_hpt_reader_add(struct kvm *kvm, struct kvm_hpt_reader *reader,

@@ -558,11 +558,40 @@ static void gives_memory_back_as_it_empties(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, hpt_set_empty(set));
 }
 
+/* A node of the XArray at a time, with 256 groups */
+static void clears_in_steps(struct kunit *test)
+{
+	static const unsigned long groups[] = {
+		0, 5, 255, 256, 300, 1ul << 14, 1ul << 39,
+	};
+	struct xarray *set = test->priv;
+	unsigned int i;
+
+	KUNIT_EXPECT_TRUE(test, hpt_set_clear_some(set, 1));
+	KUNIT_ASSERT_EQ(test, 0, hpt_set_add(set, 0, 1));
+	KUNIT_EXPECT_FALSE(test, hpt_set_clear_some(set, 0));
+	KUNIT_EXPECT_TRUE(test, hpt_set_clear_some(set, 1));
+
+	for (i = 0; i < ARRAY_SIZE(groups); i++)
+		KUNIT_ASSERT_EQ(test, 0, hpt_set_add(set, groups[i], 0x11));
+	KUNIT_EXPECT_FALSE(test, hpt_set_clear_some(set, 1));
+	KUNIT_EXPECT_EQ(test, 256, hpt_set_next(set, 0));
+	KUNIT_EXPECT_FALSE(test, hpt_set_clear_some(set, 2));
+	KUNIT_EXPECT_EQ(test, 1ul << 39, hpt_set_next(set, 0));
+	KUNIT_EXPECT_TRUE(test, hpt_set_clear_some(set, 1));
+	KUNIT_EXPECT_EQ(test, HPT_SET_END, hpt_set_next(set, 0));
+
+	/* It can be used again */
+	KUNIT_ASSERT_EQ(test, 0, hpt_set_add(set, 300, 1));
+	KUNIT_EXPECT_EQ(test, 300, hpt_set_next(set, 0));
+}
+
 static struct kunit_case set_cases[] = {
 	KUNIT_CASE(each_hpte_of_each_group),
 	KUNIT_CASE(is_as_a_bitmap),
 	KUNIT_CASE(far_ends),
 	KUNIT_CASE(gives_memory_back_as_it_empties),
+	KUNIT_CASE(clears_in_steps),
 	{ }
 };
 
@@ -644,13 +673,30 @@ static void used_at_every_edge(struct kunit *test)
 static void used_are_counted_from_every_edge(struct kunit *test)
 {
 	struct kvm_hpt_info *info = test->priv;
-	unsigned int i;
+	unsigned long group, used;
+	unsigned int i, holds;
+	int budget;
 
 	for (i = 0; i < ARRAY_SIZE(edges); i++)
 		kvmppc_hpt_use(info, edges[i] * 8);
-	for (i = 0; i < ARRAY_SIZE(edges); i++)
+	for (i = 0; i < ARRAY_SIZE(edges); i++) {
+		group = edges[i];
+		budget = INT_MAX;
 		KUNIT_EXPECT_EQ(test, ARRAY_SIZE(edges) - i,
-				kvm_hpt_nr_used(info, edges[i]));
+				kvm_hpt_nr_used(info, &group, &budget));
+		KUNIT_EXPECT_EQ(test, BIG_GROUPS, group);
+	}
+
+	/* A chunk at a time, if there is time for no more */
+	group = 0;
+	used = 0;
+	for (holds = 0; group < BIG_GROUPS; holds++) {
+		budget = 1;
+		used += kvm_hpt_nr_used(info, &group, &budget);
+		KUNIT_ASSERT_FALSE(test, budget > 0);
+	}
+	KUNIT_EXPECT_EQ(test, ARRAY_SIZE(edges), used);
+	KUNIT_EXPECT_EQ(test, BIG_GROUPS / HPT_CHUNK_GROUPS, holds);
 }
 
 /* An index in a used group stays, one in another goes to the next used one */

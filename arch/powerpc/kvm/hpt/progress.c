@@ -128,13 +128,11 @@ static bool kvm_hpt_count_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	return *pos >= nr_hptes;
 }
 
-/* At most this much is left of a first pass */
-static void kvm_hpt_bound_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
+/* At most this much is left of a first pass that has so many used groups left */
+static void kvm_hpt_bound_first(struct kvm_hpt_reader *reader, u64 groups,
 				struct kvm_ppc_htab_progress *p)
 {
 	unsigned long left = p->hptes - reader->cursor;
-	u64 groups = kvm_hpt_nr_used(kvmppc_hpt(kvm),
-				     reader->cursor >> HPT_GROUP_SHIFT);
 	/* A record has two kinds of HPTEs, and they may alternate */
 	u64 headers =
 		groups * HPT_GROUP_HPTES / 2 + left / HPT_RECORD_HPTES + 2;
@@ -151,6 +149,8 @@ static void kvm_hpt_bound_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
  * @changed_pos: group to go on with
  * @first: what is left of the first pass
  * @first_pos: HPTE to go on with
+ * @used: used groups that the first pass has left
+ * @used_pos: group to go on with
  */
 struct kvm_hpt_counting {
 	unsigned long restarts;
@@ -158,6 +158,8 @@ struct kvm_hpt_counting {
 	unsigned long changed_pos;
 	struct hpt_counter first;
 	unsigned long first_pos;
+	unsigned long used;
+	unsigned long used_pos;
 };
 
 /* What is known of a reader without a look at the HPT */
@@ -206,10 +208,12 @@ static bool kvm_hpt_count_some(struct kvm *kvm, struct kvm_hpt_reader *reader,
 		return done;
 
 	if (!all) {
-		/* Counts a whole bitmap: once is enough */
-		if (done)
-			kvm_hpt_bound_first(kvm, reader, p);
-		return done;
+		c->used_pos = max(c->used_pos,
+				  reader->cursor >> HPT_GROUP_SHIFT);
+		c->used += kvm_hpt_nr_used(kvmppc_hpt(kvm), &c->used_pos,
+					   &budget);
+		kvm_hpt_bound_first(reader, c->used, p);
+		return done && c->used_pos >= kvmppc_hpt(kvm)->groups->nr;
 	}
 	done &= kvm_hpt_count_first(kvm, reader, &c->first, &c->first_pos,
 				    budget);

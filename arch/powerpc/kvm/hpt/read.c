@@ -38,6 +38,11 @@ static int kvm_hpt_gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 
 	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
 		return -EINTR;
+	if (!kvm_hpt_reader_ready(reader)) {
+		g->await = false;
+		ret = 1;
+		goto out;
+	}
 	if (reader->state == HPT_READER_STALE) {
 		ret = -ESTALE;
 		goto out;

@@ -9,11 +9,15 @@
 
 #include <linux/bits.h>
 #include <linux/export.h>
+#include <linux/sched.h>
 #include <linux/xarray.h>
 
 #include "set.h"
 
 #define GROUPS_PER_ENTRY	4
+
+/* Nodes to free between two chances for the scheduler */
+#define CLEAR_NODES		64
 
 static unsigned int hpt_set_entry_shift(unsigned long group)
 {
@@ -36,13 +40,39 @@ void hpt_set_init(struct xarray *set)
 EXPORT_SYMBOL_IF_KUNIT(hpt_set_init);
 
 /**
+ * hpt_set_clear_some() - take some of it out and free the memory
+ * @set: the set
+ * @nodes: how many nodes of the XArray to free
+ *
+ * xa_destroy() frees all of them at once, with interrupts disabled.
+ *
+ * Return: whether the set is empty.
+ */
+bool hpt_set_clear_some(struct xarray *set, unsigned int nodes)
+{
+	unsigned long key = 0;
+
+	for (; nodes && xa_find(set, &key, ULONG_MAX, XA_PRESENT); nodes--) {
+		XA_STATE_ORDER(xas, set, key, XA_CHUNK_SHIFT);
+
+		xas_lock(&xas);
+		xas_store(&xas, NULL);
+		xas_unlock(&xas);
+	}
+	return xa_empty(set);
+}
+EXPORT_SYMBOL_IF_KUNIT(hpt_set_clear_some);
+
+/**
  * hpt_set_clear() - take everything out and free the memory
  * @set: the set
+ *
+ * Context: may sleep.
  */
 void hpt_set_clear(struct xarray *set)
 {
-	if (!xa_empty(set))
-		xa_destroy(set);
+	while (!hpt_set_clear_some(set, CLEAR_NODES))
+		cond_resched();
 }
 EXPORT_SYMBOL_IF_KUNIT(hpt_set_clear);
 

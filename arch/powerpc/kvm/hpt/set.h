@@ -21,6 +21,7 @@ static inline bool hpt_set_empty(const struct xarray *set)
 }
 
 void hpt_set_init(struct xarray *set);
+bool hpt_set_clear_some(struct xarray *set, unsigned int nodes);
 void hpt_set_clear(struct xarray *set);
 int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes);
 u8 hpt_set_get(struct xarray *set, unsigned long group);

@@ -30,6 +30,9 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
+/* Nodes of a reader's set that are freed in one hold of mmu_setup_lock */
+#define FORGET_NODES	64
+
 /* How often to look whether a grace period is over, and how long to sleep */
 #define MARKS_POLLS	20
 #define MARKS_POLL_US	20
@@ -216,26 +219,31 @@ unsigned long kvm_hpt_next_visit(struct kvm_hpt_info *info, unsigned long group,
 EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_next_visit);
 
 /**
- * kvm_hpt_nr_used() - count the groups that have ever held an HPTE
+ * kvm_hpt_nr_used() - count groups that have ever held an HPTE
  * @info: the HPT
- * @group: index of the first to count
+ * @group: index of the first to count; becomes that of the one to go on with
+ * @budget: how much to look at, see HPT_SCAN_SHIFT; what it took is subtracted
  *
  * Context: may sleep.
  * Return: how many.
  */
-unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long group)
+unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long *group,
+			      int *budget)
 {
 	struct kvm_hpt_groups *groups = info->groups;
-	unsigned long first = group & (HPT_CHUNK_GROUPS - 1), n = 0, i;
+	unsigned long first, end, n = 0, i;
 	unsigned int all, skipped;
 
-	for (i = group >> HPT_CHUNK_SHIFT; i < kvm_hpt_nr_chunks(groups); i++) {
-		all = bitmap_weight(groups->chunk[i].used,
-				    kvm_hpt_chunk_groups(groups, i));
+	while (*group < groups->nr && *budget > 0) {
+		i = *group >> HPT_CHUNK_SHIFT;
+		first = *group & (HPT_CHUNK_GROUPS - 1);
+		end = kvm_hpt_chunk_groups(groups, i);
+		all = bitmap_weight(groups->chunk[i].used, end);
 		skipped = bitmap_weight(groups->chunk[i].used, first);
 		/* A bit that a vcpu sets meanwhile may be in the second only */
 		n += all - min(all, skipped);
-		first = 0;
+		*group += end - first;
+		*budget -= 1 + (end >> HPT_SCAN_SHIFT);
 		cond_resched();
 	}
 	return n;
@@ -259,9 +267,26 @@ void kvm_hpt_wake(struct kvm *kvm, bool stale)
 
 static void kvm_hpt_reader_forget(struct kvm_hpt_reader *reader)
 {
-	hpt_set_clear(&reader->changed);
+	reader->changed_void = !xa_empty(&reader->changed);
 	reader->left = 0;
 	reader->restarts++;
+}
+
+/**
+ * kvm_hpt_reader_ready() - free some of what a reader has to forget
+ * @reader: the reader
+ *
+ * Its set can be large, so it is not freed in the hold of mmu_setup_lock in which
+ * the reader restarts or becomes stale, but by its own next reads, or its close.
+ *
+ * Return: true if there is nothing left of it, and the reader can go on.
+ */
+bool kvm_hpt_reader_ready(struct kvm_hpt_reader *reader)
+{
+	if (reader->changed_void)
+		reader->changed_void =
+			!hpt_set_clear_some(&reader->changed, FORGET_NODES);
+	return !reader->changed_void;
 }
 
 /**

@@ -8,4 +8,7 @@ void cond_resched(void);
 /* Most work between two of these calls since this was asked last */
 unsigned long shim_longest_stretch(void);
 
+/* Most nodes of XArrays that were freed between two calls of cond_resched() */
+unsigned long shim_nodes_freed(void);
+
 #endif
