@@ -15,9 +15,12 @@
 /**
  * enum kvmppc_reg_needs - what a register is there with
  * @NEEDS_NOTHING: every vcpu has it
+ * @NEEDS_ALTIVEC: AltiVec
+ * @NEEDS_VSX: VSX
  * @NEEDS_207: Power ISA v2.07 or later
  * @NEEDS_POWER8: POWER8 alone
  * @NEEDS_TM: transactional memory, maybe with the hypervisor's assistance
+ * @NEEDS_TM_ALTIVEC: that and AltiVec
  * @NEEDS_300: Power ISA v3.0 or later
  * @NEEDS_TIDR: the thread ID register of POWER9
  * @NEEDS_31: Power ISA v3.1 or later
@@ -27,9 +30,12 @@
  */
 enum kvmppc_reg_needs {
 	NEEDS_NOTHING,
+	NEEDS_ALTIVEC,
+	NEEDS_VSX,
 	NEEDS_207,
 	NEEDS_POWER8,
 	NEEDS_TM,
+	NEEDS_TM_ALTIVEC,
 	NEEDS_300,
 	NEEDS_TIDR,
 	NEEDS_31,
@@ -68,12 +74,12 @@ static const struct {
 	{ KVM_REG_PPC_SIAR, 1, NEEDS_NOTHING },
 	{ KVM_REG_PPC_SDAR, 1, NEEDS_NOTHING },
 	{ KVM_REG_PPC_PMC1, 8, NEEDS_NOTHING },
-	{ KVM_REG_PPC_VSR0, 32, NEEDS_NOTHING },
+	{ KVM_REG_PPC_VSR0, 32, NEEDS_VSX },
 	{ KVM_REG_PPC_FPR0, 32, NEEDS_NOTHING },
-	{ KVM_REG_PPC_VR0, 32, NEEDS_NOTHING },
+	{ KVM_REG_PPC_VR0, 32, NEEDS_ALTIVEC },
 	{ KVM_REG_PPC_FPSCR, 1, NEEDS_NOTHING },
-	{ KVM_REG_PPC_VSCR, 1, NEEDS_NOTHING },
-	{ KVM_REG_PPC_VRSAVE, 1, NEEDS_NOTHING },
+	{ KVM_REG_PPC_VSCR, 1, NEEDS_ALTIVEC },
+	{ KVM_REG_PPC_VRSAVE, 1, NEEDS_ALTIVEC },
 	{ KVM_REG_PPC_VPA_ADDR, 1, NEEDS_NOTHING },
 	{ KVM_REG_PPC_VPA_SLB, 1, NEEDS_NOTHING },
 	{ KVM_REG_PPC_VPA_DTL, 1, NEEDS_NOTHING },
@@ -108,7 +114,8 @@ static const struct {
 	{ KVM_REG_PPC_TFIAR, 1, NEEDS_TM },
 	{ KVM_REG_PPC_TEXASR, 1, NEEDS_TM },
 	{ KVM_REG_PPC_TM_GPR0, 32, NEEDS_TM },
-	{ KVM_REG_PPC_TM_VSR0, 64, NEEDS_TM },
+	{ KVM_REG_PPC_TM_VSR0, 32, NEEDS_TM },
+	{ KVM_REG_PPC_TM_VSR(32), 32, NEEDS_TM_ALTIVEC },
 	{ KVM_REG_PPC_TM_CR, 1, NEEDS_TM },
 	{ KVM_REG_PPC_TM_XER, 1, NEEDS_TM },
 	{ KVM_REG_PPC_TM_LR, 1, NEEDS_TM },
@@ -117,7 +124,7 @@ static const struct {
 	{ KVM_REG_PPC_TM_AMR, 1, NEEDS_TM },
 	{ KVM_REG_PPC_TM_PPR, 1, NEEDS_TM },
 	{ KVM_REG_PPC_TM_VRSAVE, 1, NEEDS_TM },
-	{ KVM_REG_PPC_TM_VSCR, 1, NEEDS_TM },
+	{ KVM_REG_PPC_TM_VSCR, 1, NEEDS_TM_ALTIVEC },
 	{ KVM_REG_PPC_TM_DSCR, 1, NEEDS_TM },
 	{ KVM_REG_PPC_TM_TAR, 1, NEEDS_TM },
 	{ KVM_REG_PPC_PSSCR, 1, NEEDS_300 },
@@ -135,20 +142,36 @@ static const struct {
 	{ KVM_REG_PPC_VP_STATE, 1, NEEDS_XIVE },
 };
 
+static bool kvmppc_has_altivec(void)
+{
+	return IS_ENABLED(CONFIG_ALTIVEC) && cpu_has_feature(CPU_FTR_ALTIVEC);
+}
+
+static bool kvmppc_has_tm(void)
+{
+	return IS_ENABLED(CONFIG_PPC_TRANSACTIONAL_MEM) &&
+	       (cpu_has_feature(CPU_FTR_TM) ||
+		cpu_has_feature(CPU_FTR_P9_TM_HV_ASSIST));
+}
+
 static bool kvmppc_has_reg(struct kvm_vcpu *vcpu, enum kvmppc_reg_needs needs)
 {
 	switch (needs) {
 	case NEEDS_NOTHING:
 		return true;
+	case NEEDS_ALTIVEC:
+		return kvmppc_has_altivec();
+	case NEEDS_VSX:
+		return IS_ENABLED(CONFIG_VSX) && cpu_has_feature(CPU_FTR_VSX);
 	case NEEDS_207:
 		return cpu_has_feature(CPU_FTR_ARCH_207S);
 	case NEEDS_POWER8:
 		return cpu_has_feature(CPU_FTR_ARCH_207S) &&
 		       !cpu_has_feature(CPU_FTR_ARCH_300);
 	case NEEDS_TM:
-		return IS_ENABLED(CONFIG_PPC_TRANSACTIONAL_MEM) &&
-		       (cpu_has_feature(CPU_FTR_TM) ||
-			cpu_has_feature(CPU_FTR_P9_TM_HV_ASSIST));
+		return kvmppc_has_tm();
+	case NEEDS_TM_ALTIVEC:
+		return kvmppc_has_tm() && kvmppc_has_altivec();
 	case NEEDS_300:
 		return cpu_has_feature(CPU_FTR_ARCH_300);
 	case NEEDS_TIDR:

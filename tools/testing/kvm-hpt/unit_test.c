@@ -48,6 +48,41 @@ TEST_F(set, out_of_memory_changes_nothing)
 	EXPECT_EQ(2, hpt_set_take(&self->set, 1000000));
 }
 
+/* An add that fails may leave nodes without entries, which are found by nothing */
+static void set_fails_and_is_cleared(struct __test_metadata *_metadata,
+				     struct xarray *set, unsigned long first)
+{
+	unsigned int at;
+	int err = -ENOMEM;
+
+	for (at = 1; err; at++) {
+		ASSERT_GT(20, at);
+		if (first != HPT_SET_END)
+			ASSERT_EQ(0, hpt_set_add(set, first, 1));
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		shim_fail_allocs = -1u;
+		err = hpt_set_add(set, 1000000, 2);
+		shim_fail_alloc_at = 0;
+		/* A bounded number of times, unlike hpt_set_clear() */
+		hpt_set_clear_some(set, 64);
+		ASSERT_TRUE(hpt_set_clear_some(set, 64));
+		ASSERT_EQ(HPT_SET_END, hpt_set_next(set, 0));
+		ASSERT_EQ(0, shim_live_allocs());
+	}
+	ASSERT_LT(2, at);
+}
+
+TEST_F(set, out_of_memory_in_an_empty_set)
+{
+	set_fails_and_is_cleared(_metadata, &self->set, HPT_SET_END);
+}
+
+TEST_F(set, out_of_memory_far_from_the_first)
+{
+	set_fails_and_is_cleared(_metadata, &self->set, 3000000);
+}
+
 /* Taking a part of an entry out works when there is no memory at all */
 TEST_F(set, take_needs_no_memory)
 {

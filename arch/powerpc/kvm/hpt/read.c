@@ -115,7 +115,8 @@ static int kvm_hpt_report_again(struct kvm_hpt_fd *fd, struct kvm_hpt_return *r,
 				int budget)
 {
 	const struct kvm_get_htab_header *hdr = fd->buf + r->pos;
-	unsigned long end = hdr->index + hdr->n_valid + hdr->n_invalid;
+	unsigned long end = (unsigned long)hdr->index + hdr->n_valid +
+			    hdr->n_invalid;
 	unsigned long group, stop;
 
 	for (; r->index < end && budget; budget--) {

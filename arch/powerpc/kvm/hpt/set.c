@@ -39,6 +39,16 @@ void hpt_set_init(struct xarray *set)
 }
 EXPORT_SYMBOL_IF_KUNIT(hpt_set_init);
 
+/* Take out all entries of the lowest node that is to have one for @key */
+static void hpt_set_clear_node(struct xarray *set, unsigned long key)
+{
+	XA_STATE_ORDER(xas, set, key, XA_CHUNK_SHIFT);
+
+	xas_lock(&xas);
+	xas_store(&xas, NULL);
+	xas_unlock(&xas);
+}
+
 /**
  * hpt_set_clear_some() - take some of it out and free the memory
  * @set: the set
@@ -52,12 +62,13 @@ bool hpt_set_clear_some(struct xarray *set, unsigned int nodes)
 {
 	unsigned long key = 0;
 
-	for (; nodes && xa_find(set, &key, ULONG_MAX, XA_PRESENT); nodes--) {
-		XA_STATE_ORDER(xas, set, key, XA_CHUNK_SHIFT);
-
-		xas_lock(&xas);
-		xas_store(&xas, NULL);
-		xas_unlock(&xas);
+	for (; nodes; nodes--) {
+		if (!xa_find(set, &key, ULONG_MAX, XA_PRESENT)) {
+			/* The few nodes of a hpt_set_add() that failed halfway */
+			xa_destroy(set);
+			return true;
+		}
+		hpt_set_clear_node(set, key);
 	}
 	return xa_empty(set);
 }
@@ -83,7 +94,8 @@ EXPORT_SYMBOL_IF_KUNIT(hpt_set_clear);
  * @hptes: a bit for each HPTE of the group
  *
  * Context: may sleep.
- * Return: 0, or -ENOMEM: the set is as it was.
+ * Return: 0, or -ENOMEM: the same HPTEs as before are in the set, which may have
+ * nodes without entries until it is cleared.
  */
 int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes)
 {

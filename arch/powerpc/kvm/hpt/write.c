@@ -235,6 +235,7 @@ static int kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo,
 	unsigned long index = rec->index + rec->n_valid;
 	unsigned long end = index + rec->n_invalid;
 	unsigned long group, stop, old[2];
+	unsigned int looked_at = 0;
 	const __be64 *hptep;
 
 	while (index < end) {
@@ -248,12 +249,15 @@ static int kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo,
 		}
 		stop = min(end, (group + 1) << HPT_GROUP_SHIFT);
 		hptep = kvm_hpte_at(info, index);
+		looked_at += stop - index;
 		for (; index < stop; index++, hptep += 2)
 			if (kvm_hpte_there(hptep))
 				kvm_hpte_remove(kvm, index, old);
-		if (!(index % RESCHED_HPTES) &&
-		    kvm_hpt_breathe(lo, RESCHED_HPTES))
+		if (looked_at < RESCHED_HPTES)
+			continue;
+		if (kvm_hpt_breathe(lo, looked_at))
 			return -EINTR;
+		looked_at = 0;
 	}
 	return 0;
 }
