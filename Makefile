@@ -43,6 +43,8 @@ help:
 	@echo '  mutants        change our kernel files and kvm-hpt in many small ways, by rules:'
 	@echo '                 does a test that needs no host fail?'
 	@echo '  soak           run the random tests, from where they ended, for DURATION'
+	@echo '  field [ONLY=NAME]'
+	@echo '                 migrate guests of the kinds that scripts/test/field.toml lists'
 	@echo '  fuzz           run the fuzzers of the user-space harness and of kvm-hpt for'
 	@echo '                 FUZZ seconds each, from where they were'
 	@echo '  cov            show what of the code the user-space harness reaches'
@@ -155,6 +157,10 @@ mutants: tree
 soak: tree
 	@scripts/test/soak $(VARIANT)
 
+field: tree
+	@scripts/kernel/build release
+	@scripts/test/field $(ONLY)
+
 # The user-space harness on its own
 HARNESS = $(MAKE) -C tools/testing/kvm-hpt OUTPUT=$(CURDIR)/build/kvm-hpt \
 	KSRC=$(CURDIR)/build/$$(scripts/kernel/tree version)/tree \
@@ -203,5 +209,5 @@ clean:
 	rm -rf build
 
 .PHONY: help deps tree series branch kernel deb rpm print-vmlinux demo check check-all \
-	breakages mutants soak fuzz cov time bench downtime qemu bench-qemu lint clean \
+	breakages mutants soak field fuzz cov time bench downtime qemu bench-qemu lint clean \
 	menuconfig defconfig

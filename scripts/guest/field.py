@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Migrate a guest as a row of scripts/test/field.toml says.
+
+usage: field.py ROW
+
+Runs inside an emulated host; scripts/test/field boots it. ROW is the row as
+JSON. Prints one line, "ok: numbers" or "not ok: why".
+"""
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import hptdiff
+import pseries
+from pseries import Failure, MiB, migrate_info, say
+
+LIMIT = 400
+LINES = 3
+MIN_ENTRIES = 4096
+BOOT = "\nSLOF"
+RESIZED = re.compile(r"^resize: (.*?)\r?$", re.M)
+# A snapshot is kept in an image that nobody reads from.
+IMAGE = "/tmp/{}.qcow2"
+
+
+def wait_for(condition, what):
+    deadline = time.monotonic() + LIMIT
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise Failure(f"it takes too long: {what}")
+        time.sleep(0.1)
+    return value
+
+
+class Field:
+    """One row."""
+
+    def __init__(self, row):
+        self.row = row
+        self.count = 0
+        self.text = ""
+        self.numbers = []
+        self.machine = None
+        self.machine = self.start(row["source"])
+
+    def start(self, options, *arrival):
+        self.count += 1
+        name = f"q{self.count}"
+        image = IMAGE.format(name)
+        if self.row["way"] == "savevm":
+            if self.machine:
+                image = IMAGE.format(self.machine.name)
+            else:
+                subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2",
+                                image, "1G"], check=True)
+            arrival += "-drive", f"if=none,format=qcow2,file={image}"
+        return pseries.Machine(
+            name, *self.row["options"], *options, *arrival,
+            memory=self.row["ram"], machine=self.row["pseries"],
+            append=self.row["append"])
+
+    def whole_text(self):
+        return self.text + self.machine.text()
+
+    def boots(self):
+        return len(self.whole_text().split(BOOT))
+
+    def check_output(self):
+        """Each line is there, since each boot, and none complains."""
+        for boot in self.whole_text().split(BOOT):
+            good, why = pseries.unbroken(boot)
+            if "GUEST FAIL" in boot or \
+                    not good and re.search("^guest: ", boot, re.M):
+                raise Failure(f"the guest's output: {why}")
+        return why
+
+    def lives(self):
+        self.machine.wait_for_lines(LINES, len(self.machine.text()), LIMIT)
+        return self.check_output()
+
+    def do(self, what):
+        """One of the things that a row has happen."""
+        word, _, rest = what.partition(" ")
+        say(what)
+        if word == "monitor":
+            self.machine.hmp(rest)
+        elif word == "qmp":
+            command, _, arguments = rest.partition(" ")
+            self.machine.call(command, **json.loads(arguments or "{}"))
+        elif word == "reboot":
+            boots = self.boots()
+            self.machine.call("system_reset")
+            wait_for(lambda: self.boots() > boots, "a reboot")
+            self.machine.wait_for_lines(LINES, len(self.machine.text()), LIMIT)
+        elif word == "resize":
+            count = len(RESIZED.findall(self.whole_text()))
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(f"{self.machine.dir}/console")
+                sock.sendall(b"r")
+            wait_for(lambda: len(RESIZED.findall(self.whole_text())) > count,
+                     "a resize")
+        else:
+            raise Failure(f"{what}: nobody knows what that is")
+
+    def prepare(self, machine):
+        if self.row["capabilities"]:
+            machine.call("migrate-set-capabilities", capabilities=[
+                {"capability": name, "state": True}
+                for name in self.row["capabilities"]])
+
+    def disturb(self, again):
+        """What happens while RAM is sent."""
+        for what in self.row["meanwhile"]:
+            if what == "cancel":
+                self.machine.call("migrate_cancel")
+                wait_for(lambda: migrate_info(self.machine)[0] == "cancelled",
+                         "cancelling")
+                again()
+            else:
+                self.do(what)
+
+    def until(self, *wanted):
+        """The migration comes to one of these, or has failed."""
+        def there():
+            status, _, info = migrate_info(self.machine)
+            if status == "failed":
+                raise Failure("the migration fails: " +
+                              (info.get("error-desc") or self.complaint()))
+            return status in wanted
+        wait_for(there, f"a migration that is {wanted[0]}")
+
+    def complaint(self):
+        """The last that both QEMUs have said."""
+        said = []
+        for number in range(self.count - 1, self.count + 1):
+            with contextlib.suppress(OSError), \
+                    open(f"/results/q{number}.stderr", encoding="ascii",
+                         errors="replace") as file:
+                said += [line for line in file.read().splitlines()
+                         if "TCE64" not in line][-2:]
+        return "; ".join(said)
+
+    def migrate(self):
+        """To another QEMU. Return it."""
+        state = f"/tmp/state{self.count}"
+        ways = {"exec": (f"exec:busybox cat >{state}",
+                         f"exec:busybox cat {state}"),
+                "file": (f"file:{state}",) * 2}
+        name = f"q{self.count + 1}"
+        to, where = ways.get(self.row["way"], (f"unix:/tmp/{name}.in",) * 2)
+        stored = self.row["way"] in ways
+        if stored and "background-snapshot" not in self.row["capabilities"]:
+            self.machine.call("stop")
+        destination = None
+
+        def begin():
+            nonlocal destination
+            if destination:
+                destination.kill()
+            # QEMU knows what it is to receive only after its capabilities
+            if not stored:
+                destination = self.start(self.row["destination"], "-S",
+                                         "-incoming", "defer")
+                self.prepare(destination)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(where.removeprefix("unix:"))
+                destination.call("migrate-incoming", uri=where)
+            self.prepare(self.machine)
+            # It goes on until what is to happen meanwhile has happened.
+            limit = 1 if self.row["meanwhile"] else 20000
+            self.machine.call("migrate-set-parameters", **{
+                "max-bandwidth": 64 * MiB if self.row["meanwhile"] else 1 << 30,
+                "downtime-limit": limit, **self.row["parameters"]})
+            self.machine.call("migrate", uri=to)
+            self.until("active", "completed", "device")
+
+        begin()
+        self.disturb(begin)
+        self.machine.call("migrate-set-parameters",
+                          **{"downtime-limit": 20000, "max-bandwidth": 1 << 30})
+        if self.row["way"] == "postcopy":
+            self.machine.call("migrate-start-postcopy")
+        self.until("completed")
+        if stored:
+            destination = self.start(self.row["destination"], "-S",
+                                     "-incoming", where)
+        wait_for(lambda: destination.status() != "inmigrate", "the destination")
+        return destination
+
+    def snapshot(self):
+        """Save a snapshot, and have another QEMU load it."""
+        self.machine.call("stop")
+        self.machine.hmp("savevm field")
+        hpt = self.machine.dump_hpt("before")
+        # An image is for one QEMU at a time.
+        self.machine.kill()
+        return hpt, self.start(self.row["destination"], "-S",
+                               "-loadvm", "field")
+
+    def one(self):
+        if self.row["way"] == "savevm":
+            text = self.whole_text()
+            before, destination = self.snapshot()
+            self.numbers.append("a snapshot")
+        else:
+            destination = self.migrate()
+            before = self.machine.dump_hpt("before")
+            text = self.whole_text()
+            info = migrate_info(self.machine)[2]
+            self.numbers.append(f"{info['total-time'] / 1000:.1f} s, stood "
+                                f"still {info.get('downtime', 0) / 1000:.2f} s")
+            self.machine.kill()
+        after = destination.dump_hpt("after")
+        self.numbers.append(hptdiff.verdict(before, after))
+        if hptdiff.diff(before, after):
+            raise Failure(f"HPTs {self.numbers[-1]}")
+        if self.row["start"] == "working" and len(after) < MIN_ENTRIES:
+            raise Failure(f"only {len(after)} entries in the HPT")
+        self.text, self.machine = text, destination
+        self.machine.call("cont")
+        self.numbers.append(self.lives())
+
+    def run(self):
+        if self.row["start"] == "working":
+            self.machine.wait_for_lines(LINES, limit=LIMIT)
+        for what in self.row["before"]:
+            self.do(what)
+        for _ in range(self.row["times"]):
+            self.one()
+            for what in self.row["after"]:
+                self.do(what)
+        return ", ".join(self.numbers)
+
+    def fails(self):
+        """It does, in the way that the row says, and the guest lives on."""
+        try:
+            done = self.run()
+        except Failure as why:
+            said = f"{why}; {self.complaint()}"
+            if not re.search(self.row["fails"], said):
+                raise Failure(f"it fails in another way: {said}") from None
+        else:
+            raise Failure(f"it does not fail: {done}")
+        if self.machine.status() in ("paused", "postmigrate"):
+            self.machine.call("cont")
+        return f"{said}; the source lives on, {self.lives()}"
+
+
+def main():
+    row = json.loads(sys.argv[1])
+    try:
+        field = Field(row)
+        print("ok:", field.fails() if row["fails"] else field.run(), flush=True)
+    except (Failure, OSError) as why:
+        print(f"not ok: {why}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
