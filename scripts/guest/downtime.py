@@ -88,10 +88,11 @@ def machine(name, mib, kind, *options):
 
 def migrate(trace, source, name, mib, kind):
     """Return the machine that the guest is on, and the line."""
-    destination = machine(name, mib, kind, "-S", "-incoming", f"unix:/tmp/{name}.in")
+    uri = f"unix:/tmp/{name}.in"
+    destination = machine(name, mib, kind, "-S", "-incoming", uri)
     source.call("migrate-set-parameters", **{"max-bandwidth": 1 << 30})
     trace.start()
-    source.call("migrate", uri=f"unix:/tmp/{name}.in")
+    source.call("migrate", uri=uri)
     begin = time.monotonic()
     late = False
     while True:
