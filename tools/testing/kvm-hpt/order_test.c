@@ -14,6 +14,9 @@
 #define AT	100ul
 #define BESIDE	(AT + 1)
 
+/* Seconds, on a machine that is busy with something else */
+#define BUSY	900
+
 /* What a vcpu or hardware does with the HPTE, from which state on */
 
 static void enter_1(struct kvm *kvm)
@@ -310,7 +313,7 @@ static bool end(int beside)
 }
 
 /* Each state of the VM in which a reader may come */
-TEST_F(order, vcpu_is_stopped_at_each_access)
+TEST_F_TIMEOUT(order, vcpu_is_stopped_at_each_access, BUSY)
 {
 	unsigned int i, readers, noise, at, points = 0;
 	bool more;
@@ -334,7 +337,7 @@ TEST_F(order, vcpu_is_stopped_at_each_access)
 }
 
 /* Each state of a reader in which an HPTE may change */
-TEST_F(order, reader_is_stopped_at_each_access)
+TEST_F_TIMEOUT(order, reader_is_stopped_at_each_access, BUSY)
 {
 	unsigned int i, readers, noise, at, points = 0;
 	int beside;

@@ -32,7 +32,7 @@ static inline void shim_rmb(void)
 #define smp_store_release(p, v)						\
 	(shim_point(SHIM_RELEASE), __atomic_store_n(p, v, __ATOMIC_RELEASE))
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define smp_acquire__after_ctrl_dep()	__atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define smp_acquire__after_ctrl_dep()	shim_rmb()
 
 /* Who waits for an HPTE lets others run; a test can be one of them */
 extern void (*shim_spin)(void);
