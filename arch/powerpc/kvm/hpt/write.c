@@ -89,6 +89,8 @@ static int kvm_hpt_lock_out_vcpus(struct kvm_hpt_lockout *lo)
 		}
 	}
 	lo->srcu_idx = srcu_read_lock(&kvm->srcu);
+	/* Sparse: kvm_hpt_let_vcpus_in() ends it */
+	__release(&kvm->srcu);
 	return 0;
 
 fail:
