@@ -388,10 +388,10 @@ static int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
 /* How much of APPLY_HPTES does the record at the front of the buffer take? */
 static long kvm_hpt_record_cost(const void *buf, size_t len)
 {
-	struct kvm_get_htab_header hdr = { };
+	struct kvm_get_htab_header next = { };
 
-	memcpy(&hdr, buf, min(len, sizeof(hdr)));
-	return 1 + hdr.n_valid + hdr.n_invalid;
+	memcpy(&next, buf, min(len, sizeof(next)));
+	return 1 + next.n_valid + next.n_invalid;
 }
 
 /*
