@@ -547,29 +547,19 @@ TEST_F_TIMEOUT(radix, memslot_vs_hpt, TIMEOUT)
 	EXPECT_EQ(0, s.wrong);
 }
 
-static int lpcr(struct guest *g, unsigned long what, __u64 *value)
-{
-	struct kvm_one_reg reg = {
-		.id = KVM_REG_PPC_LPCR_64,
-		.addr = (__u64)(unsigned long)value,
-	};
-
-	return ioctl(g->fd, what, &reg) ? -errno : 0;
-}
-
 /* What an LPCR may have as an HPT guest's is dropped if a radix guest may not */
 TEST_F(radix, lpcr_is_filtered)
 {
 	__u64 value;
 
 	ASSERT_EQ(0, vm_set_radix(&self->vm, false));
-	ASSERT_EQ(0, lpcr(&self->guest, KVM_GET_ONE_REG, &value));
+	ASSERT_EQ(0, guest_get_reg(&self->guest, KVM_REG_PPC_LPCR_64, &value));
 	value |= LPCR_TC;
-	ASSERT_EQ(0, lpcr(&self->guest, KVM_SET_ONE_REG, &value));
-	ASSERT_EQ(0, lpcr(&self->guest, KVM_GET_ONE_REG, &value));
+	ASSERT_EQ(0, guest_set_reg(&self->guest, KVM_REG_PPC_LPCR_64, &value));
+	ASSERT_EQ(0, guest_get_reg(&self->guest, KVM_REG_PPC_LPCR_64, &value));
 	EXPECT_TRUE(value & LPCR_TC);
 	ASSERT_EQ(0, vm_set_radix(&self->vm, true));
-	ASSERT_EQ(0, lpcr(&self->guest, KVM_GET_ONE_REG, &value));
+	ASSERT_EQ(0, guest_get_reg(&self->guest, KVM_REG_PPC_LPCR_64, &value));
 	EXPECT_FALSE(value & LPCR_TC);
 	EXPECT_EQ(0, guest_load(&self->guest, 0, false));
 }

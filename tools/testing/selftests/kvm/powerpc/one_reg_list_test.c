@@ -75,20 +75,6 @@ static int get_list(struct guest *g, struct list *list)
 	return ioctl(g->fd, KVM_GET_REG_LIST, list) ? -errno : 0;
 }
 
-static int get_reg(struct guest *g, unsigned long id, void *p)
-{
-	struct kvm_one_reg arg = { .id = id, .addr = (unsigned long)p };
-
-	return ioctl(g->fd, KVM_GET_ONE_REG, &arg) ? -errno : 0;
-}
-
-static int set_reg(struct guest *g, unsigned long id, const void *p)
-{
-	struct kvm_one_reg arg = { .id = id, .addr = (unsigned long)p };
-
-	return ioctl(g->fd, KVM_SET_ONE_REG, &arg) ? -errno : 0;
-}
-
 FIXTURE_SETUP(reg_list)
 {
 	ASSERT_EQ(0, vm_init(&self->vm, MIN_ORDER, PAGE_16M));
@@ -177,7 +163,7 @@ TEST_F(reg_list, can_be_read)
 	unsigned long i;
 
 	for (i = 0; i < self->list.n; i++)
-		EXPECT_EQ(0, get_reg(&self->guest, self->list.reg[i], buf))
+		EXPECT_EQ(0, guest_get_reg(&self->guest, self->list.reg[i], buf))
 			TH_LOG("id %lx", self->list.reg[i]);
 }
 
@@ -217,22 +203,22 @@ TEST_F(reg_list, migrates)
 			continue;
 		for (k = 0; k < table[i].count; k++) {
 			in[0]++;
-			ASSERT_EQ(0, set_reg(&self->guest, table[i].id + k, in))
+			ASSERT_EQ(0, guest_set_reg(&self->guest, table[i].id + k, in))
 				TH_LOG("%s", table[i].name);
 		}
 	}
-	ASSERT_EQ(0, set_reg(&self->guest, KVM_REG_PPC_VPA_ADDR, &vpa));
-	ASSERT_EQ(0, set_reg(&self->guest, KVM_REG_PPC_VPA_DTL, dtl));
+	ASSERT_EQ(0, guest_set_reg(&self->guest, KVM_REG_PPC_VPA_ADDR, &vpa));
+	ASSERT_EQ(0, guest_set_reg(&self->guest, KVM_REG_PPC_VPA_DTL, dtl));
 
 	for (i = 0; i < self->list.n; i++)
-		ASSERT_EQ(0, get_reg(&self->guest, self->list.reg[i], value[i]))
+		ASSERT_EQ(0, guest_get_reg(&self->guest, self->list.reg[i], value[i]))
 			TH_LOG("id %lx", self->list.reg[i]);
 	for (i = 0; i < self->list.n; i++)
-		EXPECT_EQ(0, set_reg(&other, self->list.reg[i], value[i]))
+		EXPECT_EQ(0, guest_set_reg(&other, self->list.reg[i], value[i]))
 			TH_LOG("id %lx", self->list.reg[i]);
 	for (i = 0; i < self->list.n; i++) {
 		memset(got, 0, sizeof(got));
-		EXPECT_EQ(0, get_reg(&other, self->list.reg[i], got));
+		EXPECT_EQ(0, guest_get_reg(&other, self->list.reg[i], got));
 		EXPECT_EQ(0, memcmp(got, value[i], sizeof(got)))
 			TH_LOG("id %lx: %lx %lx, not %lx %lx",
 			       self->list.reg[i], got[0], got[1], value[i][0],

@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <sys/auxv.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
@@ -59,20 +58,6 @@ FIXTURE(one_reg)
 	struct reg reg[MAX_REGS];
 	unsigned int n;
 };
-
-static int get_reg(struct guest *g, unsigned long id, void *p)
-{
-	struct kvm_one_reg arg = { .id = id, .addr = (unsigned long)p };
-
-	return ioctl(g->fd, KVM_GET_ONE_REG, &arg) ? -errno : 0;
-}
-
-static int set_reg(struct guest *g, unsigned long id, const void *p)
-{
-	struct kvm_one_reg arg = { .id = id, .addr = (unsigned long)p };
-
-	return ioctl(g->fd, KVM_SET_ONE_REG, &arg) ? -errno : 0;
-}
 
 static size_t reg_size(unsigned long id)
 {
@@ -136,7 +121,7 @@ TEST_F(one_reg, get)
 		memcpy(buf, mark, sizeof(buf));
 		want = r->kind == NOT_HV ? -EINVAL :
 		       r->kind == NO_DEVICE ? -ENXIO : 0;
-		EXPECT_EQ(want, get_reg(&self->guest, r->id, buf))
+		EXPECT_EQ(want, guest_get_reg(&self->guest, r->id, buf))
 			here(r);
 		EXPECT_EQ(0, memcmp(buf + size, mark, sizeof(buf) - size))
 			here(r);
@@ -187,7 +172,7 @@ TEST_F(one_reg, set)
 			continue;
 		shift = shift_of(r->id);
 		memset(&r->was, 0, sizeof(r->was));
-		ASSERT_EQ(0, get_reg(&self->guest, r->id, &r->was))
+		ASSERT_EQ(0, guest_get_reg(&self->guest, r->id, &r->was))
 			here(r);
 		r->was.word[0] >>= shift;
 		for (i = 0; i < ARRAY_SIZE(pattern); i++) {
@@ -196,9 +181,9 @@ TEST_F(one_reg, set)
 			expect_value(r, &in, &want);
 			in.word[0] <<= shift;
 			want.word[0] <<= shift;
-			EXPECT_EQ(0, set_reg(&self->guest, r->id, &in))
+			EXPECT_EQ(0, guest_set_reg(&self->guest, r->id, &in))
 				here(r);
-			EXPECT_EQ(0, get_reg(&self->guest, r->id, &got))
+			EXPECT_EQ(0, guest_get_reg(&self->guest, r->id, &got))
 				here(r);
 			diff = memcmp(&want, &got, reg_size(r->id));
 			EXPECT_EQ(0, diff) {
@@ -225,14 +210,14 @@ TEST_F(one_reg, set_refused)
 		want = r->kind == NO_DEVICE ? -ENXIO : -EINVAL;
 		memset(&was, 0, sizeof(was));
 		memset(&got, 0, sizeof(got));
-		get_reg(&self->guest, r->id, &was);
-		EXPECT_EQ(want, set_reg(&self->guest, r->id, &in))
+		guest_get_reg(&self->guest, r->id, &was);
+		EXPECT_EQ(want, guest_set_reg(&self->guest, r->id, &in))
 			here(r);
-		get_reg(&self->guest, r->id, &got);
+		guest_get_reg(&self->guest, r->id, &got);
 		EXPECT_EQ(0, memcmp(&was, &got, sizeof(was)))
 			here(r);
 		if (r->kind == ZERO) {
-			EXPECT_EQ(0, set_reg(&self->guest, r->id, &was))
+			EXPECT_EQ(0, guest_set_reg(&self->guest, r->id, &was))
 				here(r);
 			EXPECT_EQ(0, was.word[0])
 				here(r);
@@ -276,25 +261,25 @@ TEST_F(one_reg, set_only_one)
 	for (r = self->reg; r < self->reg + self->n; r++) {
 		other_in.word[0]++;
 		if (r->kind == HELD)
-			ASSERT_EQ(0, set_reg(&self->guest, r->id, &other_in))
+			ASSERT_EQ(0, guest_set_reg(&self->guest, r->id, &other_in))
 				here(r);
 		memset(&r->was, 0, sizeof(r->was));
-		get_reg(&self->guest, r->id, &r->was);
+		guest_get_reg(&self->guest, r->id, &r->was);
 	}
 	for (r = self->reg; r < self->reg + self->n; r++)
 		for (other = self->reg; other < self->reg + self->n; other++)
 			if (related(r->id, other->id))
-				get_reg(&self->guest, other->id, &other->was);
+				guest_get_reg(&self->guest, other->id, &other->was);
 	for (r = self->reg; r < self->reg + self->n; r++) {
 		if (!can_write(r))
 			continue;
-		ASSERT_EQ(0, set_reg(&self->guest, r->id, &in))
+		ASSERT_EQ(0, guest_set_reg(&self->guest, r->id, &in))
 			here(r);
 		for (other = self->reg; other < self->reg + self->n; other++) {
 			if (other == r || related(r->id, other->id))
 				continue;
 			memset(&got, 0, sizeof(got));
-			get_reg(&self->guest, other->id, &got);
+			guest_get_reg(&self->guest, other->id, &got);
 			EXPECT_EQ(0, memcmp(&other->was, &got, sizeof(got))) {
 				here(other);
 				TH_LOG("changed by KVM_REG_PPC_%s, id %lx",
@@ -303,11 +288,11 @@ TEST_F(one_reg, set_only_one)
 			/* It is told once */
 			other->was = got;
 		}
-		ASSERT_EQ(0, set_reg(&self->guest, r->id, &r->was))
+		ASSERT_EQ(0, guest_set_reg(&self->guest, r->id, &r->was))
 			here(r);
 		for (other = self->reg; other < self->reg + self->n; other++)
 			if (related(r->id, other->id))
-				get_reg(&self->guest, other->id, &other->was);
+				guest_get_reg(&self->guest, other->id, &other->was);
 	}
 }
 
@@ -320,11 +305,11 @@ TEST_F(one_reg, fpr_is_in_vsr)
 	unsigned int i;
 
 	for (i = 0; i < 32; i++) {
-		ASSERT_EQ(0, set_reg(&self->guest, KVM_REG_PPC_VSR(i), &vsr));
-		ASSERT_EQ(0, get_reg(&self->guest, KVM_REG_PPC_FPR(i), &got));
+		ASSERT_EQ(0, guest_set_reg(&self->guest, KVM_REG_PPC_VSR(i), &vsr));
+		ASSERT_EQ(0, guest_get_reg(&self->guest, KVM_REG_PPC_FPR(i), &got));
 		EXPECT_EQ(1, got);
-		ASSERT_EQ(0, set_reg(&self->guest, KVM_REG_PPC_FPR(i), &fpr));
-		ASSERT_EQ(0, get_reg(&self->guest, KVM_REG_PPC_VSR(i), &vsr));
+		ASSERT_EQ(0, guest_set_reg(&self->guest, KVM_REG_PPC_FPR(i), &fpr));
+		ASSERT_EQ(0, guest_get_reg(&self->guest, KVM_REG_PPC_VSR(i), &vsr));
 		EXPECT_EQ(2, vsr.word[lower]);
 		EXPECT_EQ(fpr, vsr.word[upper]);
 		vsr.word[upper] = 1;
@@ -338,32 +323,32 @@ TEST_F(one_reg, vpa)
 	unsigned long vpa = 0x10000, odd = 0x10001, zero = 0;
 	struct guest *g = &self->guest;
 
-	EXPECT_EQ(-EINVAL, set_reg(g, KVM_REG_PPC_VPA_SLB, &area));
-	EXPECT_EQ(-EINVAL, set_reg(g, KVM_REG_PPC_VPA_DTL, &area));
-	EXPECT_EQ(-EINVAL, set_reg(g, KVM_REG_PPC_VPA_ADDR, &odd));
+	EXPECT_EQ(-EINVAL, guest_set_reg(g, KVM_REG_PPC_VPA_SLB, &area));
+	EXPECT_EQ(-EINVAL, guest_set_reg(g, KVM_REG_PPC_VPA_DTL, &area));
+	EXPECT_EQ(-EINVAL, guest_set_reg(g, KVM_REG_PPC_VPA_ADDR, &odd));
 
-	ASSERT_EQ(0, set_reg(g, KVM_REG_PPC_VPA_ADDR, &vpa));
-	ASSERT_EQ(0, get_reg(g, KVM_REG_PPC_VPA_ADDR, &got));
+	ASSERT_EQ(0, guest_set_reg(g, KVM_REG_PPC_VPA_ADDR, &vpa));
+	ASSERT_EQ(0, guest_get_reg(g, KVM_REG_PPC_VPA_ADDR, &got));
 	EXPECT_EQ(vpa, got.word[0]);
-	ASSERT_EQ(0, set_reg(g, KVM_REG_PPC_VPA_SLB, &area));
-	ASSERT_EQ(0, get_reg(g, KVM_REG_PPC_VPA_SLB, &got));
+	ASSERT_EQ(0, guest_set_reg(g, KVM_REG_PPC_VPA_SLB, &area));
+	ASSERT_EQ(0, guest_get_reg(g, KVM_REG_PPC_VPA_SLB, &got));
 	EXPECT_EQ(0x20000, got.word[0]);
 	EXPECT_EQ(1000, got.word[1]);
 
 	/* Whole entries of 48 bytes */
-	ASSERT_EQ(0, set_reg(g, KVM_REG_PPC_VPA_DTL, &area));
-	ASSERT_EQ(0, get_reg(g, KVM_REG_PPC_VPA_DTL, &got));
+	ASSERT_EQ(0, guest_set_reg(g, KVM_REG_PPC_VPA_DTL, &area));
+	ASSERT_EQ(0, guest_get_reg(g, KVM_REG_PPC_VPA_DTL, &got));
 	EXPECT_EQ(0x20000, got.word[0]);
 	EXPECT_EQ(960, got.word[1]);
 	area.word[1] = 47;
-	EXPECT_EQ(-EINVAL, set_reg(g, KVM_REG_PPC_VPA_DTL, &area));
+	EXPECT_EQ(-EINVAL, guest_set_reg(g, KVM_REG_PPC_VPA_DTL, &area));
 
 	/* The VPA goes last */
-	EXPECT_EQ(-EINVAL, set_reg(g, KVM_REG_PPC_VPA_ADDR, &zero));
-	EXPECT_EQ(0, set_reg(g, KVM_REG_PPC_VPA_SLB, &none));
-	EXPECT_EQ(-EINVAL, set_reg(g, KVM_REG_PPC_VPA_ADDR, &zero));
-	EXPECT_EQ(0, set_reg(g, KVM_REG_PPC_VPA_DTL, &none));
-	EXPECT_EQ(0, set_reg(g, KVM_REG_PPC_VPA_ADDR, &zero));
+	EXPECT_EQ(-EINVAL, guest_set_reg(g, KVM_REG_PPC_VPA_ADDR, &zero));
+	EXPECT_EQ(0, guest_set_reg(g, KVM_REG_PPC_VPA_SLB, &none));
+	EXPECT_EQ(-EINVAL, guest_set_reg(g, KVM_REG_PPC_VPA_ADDR, &zero));
+	EXPECT_EQ(0, guest_set_reg(g, KVM_REG_PPC_VPA_DTL, &none));
+	EXPECT_EQ(0, guest_set_reg(g, KVM_REG_PPC_VPA_ADDR, &zero));
 }
 
 /* A processor compatibility mode, of what the host is and anything older */
@@ -386,15 +371,15 @@ TEST_F(one_reg, compat)
 
 	for (i = 0; i < ARRAY_SIZE(mode); i++) {
 		want = (hwcap2 & mode[i].needs) == mode[i].needs ? 0 : -EINVAL;
-		EXPECT_EQ(want, set_reg(&self->guest, KVM_REG_PPC_ARCH_COMPAT,
-					&mode[i].pvr));
+		EXPECT_EQ(want, guest_set_reg(&self->guest, KVM_REG_PPC_ARCH_COMPAT,
+					      &mode[i].pvr));
 		if (!want)
 			was = mode[i].pvr;
-		ASSERT_EQ(0, get_reg(&self->guest, KVM_REG_PPC_ARCH_COMPAT,
-				     &got));
+		ASSERT_EQ(0, guest_get_reg(&self->guest, KVM_REG_PPC_ARCH_COMPAT,
+					   &got));
 		EXPECT_EQ(was, got);
-		EXPECT_EQ(-EINVAL, set_reg(&self->guest,
-					   KVM_REG_PPC_ARCH_COMPAT, &bad));
+		EXPECT_EQ(-EINVAL, guest_set_reg(&self->guest,
+						 KVM_REG_PPC_ARCH_COMPAT, &bad));
 	}
 }
 
@@ -413,9 +398,9 @@ TEST_F(one_reg, unknown_id)
 					break;
 			if (i < self->n)
 				continue;
-			EXPECT_EQ(-EINVAL, get_reg(&self->guest, id, buf))
+			EXPECT_EQ(-EINVAL, guest_get_reg(&self->guest, id, buf))
 				TH_LOG("id %lx", id);
-			EXPECT_EQ(-EINVAL, set_reg(&self->guest, id, buf))
+			EXPECT_EQ(-EINVAL, guest_set_reg(&self->guest, id, buf))
 				TH_LOG("id %lx", id);
 			tried++;
 		}
@@ -424,12 +409,12 @@ TEST_F(one_reg, unknown_id)
 
 	for (i = 0; i < self->n; i++) {
 		id = (self->reg[i].id & ~KVM_REG_ARCH_MASK) | KVM_REG_S390;
-		EXPECT_EQ(-EINVAL, get_reg(&self->guest, id, buf))
+		EXPECT_EQ(-EINVAL, guest_get_reg(&self->guest, id, buf))
 			TH_LOG("id %lx", id);
-		EXPECT_EQ(-EINVAL, set_reg(&self->guest, id, buf))
+		EXPECT_EQ(-EINVAL, guest_set_reg(&self->guest, id, buf))
 			TH_LOG("id %lx", id);
 		id = self->reg[i].id | 1UL << 40;
-		EXPECT_EQ(-EINVAL, get_reg(&self->guest, id, buf))
+		EXPECT_EQ(-EINVAL, guest_get_reg(&self->guest, id, buf))
 			TH_LOG("id %lx", id);
 	}
 }
@@ -449,15 +434,15 @@ TEST_F(one_reg, bad_address)
 		if (!can_write(r))
 			continue;
 		size = reg_size(r->id);
-		EXPECT_EQ(-EFAULT, get_reg(&self->guest, r->id, NULL))
+		EXPECT_EQ(-EFAULT, guest_get_reg(&self->guest, r->id, NULL))
 			here(r);
-		EXPECT_EQ(-EFAULT, set_reg(&self->guest, r->id, NULL))
+		EXPECT_EQ(-EFAULT, guest_set_reg(&self->guest, r->id, NULL))
 			here(r);
-		EXPECT_EQ(-EFAULT, get_reg(&self->guest, r->id, end - size / 2))
+		EXPECT_EQ(-EFAULT, guest_get_reg(&self->guest, r->id, end - size / 2))
 			here(r);
-		EXPECT_EQ(-EFAULT, set_reg(&self->guest, r->id, end - size / 2))
+		EXPECT_EQ(-EFAULT, guest_set_reg(&self->guest, r->id, end - size / 2))
 			here(r);
-		EXPECT_EQ(0, get_reg(&self->guest, r->id, end - size))
+		EXPECT_EQ(0, guest_get_reg(&self->guest, r->id, end - size))
 			here(r);
 	}
 }

@@ -61,6 +61,10 @@ int guest_init(struct guest *g, struct vm *vm, bool own_vrma);
 int guest_init_vcpu(struct guest *g, struct vm *vm, unsigned int id);
 void guest_free(struct guest *g);
 
+/* A register by its id: 0 or -errno */
+int guest_get_reg(struct guest *g, unsigned long id, void *value);
+int guest_set_reg(struct guest *g, unsigned long id, const void *value);
+
 /* PAPR's result, or -1000 - errno if the vcpu did not get that far */
 long guest_hcall(struct guest *g, unsigned long number,
 		 const unsigned long *args, unsigned int n_args);

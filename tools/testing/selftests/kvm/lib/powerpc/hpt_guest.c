@@ -163,6 +163,20 @@ static int run(struct guest *g, const char *code, unsigned long *regs,
 	return 0;
 }
 
+int guest_get_reg(struct guest *g, unsigned long id, void *value)
+{
+	struct kvm_one_reg arg = { .id = id, .addr = (unsigned long)value };
+
+	return ioctl(g->fd, KVM_GET_ONE_REG, &arg) ? -errno : 0;
+}
+
+int guest_set_reg(struct guest *g, unsigned long id, const void *value)
+{
+	struct kvm_one_reg arg = { .id = id, .addr = (unsigned long)value };
+
+	return ioctl(g->fd, KVM_SET_ONE_REG, &arg) ? -errno : 0;
+}
+
 long guest_hcall(struct guest *g, unsigned long number,
 		 const unsigned long *args, unsigned int n_args)
 {
