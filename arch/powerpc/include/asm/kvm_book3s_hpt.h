@@ -33,8 +33,8 @@
  * The HPT, its reverse map and its groups are reached by way of kvmppc_hpt().
  * One of these keeps them from being replaced, zeroed or freed:
  *
- * - mmu_setup_lock. It is held to replace or zero an HPT, and to free it, but
- *   for the old HPT of a resize, which nothing leads to any more.
+ * - mmu_setup_lock. It is held to replace, zero or free an HPT. A resize frees
+ *   the previous HPT without it, after a grace period of kvm->srcu.
  * - A vcpu in the host has preemption disabled, and kvmppc_hpt_stays() has
  *   returned true since. While there are vcpus in kvmppc_vcpu_run_hv(), which
  *   are counted in vcpus_running, only the commit of a resize replaces the HPT,

@@ -39,7 +39,7 @@ void hpt_set_init(struct xarray *set)
 }
 EXPORT_SYMBOL_IF_KUNIT(hpt_set_init);
 
-/* Take out all entries of the lowest node that is to have one for @key */
+/* Remove all entries of the leaf node that holds @key */
 static void hpt_set_clear_node(struct xarray *set, unsigned long key)
 {
 	XA_STATE_ORDER(xas, set, key, XA_CHUNK_SHIFT);
@@ -64,7 +64,7 @@ bool hpt_set_clear_some(struct xarray *set, unsigned int nodes)
 
 	for (; nodes; nodes--) {
 		if (!xa_find(set, &key, ULONG_MAX, XA_PRESENT)) {
-			/* The few nodes of a hpt_set_add() that failed halfway */
+			/* Nodes that a failed hpt_set_add() left without entries */
 			xa_destroy(set);
 			return true;
 		}
