@@ -13,7 +13,7 @@
  *          of its group (HPTEG) in the "visit" bitmap of the HPT.
  * harvest  hpt/harvest.c. A reader clears the group's bit, looks at
  *          the eight HPTEs, clears HPTE_GR_MODIFIED under the HPTE lock and
- *          hands what it found to every other reader.
+ *          hands the changes to every other reader.
  * records  hpt/records.c encodes and decodes the stream.
  *          hpt/pass.c decides what a pass puts into it.
  * copy     hpt/read.c, with only the file's own lock held.
@@ -21,7 +21,7 @@
  * Locks, in the order of Documentation/virt/kvm/locking.rst:
  *
  *	kvm_hpt_fd.lock			one call on a file at a time
- *	kvm->arch.hpt_write_lock	a long record is applied as a whole, see
+ *	kvm->arch.hpt_write_lock	a long record is being applied, see
  *					kvmppc_hpt_lock()
  *	kvm->arch.mmu_setup_lock	the HPT cannot be replaced or reset; not
  *					to be taken in a read section of kvm->srcu
@@ -30,11 +30,12 @@
  *	HPTE_V_HVLOCK			one HPTE, with preemption disabled
  *	KVMPPC_RMAP_LOCK_BIT		one chain of the reverse map
  *
- * The HPT, its reverse map and its groups are reached by way of kvmppc_hpt().
+ * Code reaches the HPT, its reverse map and its groups through kvmppc_hpt().
  * One of these keeps them from being replaced, zeroed or freed:
  *
- * - mmu_setup_lock. It is held to replace, zero or free an HPT. A resize frees
- *   the previous HPT without it, after a grace period of kvm->srcu.
+ * - mmu_setup_lock. Code that replaces, zeroes or frees an HPT holds it. A
+ *   resize frees the previous HPT without it, after a grace period of
+ *   kvm->srcu.
  * - A vcpu in the host has preemption disabled, and kvmppc_hpt_stays() has
  *   returned true since. While there are vcpus in kvmppc_vcpu_run_hv(), which
  *   are counted in vcpus_running, only the commit of a resize replaces the HPT,
@@ -58,7 +59,7 @@
 
 /*
  * Software bit in kvm->arch.hpt.rev[].guest_rpte: the guest's view of the
- * HPTE has changed and no reader has harvested that yet. Set and cleared
+ * HPTE has changed and no reader has harvested the change yet. Set and cleared
  * under the HPTE lock only. While it is set, the group's bit in the visit
  * bitmap is set too, or a harvest of the group is under way.
  */
@@ -81,8 +82,8 @@
  * kvmppc_hpt() - get the HPT of a VM, with its reverse map and its groups
  * @kvm: the VM
  *
- * With lockdep, warns if nothing keeps them: see above. In real mode there is
- * nothing that could be checked.
+ * With lockdep, warns if the caller has none of the above. In real mode nothing
+ * can be checked.
  *
  * Return: the HPT. Its members are zero if there is none.
  */
@@ -99,11 +100,27 @@ static inline struct kvm_hpt_info *kvmppc_hpt(struct kvm *kvm)
 }
 
 /**
+ * enum kvm_hpt_part - what an HPT is allocated of
+ * @KVM_HPT_PART_TABLE: the HPT itself, 2^order bytes in one piece, from CMA or
+ *			the page allocator
+ * @KVM_HPT_PART_REVMAP: the reverse map, as much once more, by vmalloc
+ * @KVM_HPT_PART_BITMAPS: struct kvm_hpt_groups and the bitmaps, 1/512 of that
+ * @KVM_HPT_PART_CGROUP: the same, where there is memory for the bitmaps, but a
+ *			 memory cgroup cannot be charged for them
+ */
+enum kvm_hpt_part {
+	KVM_HPT_PART_TABLE,
+	KVM_HPT_PART_REVMAP,
+	KVM_HPT_PART_BITMAPS,
+	KVM_HPT_PART_CGROUP,
+};
+
+/**
  * struct kvm_hpt_group_chunk - bitmaps for HPT_CHUNK_GROUPS groups
  * @used: the group has held an HPTE since the HPT was allocated or zeroed.
  *	  A group without this bit is all zeroes.
- * @visit: the group has to be visited by the next pass: an HPTE in it is
- *	   marked, or hardware may set R or C in one without telling anyone.
+ * @visit: the next pass has to visit the group: an HPTE in it is marked, or
+ *	   hardware may set R or C in one, which it does not report.
  */
 struct kvm_hpt_group_chunk {
 	unsigned long *used;
@@ -111,7 +128,7 @@ struct kvm_hpt_group_chunk {
 };
 
 /**
- * struct kvm_hpt_groups - what is known of each group of an HPT
+ * struct kvm_hpt_groups - bitmaps of all groups of an HPT
  * @nr: number of groups
  * @chunk: the bitmaps
  */
@@ -156,15 +173,15 @@ static inline void kvmppc_hpt_visit(struct kvm_hpt_info *info,
  *	 the current mode
  * @index: index of the HPTE
  *
- * Call this after changing dword 0 or guest_rpte of an HPTE, or taking R or C
- * out of it, before dropping the HPTE lock. The harvest also sees what the
- * caller changes between this call and the unlock, since it takes the lock to
- * clear HPTE_GR_MODIFIED.
+ * Call this after changing dword 0 or guest_rpte of an HPTE, before dropping the
+ * HPTE lock. The harvest also sees what the caller changes between this call and
+ * the unlock, since it takes the lock to clear HPTE_GR_MODIFIED.
+ * kvmppc_hpt_take_rc() is for R and C that hardware has set.
  *
- * Most VMs have no reader, so the first test is all that happens there. A
- * caller that misses a reader which is just registering leaves out the mark.
- * Callers are in a read section of kvm->srcu or hold mmu_setup_lock, so after a
- * grace period none is left. Until then the reader locks each HPTE.
+ * Most VMs have no reader, so usually this is a single test. A caller that
+ * misses a reader which is just registering leaves out the mark. Callers are in
+ * a read section of kvm->srcu or hold mmu_setup_lock, so after a grace period
+ * none is left. Until then the reader locks each HPTE.
  *
  * Context: any, real mode included. The caller holds the HPTE lock.
  */
@@ -175,7 +192,7 @@ static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
 
 	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers)))
 		return;
-	/* Still set, so not harvested, so the group's bit is not lost either */
+	/* Not harvested since it was set, so the group's bit is set, too */
 	if (rev->guest_rpte & HPTE_GR_MODIFIED)
 		return;
 	rev->guest_rpte |= HPTE_GR_MODIFIED;
@@ -185,6 +202,32 @@ static inline void kvmppc_hpt_mark(struct kvm *kvm, struct revmap_entry *rev,
 	 */
 	smp_wmb();
 	kvmppc_hpt_visit(info, index);
+}
+
+/*
+ * Store a reverse map word, and the mark with it if there are readers. The
+ * caller holds the HPTE lock.
+ */
+static inline void kvmppc_hpt_store(struct kvm *kvm, struct revmap_entry *rev,
+				    unsigned long index, unsigned long word)
+{
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
+	unsigned long old = rev->guest_rpte;
+
+	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers))) {
+		rev->guest_rpte = word;
+		return;
+	}
+	WRITE_ONCE(rev->guest_rpte, word | HPTE_GR_MODIFIED);
+	/*
+	 * Pairs with smp_rmb() in kvm_hpte_read(), kvm_hpt_read_clean() and
+	 * kvm_hpt_any_rc(): a reader that sees anything of what the caller
+	 * writes to the HPTE after this sees the mark. Pairs with smp_mb__after_atomic() in
+	 * kvm_hpt_harvest() as in kvmppc_hpt_mark().
+	 */
+	smp_wmb();
+	if (!(old & HPTE_GR_MODIFIED))
+		kvmppc_hpt_visit(info, index);
 }
 
 /**
@@ -205,12 +248,9 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 				    unsigned long index,
 				    unsigned long guest_rpte)
 {
-	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
-	unsigned long old = rev->guest_rpte;
-
 	/* Only a slot that has never held an HPTE has a word of zero */
-	if (!old) {
-		kvmppc_hpt_use(info, index);
+	if (!rev->guest_rpte) {
+		kvmppc_hpt_use(kvmppc_hpt(kvm), index);
 		/*
 		 * Pairs with smp_mb() in kvm_hpt_reader_open(). Orders the
 		 * store to the used bit before the load of hpt_nr_readers:
@@ -219,20 +259,29 @@ static inline void kvmppc_hpt_enter(struct kvm *kvm, struct revmap_entry *rev,
 		 */
 		smp_mb();
 	}
-	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers))) {
-		rev->guest_rpte = guest_rpte;
-		return;
-	}
-	WRITE_ONCE(rev->guest_rpte, guest_rpte | HPTE_GR_MODIFIED);
-	/*
-	 * Pairs with smp_rmb() in kvm_hpte_read() and kvm_hpt_read_clean():
-	 * a reader that sees anything of the new HPTE, which the caller writes
-	 * after this, sees the mark. Pairs with smp_mb__after_atomic() in
-	 * kvm_hpt_harvest() as in kvmppc_hpt_mark().
-	 */
-	smp_wmb();
-	if (!(old & HPTE_GR_MODIFIED))
-		kvmppc_hpt_visit(info, index);
+	kvmppc_hpt_store(kvm, rev, index, guest_rpte);
+}
+
+/**
+ * kvmppc_hpt_take_rc() - take R and C of an HPTE over into the guest's view
+ * @kvm: the VM
+ * @rev: reverse map entry of the HPTE
+ * @index: index of the HPTE
+ * @rc: R and C that hardware has set in it, or may have
+ *
+ * What hardware has set before a read begins has to be in that read, also if
+ * the host takes it over meanwhile. A reader that does not lock the HPTE sees R
+ * and C there, or the word that has them: so that comes with its mark, in one
+ * store, and the caller clears them in the HPTE after this.
+ *
+ * Context: the caller holds the HPTE lock.
+ */
+static inline void kvmppc_hpt_take_rc(struct kvm *kvm,
+				      struct revmap_entry *rev,
+				      unsigned long index, unsigned long rc)
+{
+	if (rc & ~rev->guest_rpte)
+		kvmppc_hpt_store(kvm, rev, index, rev->guest_rpte | rc);
 }
 
 void kvmppc_hpt_init_vm(struct kvm *kvm);
@@ -240,6 +289,7 @@ void kvmppc_hpt_destroy_vm(struct kvm *kvm);
 
 int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info);
 void kvmppc_hpt_free_groups(struct kvm_hpt_info *info);
+void kvmppc_hpt_no_memory(struct kvm *kvm, u32 order, enum kvm_hpt_part part);
 
 int kvmppc_hpt_lock(struct kvm *kvm);
 void kvmppc_hpt_zero(struct kvm *kvm);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The HPT file: the short way of a first pass, for groups that are as they
- * mostly are: some HPTEs, or eight, and no more behind them, none of them
- * locked or marked, none that hardware can change.
+ * The HPT file: the fast path of a first pass, for the usual group: some HPTEs,
+ * or eight, and then empty slots; no HPTE is locked or marked, and hardware
+ * cannot change any.
  */
 
 #include <linux/compiler.h>
@@ -13,9 +13,9 @@
 #include "records.h"
 
 /*
- * Dword 0 as it is streamed, of doublewords as they are in memory; @valid is
+ * Convert dword 0 from its form in memory to that in the stream. @valid is
  * HPTE_V_VALID, which absent HPTEs get. For @v3 see hpte_new_to_old_v(): the
- * segment size is in the first byte of both, before the shift and after it.
+ * segment size is in the first byte both before and after the shift.
  */
 static __always_inline __be64 kvm_hpte_streamed_v(__be64 v, const __be64 *r,
 						  __be64 valid, bool v3)
@@ -31,29 +31,40 @@ static __always_inline __be64 kvm_hpte_streamed_v(__be64 v, const __be64 *r,
 	return (v & cpu_to_be64(keep)) | (__force __be64)ssize | valid;
 }
 
-/* Has hardware set R or C in one of these HPTEs, or can it? */
+/*
+ * Has hardware set R or C in one of these HPTEs, or can it? Also true if the host
+ * may just be moving them to the reverse map word: it has locked the HPTE, which
+ * need not be valid then, or has marked it since.
+ */
 static bool kvm_hpt_any_rc(const __be64 *hptep, const struct revmap_entry *rev,
 			   unsigned long n)
 {
-	u64 v, r, gr;
+	u64 v, r, gr, odd = 0;
+	unsigned long i;
 
-	for (; n--; hptep += 2, rev++) {
+	for (i = 0; i < n; i++, hptep += 2) {
 		v = kvm_hpte_dword(hptep);
 		r = kvm_hpte_dword(hptep + 1);
-		gr = READ_ONCE(rev->guest_rpte);
-		if (kvm_hpte_rc_open(gr) || kvm_hpte_new_rc(v, r, gr))
+		gr = READ_ONCE(rev[i].guest_rpte);
+		if ((v & HPTE_V_HVLOCK) || kvm_hpte_rc_open(gr) ||
+		    kvm_hpte_new_rc(v, r, gr))
 			return true;
 	}
-	return false;
+
+	/* Pairs with smp_wmb() in kvmppc_hpt_store() */
+	smp_rmb();
+	for (i = 0; i < n; i++)
+		odd |= READ_ONCE(rev[i].guest_rpte);
+	return odd & HPTE_GR_MODIFIED;
 }
 
 /*
- * Read HPTEs of a group, as read_hpte() does, but all at once: up to @room
+ * Read HPTEs of a group, as kvm_hpte_read() does, but all at once: up to @room
  * valid ones, which go to @out in the form in which they are streamed (dword 0
- * stays in the byte order of memory and stream on its way), then invalid ones,
- * @count in all or as many as there was room for.
+ * stays in the byte order of memory and stream on its way), then invalid ones.
+ * @count becomes @room if the group has more valid HPTEs than that.
  *
- * Return the number of valid HPTEs; -1 if it has to be done the long way.
+ * Return the number of valid HPTEs; -1 if the group has to be harvested.
  */
 static __always_inline long kvm_hpt_read_clean(struct kvm_hpt_info *info,
 					       unsigned long index,
@@ -71,7 +82,7 @@ static __always_inline long kvm_hpt_read_clean(struct kvm_hpt_info *info,
 	__be64 v, any_v = 0, rest = 0, *to = out;
 	unsigned long i, n;
 
-	/* In a register, not made of two instructions for each HPTE */
+	/* Keep it in a register, or two instructions make it for each HPTE */
 	OPTIMIZER_HIDE_VAR(valid);
 	for (p = hptep; p < full; p += 2, to += 2) {
 		v = READ_ONCE(p[0]);
@@ -93,13 +104,13 @@ static __always_inline long kvm_hpt_read_clean(struct kvm_hpt_info *info,
 	smp_rmb();
 	for (i = 0, to = out + 1; i < n; i++, to += 2) {
 		gr = READ_ONCE(rev[i].guest_rpte);
-		/* A mark, and R and C if they are not set */
+		/* The mark if it is set, R and C if they are not */
 		odd |= gr ^ (HPTE_R_R | HPTE_R_C);
 		*to = cpu_to_be64(gr);
 	}
 	if (!(odd & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C)))
 		return n;
-	return odd & HPTE_GR_MODIFIED || kvm_hpt_any_rc(hptep, rev, n) ? -1 : n;
+	return kvm_hpt_any_rc(hptep, rev, n) ? -1 : n;
 }
 
 static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
@@ -110,7 +121,7 @@ static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 	unsigned long start = reader->cursor, index = start;
 	unsigned long end =
 		round_down(start, HPT_GROUP_HPTES) + budget * HPT_GROUP_HPTES;
-	/* What the compiler knows to be private stays in registers */
+	/* A local copy, which the compiler can keep in registers */
 	struct hpt_encoder e = *enc;
 	unsigned long count, room;
 	long n;
@@ -123,7 +134,7 @@ static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 				       hpt_encode_tail(&e, index));
 		if (n < 0)
 			break;
-		/* Those that were removed may have marks to be taken off */
+		/* Removed HPTEs may have marks that a harvest has to clear */
 		if (n < count &&
 		    kvm_hpt_group_to_visit(info, index >> HPT_GROUP_SHIFT))
 			break;
@@ -141,11 +152,11 @@ static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 /**
  * kvm_hpt_gather_clean() - continue a first pass over groups without marks
  * @info: the HPT
- * @reader: the reader, of all HPTEs and not only those that are bolted
+ * @reader: the reader, not with KVM_GET_HTAB_BOLTED_ONLY
  * @enc: where to put the records
  * @budget: number of groups to look at, at most
  *
- * It ends before a group that needs the long way, or has not been used, or if
+ * It ends before a group that has to be harvested or has not been used, or if
  * the buffer is full.
  *
  * Context: kvm->arch.mmu_setup_lock held, an HPT present, and all changes

@@ -7,33 +7,47 @@
  */
 
 #include <linux/debugfs.h>
+#include <linux/err.h>
 #include <linux/kvm_host.h>
+#include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/seq_file.h>
 
 #include "hpt.h"
 
-/* Find the next HPTE that is there, from *pos on */
+/* How much is looked at in one hold of mmu_setup_lock, see HPT_SCAN_SHIFT */
+#define FIND_GROUPS	4096
+
+/*
+ * Find the next HPTE that is there, from *pos on. Return NULL if there is none,
+ * or an error if killed: mmu_setup_lock is not held then.
+ */
 static void *kvm_hpt_debugfs_find(struct kvm *kvm, loff_t *pos)
 {
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
-	unsigned long index = *pos, group;
+	unsigned long index = *pos;
+	int budget = FIND_GROUPS;
 
-	if (!kvm_hpt_present(kvm))
-		return NULL;
-	while (index < kvmppc_hpt_npte(info)) {
-		group = index >> HPT_GROUP_SHIFT;
-		if (!kvm_hpt_group_used(info, group)) {
-			group = kvm_hpt_next_used(info, group, info->groups->nr);
-			index = max(index, group << HPT_GROUP_SHIFT);
+	while (kvm_hpt_present(kvm) && index < kvmppc_hpt_npte(info)) {
+		if (budget <= 0) {
+			if (!kvm_hpt_relock(kvm))
+				return ERR_PTR(-EINTR);
+			budget = FIND_GROUPS;
+			continue;
+		}
+		if (!kvm_hpt_group_used(info, index >> HPT_GROUP_SHIFT)) {
+			budget--;
+			index = kvm_hpt_skip_unused(info, index, &budget);
 			continue;
 		}
 		if (kvm_hpte_there(kvm_hpte_at(info, index))) {
 			*pos = index;
 			return pos;
 		}
-		if (!HPT_SLOT(++index))
+		if (!HPT_SLOT(++index)) {
+			budget--;
 			cond_resched();
+		}
 	}
 	*pos = index;
 	return NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The HPT file: KVM_PPC_GET_HTAB_FD makes one, for reading or for writing. And
- * what a VM needs for it.
+ * The HPT file: KVM_PPC_GET_HTAB_FD, which makes one for reading or for
+ * writing, its release, and the state of a VM.
  */
 
 #include <linux/anon_inodes.h>
@@ -70,7 +70,7 @@ static void kvm_hpt_free_fd(struct kvm_hpt_fd *fd)
 	kfree(fd);
 }
 
-/* The end of a file that user space has had */
+/* Close a file that user space has had */
 static void kvm_hpt_close_fd(struct kvm_hpt_fd *fd)
 {
 	struct kvm *kvm = fd->kvm;
@@ -96,8 +96,8 @@ static int kvm_hpt_release_writer(struct inode *inode, struct file *file)
 }
 
 /*
- * There is no position to seek to, but sendfile() asks for it. read() and
- * write() would do without operations of their own, but cost less with them.
+ * There is no position to seek to, but sendfile() needs .llseek. read() and
+ * write() would work without .read and .write, but cost less with them.
  */
 static const struct file_operations kvm_hpt_reader_fops = {
 	.owner		= THIS_MODULE,
@@ -134,7 +134,7 @@ static struct file *kvm_hpt_make_file(struct kvm_hpt_fd *fd, bool write)
 /**
  * kvm_vm_ioctl_get_htab_fd() - KVM_PPC_GET_HTAB_FD
  * @kvm: the VM
- * @args: what user space wants
+ * @args: ioctl argument
  *
  * Context: may sleep, takes mmu_setup_lock.
  * Return: a file descriptor; -EINVAL for an unknown flag or a start index

@@ -56,10 +56,9 @@ static noinline bool kvm_hpte_harvest(__be64 *hptep, struct revmap_entry *rev,
  * Read an HPTE without its lock, if it is not locked or marked and has no new
  * R or C. Return as kvm_hpte_harvest().
  *
- * There is no other harvest meanwhile, so whatever was changed since the last
- * harvest is marked. A reverse map word without a mark is the one that belongs
- * to what was read before it; what changes after that is marked in time for a
- * later harvest.
+ * There is no other harvest meanwhile, so all changes since the last harvest
+ * are marked. A reverse map word without a mark belongs to the doublewords that
+ * were read before it; later changes are marked in time for a later harvest.
  */
 static bool kvm_hpte_read(__be64 *hptep, struct revmap_entry *rev, int i,
 			  struct kvm_hpt_view *view)
@@ -83,8 +82,8 @@ static bool kvm_hpte_read(__be64 *hptep, struct revmap_entry *rev, int i,
 }
 
 /*
- * Return a bit for each HPTE that is marked, or that hardware may change or has
- * changed while the guest let it.
+ * Return a bit for each HPTE that is marked, or whose reverse map word lacks R or
+ * C: hardware may set them, or may have done so before the guest revoked access.
  */
 static u8 kvm_hpt_look_at_marks(const __be64 *hptep,
 				const struct revmap_entry *rev)
@@ -98,11 +97,7 @@ static u8 kvm_hpt_look_at_marks(const __be64 *hptep,
 		if ((gr & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C)) ==
 		    (HPTE_R_R | HPTE_R_C))
 			continue;
-		if ((gr & HPTE_GR_MODIFIED) ||
-		    (READ_ONCE(hptep[2 * i]) &&
-		     (kvm_hpte_rc_open(gr) ||
-		      kvm_hpte_new_rc(kvm_hpte_dword(&hptep[2 * i]),
-				      kvm_hpte_dword(&hptep[2 * i + 1]), gr))))
+		if ((gr & HPTE_GR_MODIFIED) || READ_ONCE(hptep[2 * i]))
 			look |= BIT(i);
 	}
 	return look;
@@ -158,16 +153,16 @@ static noinline void kvm_hpt_spread_changes(struct kvm *kvm,
 }
 
 /**
- * kvm_hpt_harvest() - take the marks off a group
+ * kvm_hpt_harvest() - clear the marks of a group
  * @kvm: the VM
- * @self: the reader that does it
+ * @self: the reader that harvests
  * @group: index of the group
  * @want: HPTEs to read in any case, a bit each
- * @view: what those look like to the guest and what of the group has changed
- *	  since the last harvest; these are in the view too
+ * @view: becomes the guest's view of these HPTEs, and of those that have changed
+ *	  since the last harvest
  *
- * The changes are handed to all other readers that are past the group; it is
- * up to the caller what to do about @self.
+ * Hands the changes to all other readers that are past the HPTE. The caller
+ * deals with the changes for @self.
  *
  * Context: kvm->arch.mmu_setup_lock held and an HPT present; may sleep.
  */
@@ -187,9 +182,9 @@ void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	if (test_bit(bit, visit)) {
 		clear_bit(bit, visit);
 		/*
-		 * Pairs with smp_wmb() in kvmppc_hpt_mark(): a bit that was
-		 * cleared here comes with the mark that it was set for. A bit
-		 * that is set from here on is for a later harvest.
+		 * Pairs with smp_wmb() in kvmppc_hpt_mark(): if this clears
+		 * the bit, the reads below see the mark that it was set for. A
+		 * bit that is set from here on is for a later harvest.
 		 */
 		smp_mb__after_atomic();
 	}

@@ -11,7 +11,7 @@
  *	pass.c		first and later passes
  *	read.c		the copy to user space
  *	write.c		check, remove and enter
- *	progress.c	how far a reader is: ioctl, fdinfo and poll()
+ *	progress.c	progress of a reader: ioctl, fdinfo and poll()
  *	debugfs.c	the HPT as text
  *	trace.h		trace events
  *
@@ -28,11 +28,12 @@
  *	group	 eight HPTEs, an HPTEG; the unit of the bitmaps and of a visit
  *	mark	 HPTE_GR_MODIFIED in the reverse map word of an HPTE that changed
  *	visit	 to look at the HPTEs of a group because its visit bit is set
- *	harvest	 to clear the marks of a group and give the changes to all readers
- *	pass	 one way of a reader through the HPT; the first reports every HPTE,
- *		 later ones report changes
- *	attach	 to begin a first pass over the HPT that the VM has
- *	restart	 to begin again with a first pass, after a reset or for want of
+ *	harvest	 to clear the marks of a group and hand its changes to all
+ *		 readers
+ *	pass	 one traversal of the HPT by a reader; the first reports every
+ *		 HPTE, later ones report changes
+ *	attach	 to begin a first pass over the VM's present HPT
+ *	restart	 to begin again with a first pass, after a reset or for lack of
  *		 memory
  *	retire	 to make all readers stale, before the HPT is replaced or freed
  *	stale	 a reader whose HPT was retired; its reads fail
@@ -47,6 +48,8 @@
 #include <linux/fs.h>
 #include <linux/kvm_host.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/poll.h>
 #include <linux/seq_file.h>
 #include <linux/types.h>
@@ -60,15 +63,15 @@
 
 #define HPT_GROUP_HPTES		BIT(HPT_GROUP_SHIFT)
 
-/* Bytes of a record with a whole group: what reads of single HPTEs ask for */
+/* Bytes of a record with a whole group: the size of reads of single HPTEs */
 #define HPT_GROUP_BYTES		(sizeof(struct kvm_get_htab_header) + \
 				 HPT_GROUP_HPTES * HPT_STREAM_HPTE)
 #define HPT_SLOT(index)		((index) & (HPT_GROUP_HPTES - 1))
 
 /*
- * What is done in one hold of mmu_setup_lock is counted in groups that are
- * looked at. To hand a change to another reader counts as one, too, and so does
- * to scan this part of a bitmap (64 words of it) and find nothing.
+ * The work in one hold of mmu_setup_lock is counted in groups that are looked
+ * at. Handing a change to another reader counts as one, too, and so does
+ * scanning so many bits of a bitmap (64 words) in vain.
  */
 #define HPT_SCAN_SHIFT		12
 
@@ -97,27 +100,27 @@ enum kvm_hpt_marks {
 };
 
 /**
- * struct kvm_hpt_reader - where a reader stands
+ * struct kvm_hpt_reader - state of a reader
  * @node: in kvm->arch.hpt_readers
  * @state: which HPT it belongs to
  * @bolted_only: HPTEs that are not bolted count as invalid
  * @first_pass: in the first pass; the HPTEs before @cursor were reported, or
  *		lie before the index the pass began at
- * @polled: a task may sleep in poll() that was not woken since the last read;
- *	    set without the lock, see kvm_hpt_watch()
+ * @polled: a task may sleep in poll() and has not been woken up since the last
+ *	    read; set without the lock, see kvm_hpt_watch()
  * @cursor: index of the HPTE to look at next
  * @pass: number of the pass, 1 is the first
- * @unseen: groups below this one were not, or not as a whole, looked at by the
- *	    first pass, which began behind them or in the last of them; nobody
- *	    may have noted that hardware can set R or C in them, so the next
- *	    pass visits all that are used
- * @restarts: how often the reader was put back to the start of a first pass
- *	      or became stale: what was gathered before is void
+ * @unseen: the first pass began behind the groups below this one, or in the
+ *	    last of them, so it has not looked at all of their HPTEs. Hardware
+ *	    may set R or C in these without a visit bit, so the next pass visits
+ *	    all used ones of these groups
+ * @restarts: how often the reader has begun a first pass or become stale;
+ *	      records that were gathered before are void
  * @left_group: group with changes that did not fit into the last buffer
  * @left: these changes, a bit for each HPTE
  * @changed: HPTEs behind @cursor that other readers have harvested
- * @changed_void: @changed is of no meaning, and the next read empties it before
- *		  it looks at the HPT; nothing is behind @cursor until then
+ * @changed_void: @changed is void, and the next read empties it before it looks
+ *		  at the HPT; nothing is behind @cursor until then
  *
  * All protected by kvm->arch.mmu_setup_lock.
  */
@@ -138,11 +141,11 @@ struct kvm_hpt_reader {
 };
 
 /**
- * struct kvm_hpt_view - what a harvest of a group has found
+ * struct kvm_hpt_view - result of the harvest of a group
  * @v: dword 0 of each HPTE in the pre-v3.0 format, software bits cleared, V
  *     set if it is present or absent (paged out); 0 if it is invalid
  * @r: dword 1 as the guest knows it, with R and C, software bits cleared;
- *     of no meaning if @v is 0
+ *     undefined if @v is 0
  * @changed: HPTEs (a bit each) that changed and that no reader knows of yet
  */
 struct kvm_hpt_view {
@@ -162,9 +165,9 @@ struct kvm_hpt_view {
  * @valid: valid HPTEs that were read or written
  * @invalid: invalid ones
  * @bytes: bytes that were read or written
- * @awaited: it has waited for a grace period once, which is enough
- * @refused: records that could not be written
- * @refused_index: where the last one of these begins
+ * @awaited: the file has waited for a grace period, which it does once
+ * @refused: records that were refused with EINVAL, EIO or EBUSY
+ * @refused_index: index at which the last one of these begins
  * @reader: used if the file was opened for reading
  */
 struct kvm_hpt_fd {
@@ -189,7 +192,7 @@ struct kvm_hpt_fd {
  * @end: a pass has ended, nothing more goes into the buffer
  * @begun: the reader was looked at, what follows has been set
  * @first_pass: the records are of a first pass
- * @await: it is worth to wait for a grace period, for a moment
+ * @await: the caller should wait for a grace period for a moment
  * @pass: number of the pass in which they begin
  * @wrapped: the later pass has come to the end and begun again
  * @restarts: the reader's, to notice that it began again
@@ -219,13 +222,25 @@ static inline bool kvm_hpt_present(struct kvm *kvm)
 	return !kvm_is_radix(kvm) && kvmppc_hpt(kvm)->virt;
 }
 
+/*
+ * Give up mmu_setup_lock for a moment, in which the HPT may be replaced. Return
+ * false if the caller was killed: the lock is not held then.
+ */
+static inline bool kvm_hpt_relock(struct kvm *kvm)
+{
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	cond_resched();
+	return !fatal_signal_pending(current) &&
+	       !mutex_lock_killable(&kvm->arch.mmu_setup_lock);
+}
+
 static inline __be64 *kvm_hpte_at(struct kvm_hpt_info *info,
 				  unsigned long index)
 {
 	return (__be64 *)(info->virt + (index << 4));
 }
 
-/* Up to which group can be scanned for this much, from @group on? */
+/* Up to which group does @budget allow a scan from @group on? */
 static inline unsigned long kvm_hpt_scan_end(struct kvm_hpt_info *info,
 					     unsigned long group, int budget)
 {
@@ -234,8 +249,8 @@ static inline unsigned long kvm_hpt_scan_end(struct kvm_hpt_info *info,
 }
 
 /*
- * Has a group ever held an HPTE? One may be entered meanwhile; it is marked
- * then, after the bit that is tested here was set.
+ * Has a group ever held an HPTE? One may be entered meanwhile; the code that
+ * enters it sets the bit that is tested here, then marks it.
  */
 static inline bool kvm_hpt_group_used(struct kvm_hpt_info *info,
 				      unsigned long group)
@@ -268,9 +283,8 @@ static inline bool kvm_hpte_there(const __be64 *hptep)
 static inline u64 kvm_hpte_dword(const __be64 *dword)
 {
 	/*
-	 * Not by READ_ONCE(), with which the compiler does not use the
-	 * byte-reversing load; barriers on both sides see to it that it is
-	 * read once.
+	 * With READ_ONCE() the compiler does not use the byte-reversing load.
+	 * Barriers on both sides make it read the doubleword once.
 	 */
 	return data_race(be64_to_cpup(dword));
 }
@@ -294,7 +308,7 @@ static inline bool kvm_hpte_rc_open(u64 gr)
 	       (!(gr & HPTE_R_C) && hpte_is_writable(gr));
 }
 
-/* Does the reader take an HPTE with this dword 0 for a valid one? */
+/* Does the reader report an HPTE with this dword 0 as valid? */
 static inline bool kvm_hpt_shown(const struct kvm_hpt_reader *reader, u64 v)
 {
 	return kvm_hpte_valid(v) &&

@@ -90,7 +90,7 @@ static void needs_room_for_header_and_hpte(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, hpt_encode_valid(enc, 8, V, 1));
 	KUNIT_EXPECT_EQ(test, size, enc->used);
 	KUNIT_EXPECT_TRUE(test, is_header(self->buf, 0, 7, 1, 0));
-	/* The header is there, so what is invalid needs no more room */
+	/* The header is there, so invalid HPTEs need no more room */
 	KUNIT_EXPECT_EQ(test, 9, hpt_encode_invalid(enc, 8, 9));
 	KUNIT_EXPECT_EQ(test, 0, hpt_encode_invalid(enc, 18, 1));
 	KUNIT_EXPECT_TRUE(test, is_header(self->buf, 0, 7, 1, 9));
@@ -329,7 +329,7 @@ static void decode_needs_whole_header_and_hptes(struct kunit *test)
 {
 	size_t len, whole = HDR + 2 * HPT_STREAM_HPTE;
 	struct kvm_get_htab_header *hdr;
-	struct hpt_record rec;
+	struct hpt_record rec = { };
 
 	for (len = 0; len <= whole; len++) {
 		/* Of that size, so that a sanitizer sees what is read beyond */
@@ -366,7 +366,7 @@ static void decode_checks_the_range(struct kunit *test)
 		{ 100, { 0, 0, 101 }, -EINVAL },
 		{ 65535, { 0, 0, 65535 }, 0 },
 		{ 65534, { 0, 0, 65535 }, -EINVAL },
-		/* What is not there yet may be wrong for good already */
+		/* A record that is not complete yet may be invalid already */
 		{ 100, { 0, 101, 0 }, -EINVAL },
 		{ 100, { 0, 100, 0 }, -ENODATA },
 		{ 131070, { 0, 65535, 65535 }, -ENODATA },

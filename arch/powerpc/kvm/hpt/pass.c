@@ -3,9 +3,9 @@
  * The HPT file: passes over the HPT.
  *
  * A first pass reports every HPTE from the reader's cursor to the end of the
- * HPT. Later passes go round and round and report what has changed; a read
- * ends at the end of a pass if it has something to return, and has nothing to
- * return only after a full circle without a change.
+ * HPT. Later passes go round and round and report changes. A read ends at the
+ * end of a pass if it has something to return, and returns 0 only after a full
+ * circle without a change.
  */
 
 #include <linux/kvm_host.h>
@@ -80,9 +80,9 @@ static int kvm_hpt_handed_on(struct kvm *kvm, const struct kvm_hpt_view *view)
  *
  * Context: kvm->arch.mmu_setup_lock and kvm_hpt_fd.lock held and an HPT
  * present; may sleep.
- * Return: true when the buffer is full or the pass is at its end, or the
- * reader began again; false when the budget was used up before that, or the
- * caller has to wait for a grace period before an HPTE is read.
+ * Return: true if the buffer is full, the pass is at its end, or the reader
+ * began again; false if the budget was used up before that, or the caller
+ * should wait for a grace period before an HPTE is read.
  */
 bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			  int budget)
@@ -143,11 +143,11 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
  * @reader: the reader
  * @group: index of the first group to look at
  * @end: index of the group before which to end
- * @budget: how much to look at, see HPT_SCAN_SHIFT; what it took, with the look
- *	    at the group, is subtracted
+ * @budget: how much to look at, see HPT_SCAN_SHIFT; the cost of the search and
+ *	    of the look at the group is subtracted
  *
- * The bitmaps are scanned last, and no further than to what was found before:
- * a reader that finds its changes in its own set scans them once in a pass.
+ * Scans the bitmaps last, and no further than to what was found before: a
+ * reader that finds its changes in its own set scans them once in a pass.
  *
  * Context: kvm->arch.mmu_setup_lock held and an HPT present.
  * Return: its index; @end if there is none. If *@budget is negative then, index

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The HPT file: how far a reader is, and whether it has something to report.
+ * The HPT file: the progress of a reader, and whether it has something to
+ * report.
  *
- * Nothing here takes a mark off or changes where a reader stands.
+ * Nothing here clears a mark or moves a reader.
  */
 
 #include <linux/kvm_host.h>
@@ -24,13 +25,14 @@
 #define COUNT_GROUPS	4096
 
 /*
- * Between two looks for the tasks that sleep in poll(), since marks are set
- * in real mode, where nobody can be woken: at first, at most, and if the last
- * one has not come to the end of the table.
+ * Marks are set in real mode, where no task can be woken up. So a work item
+ * looks for changes while tasks sleep in poll(). This is the time between two
+ * looks: at first, if the last look has not come to the end of the table, and
+ * by how much it grows at most while nothing is read.
  */
 #define POLL_PERIOD	(HZ / 10)
-#define POLL_PERIOD_MAX	(3 * HZ / 10)
 #define POLL_NEXT	DIV_ROUND_UP(HZ, 100)
+#define POLL_IDLE_MAX	(HZ / 5)
 
 /* How much is looked at in one look, see HPT_SCAN_SHIFT */
 #define POLL_GROUPS	8192
@@ -41,7 +43,7 @@ static const u32 kvm_hpt_abi_state[] = {
 	[HPT_READER_STALE]	= KVM_PPC_HTAB_STATE_STALE,
 };
 
-/* The HPTEs of a group, a bit each, of which the reader has a change to tell */
+/* A bit for each HPTE of a group whose change the reader has yet to report */
 static u8 kvm_hpt_changes_of(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			     unsigned long group)
 {
@@ -55,7 +57,7 @@ static u8 kvm_hpt_changes_of(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	return changed;
 }
 
-/* Groups in which there can be a change that a reader has to tell */
+/* Before which group are all changes that a reader has yet to report? */
 static unsigned long kvm_hpt_end_of_changes(struct kvm *kvm,
 					    struct kvm_hpt_reader *reader)
 {
@@ -128,7 +130,7 @@ static bool kvm_hpt_count_first(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	return *pos >= nr_hptes;
 }
 
-/* At most this much is left of a first pass that has so many used groups left */
+/* Bound what is left of a first pass that has so many used groups left */
 static void kvm_hpt_bound_first(struct kvm_hpt_reader *reader, u64 groups,
 				struct kvm_ppc_htab_progress *p)
 {
@@ -144,7 +146,7 @@ static void kvm_hpt_bound_first(struct kvm_hpt_reader *reader, u64 groups,
 
 /**
  * struct kvm_hpt_counting - a count under way
- * @restarts: the reader's when it was begun
+ * @restarts: the reader's when the count began
  * @changed: changes behind the reader
  * @changed_pos: group to go on with
  * @first: what is left of the first pass
@@ -162,7 +164,7 @@ struct kvm_hpt_counting {
 	unsigned long used_pos;
 };
 
-/* What is known of a reader without a look at the HPT */
+/* Fill in what needs no look at the HPT */
 static void kvm_hpt_describe(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			     struct kvm_ppc_htab_progress *p)
 {
@@ -247,14 +249,15 @@ static int kvm_hpt_get_progress(struct kvm_hpt_fd *fd, bool all,
 /**
  * kvm_hpt_ioctl() - KVM_PPC_HTAB_PROGRESS
  * @file: a reader's file
- * @cmd: the ioctl; the size in it is not looked at, since it is that of the
- *	 structure which user space was compiled with
+ * @cmd: the ioctl; the size in it is ignored, since it is that of the structure
+ *	 which user space was compiled with
  * @arg: user space address of a struct kvm_ppc_htab_progress
  *
  * Context: may sleep, takes mmu_setup_lock.
  * Return: 0; -ENOTTY for another ioctl, -EINVAL if argsz is too small, flags
  * are unknown or a reserved word is not 0, -E2BIG if argsz is larger than a
- * page or what the kernel does not know is not 0, -EFAULT, or -EINTR if killed.
+ * page or a byte that the kernel does not know is not 0, -EFAULT, or -EINTR if
+ * killed.
  */
 long kvm_hpt_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -360,15 +363,18 @@ void kvm_hpt_show_writer(struct seq_file *m, struct file *file)
 }
 
 /*
- * Look for a change that nobody has harvested, from group *@pos on, for a
- * bounded time. *@pos becomes where to go on: 0 if the end was reached.
+ * Look for a change that no reader has harvested, from group *@pos on, for a
+ * bounded time. *@pos becomes the group to go on with, 0 at the end, and
+ * *@visited the number of groups that had to be visited.
  */
-static bool kvm_hpt_find_mark(struct kvm *kvm, unsigned long *pos)
+static bool kvm_hpt_find_mark(struct kvm *kvm, unsigned long *pos,
+			      unsigned int *visited)
 {
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long group = *pos, from;
 	int budget = POLL_GROUPS;
 
+	*visited = 0;
 	while (budget > 0) {
 		if (group >= info->groups->nr) {
 			*pos = 0;
@@ -383,14 +389,15 @@ static bool kvm_hpt_find_mark(struct kvm *kvm, unsigned long *pos)
 			return true;
 		}
 		group++;
+		++*visited;
 	}
 	*pos = group < info->groups->nr ? group : 0;
 	return false;
 }
 
 /*
- * Would a read return at once with something, an error maybe? @marks says
- * whether there are changes that nobody has harvested.
+ * Would a read return records or an error? @marks says whether there are
+ * changes that no reader has harvested.
  */
 static bool kvm_hpt_has_news(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			     bool marks)
@@ -410,7 +417,7 @@ static bool kvm_hpt_has_news(struct kvm *kvm, struct kvm_hpt_reader *reader,
 
 static void kvm_hpt_poll_later(struct kvm *kvm, unsigned long delay)
 {
-	/* Unbound: it is not urgent, and nobody's CPU is a better place */
+	/* Unbound: it is not urgent, and no CPU is a better place */
 	queue_delayed_work(system_unbound_wq, &kvm->arch.hpt_poll, delay);
 }
 
@@ -419,21 +426,21 @@ static void kvm_hpt_poll_later(struct kvm *kvm, unsigned long delay)
  * @kvm: the VM
  * @reader: the reader
  *
- * They are woken once when there are some. Then it takes a read, or another
- * poll() that finds none, to look again.
+ * The tasks are woken up once. After that, only a read, or another poll() that
+ * finds no change, makes the work item look again.
  *
  * Context: any; no locks needed.
  */
 void kvm_hpt_watch(struct kvm *kvm, struct kvm_hpt_reader *reader)
 {
 	WRITE_ONCE(reader->polled, true);
-	WRITE_ONCE(kvm->arch.hpt_poll_period, POLL_PERIOD);
-	kvm_hpt_poll_later(kvm, POLL_PERIOD);
+	kvm_hpt_poll_later(kvm, POLL_PERIOD +
+				READ_ONCE(kvm->arch.hpt_poll_idle));
 }
 
 /*
- * Set *@news if polled readers have news, which are not polled then. Return
- * true if others still wait.
+ * Set *@news if polled readers have something to report, and note that these
+ * are not polled afterwards. Return true if others still wait.
  */
 static bool kvm_hpt_look_for_news(struct kvm *kvm, bool marks, bool *news)
 {
@@ -458,26 +465,27 @@ static bool kvm_hpt_look_for_news(struct kvm *kvm, bool marks, bool *news)
  * kvm_hpt_poll_work() - look for changes for the tasks that poll
  * @work: kvm->arch.hpt_poll
  *
- * One look serves all readers of a VM. It is bounded, and goes on where the last
- * one ended. If nothing happens the time between two gets longer.
+ * One look serves all readers of a VM. It is bounded, and goes on where the
+ * last one ended. While there is nothing to read, the time between two looks
+ * grows, and the more groups there are to visit, the more.
  */
 void kvm_hpt_poll_work(struct work_struct *work)
 {
 	struct kvm *kvm = container_of(to_delayed_work(work), struct kvm,
 				       arch.hpt_poll);
 	struct kvm_arch *arch = &kvm->arch;
-	unsigned int period = READ_ONCE(arch->hpt_poll_period);
+	unsigned int idle = READ_ONCE(arch->hpt_poll_idle), visited = 0;
 	bool waiting, news = false;
 
-	/* Whoever has it for long, a reset say, is not waited for */
+	/* Do not wait for a long hold, such as that of a reset */
 	if (!mutex_trylock(&arch->mmu_setup_lock)) {
-		kvm_hpt_poll_later(kvm, period);
+		kvm_hpt_poll_later(kvm, POLL_PERIOD + idle);
 		return;
 	}
 	waiting = kvm_hpt_look_for_news(kvm, false, &news);
 	/* If there is an HPT, the readers still waiting have read all of it */
 	if (waiting && kvm_hpt_present(kvm) &&
-	    kvm_hpt_find_mark(kvm, &arch->hpt_poll_pos))
+	    kvm_hpt_find_mark(kvm, &arch->hpt_poll_pos, &visited))
 		waiting = kvm_hpt_look_for_news(kvm, true, &news);
 	mutex_unlock(&arch->mmu_setup_lock);
 
@@ -486,12 +494,13 @@ void kvm_hpt_poll_work(struct work_struct *work)
 	if (!waiting || !wq_has_sleeper(&arch->hpt_wait))
 		return;
 	if (arch->hpt_poll_pos) {
-		kvm_hpt_poll_later(kvm, POLL_NEXT);
+		kvm_hpt_poll_later(kvm,
+				   POLL_NEXT + visited * idle / POLL_GROUPS);
 		return;
 	}
-	kvm_hpt_poll_later(kvm, period);
-	WRITE_ONCE(arch->hpt_poll_period,
-		   min_t(unsigned int, period + POLL_PERIOD, POLL_PERIOD_MAX));
+	kvm_hpt_poll_later(kvm, POLL_PERIOD + idle);
+	WRITE_ONCE(arch->hpt_poll_idle,
+		   min_t(unsigned int, idle + POLL_PERIOD, POLL_IDLE_MAX));
 }
 
 /**
@@ -511,6 +520,7 @@ __poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait)
 	struct kvm_hpt_reader *reader = &fd->reader;
 	bool news, stale, marks;
 	unsigned long pos = 0;
+	unsigned int visited;
 
 	poll_wait(file, &kvm->arch.hpt_wait, wait);
 
@@ -519,7 +529,7 @@ __poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait)
 			return 0;
 		news = kvm_hpt_has_news(kvm, reader, false);
 		if (!news && reader->state == HPT_READER_ATTACHED) {
-			marks = kvm_hpt_find_mark(kvm, &pos);
+			marks = kvm_hpt_find_mark(kvm, &pos, &visited);
 			news = kvm_hpt_has_news(kvm, reader, marks);
 		} else {
 			pos = 0;
@@ -531,7 +541,7 @@ __poll_t kvm_hpt_poll(struct file *file, struct poll_table_struct *wait)
 			return 0;
 	} while (!news && pos);
 
-	/* A change behind where was looked is found by the work */
+	/* The work item finds a change behind the groups that were looked at */
 	if (!news) {
 		kvm_hpt_watch(kvm, reader);
 		return 0;

@@ -52,7 +52,7 @@ static int kvm_hpt_gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 	if (reader->state == HPT_READER_NONE)
 		kvm_hpt_reader_attach(reader, 0);
 
-	/* What was gathered before a restart is still true, but ends here */
+	/* Records gathered before a restart are valid, but end here */
 	if (g->enc.used && g->restarts != reader->restarts)
 		goto out;
 	if (!g->enc.used && (!g->begun || g->restarts != reader->restarts)) {
@@ -63,7 +63,7 @@ static int kvm_hpt_gather_some(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 		g->start = reader->cursor >> HPT_GROUP_SHIFT;
 		g->wrapped = false;
 	}
-	/* A first pass in reads of a group or less does without */
+	/* First-pass reads of at most one group lock each HPTE instead */
 	g->await = (!g->first_pass || g->enc.size > HPT_GROUP_BYTES) &&
 		   !kvm_hpt_want_all_marks(kvm) && g->first_pass &&
 		   !fd->awaited;
@@ -138,7 +138,7 @@ static int kvm_hpt_report_again(struct kvm_hpt_fd *fd, struct kvm_hpt_return *r,
 }
 
 /*
- * Hand back some of what did not get to user space. Return whether there is
+ * Hand back some of what did not reach user space. Return whether there is
  * more, which there is not if the reader has begun again meanwhile.
  */
 static bool kvm_hpt_undeliver_some(struct kvm_hpt_fd *fd,
@@ -165,9 +165,9 @@ static bool kvm_hpt_undeliver_some(struct kvm_hpt_fd *fd,
 }
 
 /*
- * The records from byte @pos on did not get to user space: go back, so that
- * the next read reports what they held. kvm_hpt_fd.lock keeps others
- * from reading meanwhile.
+ * The records from byte @pos on did not reach user space: go back, so that
+ * the next read reports their HPTEs. kvm_hpt_fd.lock keeps others from reading
+ * meanwhile.
  */
 static void kvm_hpt_undeliver(struct kvm_hpt_fd *fd,
 			      const struct kvm_hpt_gather *g, size_t pos)
@@ -190,8 +190,8 @@ static void kvm_hpt_undeliver(struct kvm_hpt_fd *fd,
 }
 
 /*
- * Copy what was gathered. Return the number of bytes user space has got, in
- * whole records.
+ * Copy the gathered records. Return the number of bytes that reached user
+ * space, in whole records.
  */
 static size_t kvm_hpt_deliver(struct kvm_hpt_fd *fd,
 			      const struct kvm_hpt_gather *g,
@@ -252,6 +252,8 @@ static ssize_t kvm_hpt_do_read(struct kvm_hpt_fd *fd, struct iov_iter *to)
 	trace_kvm_hpt_read(fd->kvm, fd->id, READ_ONCE(fd->reader.pass),
 			   READ_ONCE(fd->reader.cursor), fd->valid - valid,
 			   fd->invalid - invalid, total ?: err);
+	if (total)
+		WRITE_ONCE(fd->kvm->arch.hpt_poll_idle, 0);
 	/* A later change has to wake up the tasks that poll once more */
 	if (wq_has_sleeper(&fd->kvm->arch.hpt_wait))
 		kvm_hpt_watch(fd->kvm, &fd->reader);

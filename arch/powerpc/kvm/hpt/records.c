@@ -5,7 +5,6 @@
 
 #include <kunit/visibility.h>
 
-#include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/kernel.h>
 #include <linux/limits.h>
@@ -88,40 +87,6 @@ void hpt_count(struct hpt_counter *count, u64 index, bool valid, u64 hptes)
 	}
 }
 EXPORT_SYMBOL_IF_KUNIT(hpt_count);
-
-/**
- * hpt_decode() - decode a record and check its header
- * @buf: what there is of the stream, aligned to 8 bytes
- * @len: number of bytes
- * @nr_hptes: number of HPTEs in the HPT
- * @rec: where to put the record
- *
- * The HPTEs themselves are not looked at.
- *
- * Return:
- * * 0		- @rec is a whole record
- * * -ENODATA	- the record is longer than @len
- * * -EINVAL	- it reaches beyond the end of the HPT, or begins there
- */
-int hpt_decode(void *buf, size_t len, u64 nr_hptes, struct hpt_record *rec)
-{
-	struct kvm_get_htab_header *hdr = buf;
-
-	if (len < sizeof(*hdr))
-		return -ENODATA;
-	*rec = (struct hpt_record) {
-		.index = hdr->index,
-		.n_valid = hdr->n_valid,
-		.n_invalid = hdr->n_invalid,
-		.bytes = hpt_record_bytes(hdr),
-		.hpte = buf + sizeof(*hdr),
-	};
-	if (rec->index >= nr_hptes ||
-	    rec->n_valid + rec->n_invalid > nr_hptes - rec->index)
-		return -EINVAL;
-	return rec->bytes <= len ? 0 : -ENODATA;
-}
-EXPORT_SYMBOL_IF_KUNIT(hpt_decode);
 
 /**
  * hpt_whole_records() - how much of a buffer is whole records

@@ -9,6 +9,7 @@
 #ifndef __POWERPC_KVM_HPT_RECORDS_H__
 #define __POWERPC_KVM_HPT_RECORDS_H__
 
+#include <linux/errno.h>
 #include <linux/kvm.h>
 #include <linux/limits.h>
 #include <linux/minmax.h>
@@ -216,7 +217,40 @@ struct hpt_record {
 	__be64 (*hpte)[2];
 };
 
-int hpt_decode(void *buf, size_t len, u64 nr_hptes, struct hpt_record *rec);
+/**
+ * hpt_decode() - decode a record and check its header
+ * @buf: what there is of the stream, aligned to 8 bytes
+ * @len: number of bytes
+ * @nr_hptes: number of HPTEs in the HPT
+ * @rec: where to put the record
+ *
+ * The HPTEs themselves are not looked at.
+ *
+ * Return:
+ * * 0		- @rec is a whole record
+ * * -ENODATA	- the record is longer than @len
+ * * -EINVAL	- it reaches beyond the end of the HPT, or begins there
+ */
+static inline int hpt_decode(void *buf, size_t len, u64 nr_hptes,
+			     struct hpt_record *rec)
+{
+	struct kvm_get_htab_header *hdr = buf;
+
+	if (len < sizeof(*hdr))
+		return -ENODATA;
+	*rec = (struct hpt_record) {
+		.index = hdr->index,
+		.n_valid = hdr->n_valid,
+		.n_invalid = hdr->n_invalid,
+		.bytes = hpt_record_bytes(hdr),
+		.hpte = buf + sizeof(*hdr),
+	};
+	if (rec->index >= nr_hptes ||
+	    rec->n_valid + rec->n_invalid > nr_hptes - rec->index)
+		return -EINVAL;
+	return rec->bytes <= len ? 0 : -ENODATA;
+}
+
 size_t hpt_whole_records(const void *buf, size_t len, u64 *valid, u64 *invalid);
 
 #endif /* __POWERPC_KVM_HPT_RECORDS_H__ */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A sparse set of HPTEs: an XArray of value entries, each with the eight bits
- * of four groups, so that a lone change costs no allocation of its own beyond
- * the XArray's node.
+ * of four groups, so that a lone change needs no allocation but the XArray's
+ * node.
  */
 
 #include <kunit/visibility.h>
@@ -50,7 +50,7 @@ static void hpt_set_clear_node(struct xarray *set, unsigned long key)
 }
 
 /**
- * hpt_set_clear_some() - take some of it out and free the memory
+ * hpt_set_clear_some() - remove some HPTEs and free their memory
  * @set: the set
  * @nodes: how many nodes of the XArray to free
  *
@@ -75,7 +75,7 @@ bool hpt_set_clear_some(struct xarray *set, unsigned int nodes)
 EXPORT_SYMBOL_IF_KUNIT(hpt_set_clear_some);
 
 /**
- * hpt_set_clear() - take everything out and free the memory
+ * hpt_set_clear() - remove all HPTEs and free their memory
  * @set: the set
  *
  * Context: may sleep.

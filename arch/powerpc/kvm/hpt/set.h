@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A sparse set of HPTEs, in memory in proportion to what it holds.
+ * A sparse set of HPTEs, whose memory is in proportion to its contents.
  *
  * The caller serialises all calls on a set. hpt_set_add() may sleep, the
  * others do not.

@@ -10,11 +10,24 @@
 
 #include <linux/kvm_host.h>
 #include <linux/tracepoint.h>
+#include <linux/vmstat.h>
 
 #include "hpt.h"
 
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM kvm_hpt
+
+TRACE_DEFINE_ENUM(KVM_HPT_PART_TABLE);
+TRACE_DEFINE_ENUM(KVM_HPT_PART_REVMAP);
+TRACE_DEFINE_ENUM(KVM_HPT_PART_BITMAPS);
+TRACE_DEFINE_ENUM(KVM_HPT_PART_CGROUP);
+
+#define show_kvm_hpt_part(part)					\
+	__print_symbolic(part,					\
+			 { KVM_HPT_PART_TABLE, "hpt" },		\
+			 { KVM_HPT_PART_REVMAP, "reverse_map" },	\
+			 { KVM_HPT_PART_BITMAPS, "bitmaps" },	\
+			 { KVM_HPT_PART_CGROUP, "cgroup" })
 
 TRACE_EVENT(kvm_hpt_open,
 	TP_PROTO(struct kvm *kvm, u64 file, u64 flags, u64 start_index),
@@ -116,7 +129,7 @@ TRACE_EVENT(kvm_hpt_pass_end,
 		  __entry->pass)
 );
 
-/* A read of @file gives changes, a bit for each HPTE, to the readers */
+/* A read of @file hands changes, a bit for each HPTE, to the readers */
 TRACE_EVENT(kvm_hpt_harvest,
 	TP_PROTO(struct kvm *kvm, u64 file, u64 group, u8 changed),
 	TP_ARGS(kvm, file, group, changed),
@@ -139,7 +152,7 @@ TRACE_EVENT(kvm_hpt_harvest,
 		  __entry->file, __entry->group, __entry->changed)
 );
 
-/* A reader begins again at the first HPTE, or is stale from now on */
+/* A reader begins again at the first HPTE, or has become stale */
 TRACE_EVENT(kvm_hpt_invalidate,
 	TP_PROTO(struct kvm *kvm, u64 file, u64 pass, u64 position, bool stale),
 	TP_ARGS(kvm, file, pass, position, stale),
@@ -192,6 +205,30 @@ TRACE_EVENT(kvm_hpt_write,
 	TP_printk("vm=%s file=%llu index=%llu n_valid=%u n_invalid=%u err=%d",
 		  __entry->vm, __entry->file, __entry->index, __entry->n_valid,
 		  __entry->n_invalid, __entry->err)
+);
+
+/* User space is refused an HPT; CMA is how much is free by now */
+TRACE_EVENT(kvm_hpt_no_memory,
+	TP_PROTO(struct kvm *kvm, u32 order, enum kvm_hpt_part part),
+	TP_ARGS(kvm, order, part),
+
+	TP_STRUCT__entry(
+		__array(char, vm, KVM_HPT_VM_NAME)
+		__field(u32, order)
+		__field(u32, part)
+		__field(u64, cma_free)
+	),
+
+	TP_fast_assign(
+		kvm_hpt_vm_name(kvm, __entry->vm);
+		__entry->order = order;
+		__entry->part = part;
+		__entry->cma_free = global_zone_page_state(NR_FREE_CMA_PAGES);
+	),
+
+	TP_printk("vm=%s order=%u part=%s cma_free=%llukB", __entry->vm,
+		  __entry->order, show_kvm_hpt_part(__entry->part),
+		  __entry->cma_free << (PAGE_SHIFT - 10))
 );
 
 #endif /* _TRACE_KVM_HPT_H */

@@ -12,8 +12,10 @@
 #include <linux/bitmap.h>
 #include <linux/delay.h>
 #include <linux/export.h>
+#include <linux/kernel.h>
 #include <linux/kvm_host.h>
 #include <linux/math.h>
+#include <linux/memcontrol.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
@@ -54,12 +56,31 @@ static unsigned long *kvm_hpt_alloc_bitmap(unsigned long bits)
 		       GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 }
 
+/*
+ * A bitmap could not be allocated. If one of this size can be had that is not
+ * charged to a memory cgroup, it was the charge that failed. This is for people to
+ * read: memory may have become free meanwhile.
+ */
+static enum kvm_hpt_part kvm_hpt_missing(unsigned long bits)
+{
+	size_t size = BITS_TO_LONGS(bits) * sizeof(long);
+	void *uncharged;
+
+	if (mem_cgroup_disabled())
+		return KVM_HPT_PART_BITMAPS;
+	uncharged = kmalloc(size, GFP_NOWAIT | __GFP_NOWARN);
+	if (!uncharged)
+		return KVM_HPT_PART_BITMAPS;
+	kfree(uncharged);
+	return KVM_HPT_PART_CGROUP;
+}
+
 /**
  * kvmppc_hpt_alloc_groups() - allocate the bitmaps of a new HPT
- * @info: the HPT, with its order set; not in use yet
+ * @info: the HPT, with its order set and without groups; not in use yet
  *
  * Context: may sleep, no locks needed.
- * Return: 0 or -ENOMEM.
+ * Return: 0, or -ENOMEM with the part that is missing in @info.
  */
 int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info)
 {
@@ -71,7 +92,7 @@ int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info)
 				     DIV_ROUND_UP(nr, HPT_CHUNK_GROUPS)),
 			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!groups)
-		return -ENOMEM;
+		goto no_memory;
 	groups->nr = nr;
 	info->groups = groups;
 
@@ -82,18 +103,24 @@ int kvmppc_hpt_alloc_groups(struct kvm_hpt_info *info)
 			kvm_hpt_alloc_bitmap(kvm_hpt_chunk_groups(groups, i));
 		chunk->visit =
 			kvm_hpt_alloc_bitmap(kvm_hpt_chunk_groups(groups, i));
-		if (!chunk->used || !chunk->visit) {
-			kvmppc_hpt_free_groups(info);
-			return -ENOMEM;
-		}
+		if (!chunk->used || !chunk->visit)
+			goto no_memory;
+		cond_resched();
 	}
 	return 0;
+
+no_memory:
+	info->part = kvm_hpt_missing(min(nr, HPT_CHUNK_GROUPS));
+	kvmppc_hpt_free_groups(info);
+	return -ENOMEM;
 }
 EXPORT_SYMBOL_IF_KUNIT(kvmppc_hpt_alloc_groups);
 
 /**
  * kvmppc_hpt_free_groups() - free the bitmaps of an HPT
  * @info: the HPT, no longer in use; it may have none
+ *
+ * Context: may sleep.
  */
 void kvmppc_hpt_free_groups(struct kvm_hpt_info *info)
 {
@@ -104,16 +131,35 @@ void kvmppc_hpt_free_groups(struct kvm_hpt_info *info)
 	for (i = 0; i < kvm_hpt_nr_chunks(info->groups); i++) {
 		kfree(info->groups->chunk[i].used);
 		kfree(info->groups->chunk[i].visit);
+		cond_resched();
 	}
 	kfree(info->groups);
 	info->groups = NULL;
 }
 EXPORT_SYMBOL_IF_KUNIT(kvmppc_hpt_free_groups);
 
+/**
+ * kvmppc_hpt_no_memory() - note that user space is refused an HPT
+ * @kvm: the VM
+ * @order: of the HPT
+ * @part: what there was no memory for
+ *
+ * User space gets ENOMEM, and nothing is logged: it may try again and again.
+ *
+ * Context: process context, in a call that keeps the VM from being destroyed:
+ * its name is in its directory in debugfs.
+ */
+void kvmppc_hpt_no_memory(struct kvm *kvm, u32 order, enum kvm_hpt_part part)
+{
+	might_sleep();
+	atomic64_inc(&kvm->stat.hpt_no_memory);
+	trace_kvm_hpt_no_memory(kvm, order, part);
+}
+
 /*
- * find_next_bit() for a bitmap that is mostly zeroes, four words at a time: an
- * idle pass costs what it costs to find nothing. @nr is a multiple of the word
- * size. The bitmap may change concurrently.
+ * find_next_bit() for a bitmap that is mostly zeroes, four words at a time,
+ * since an idle pass only scans the bitmap. @nr is a multiple of the word size.
+ * The bitmap may change concurrently.
  */
 static unsigned long kvm_hpt_find_next_sparse(const unsigned long *map,
 					      unsigned long nr,
@@ -240,7 +286,7 @@ unsigned long kvm_hpt_nr_used(struct kvm_hpt_info *info, unsigned long *group,
 		end = kvm_hpt_chunk_groups(groups, i);
 		all = bitmap_weight(groups->chunk[i].used, end);
 		skipped = bitmap_weight(groups->chunk[i].used, first);
-		/* A bit that a vcpu sets meanwhile may be in the second only */
+		/* A vcpu may set a bit between the two counts */
 		n += all - min(all, skipped);
 		*group += end - first;
 		*budget -= 1 + (end >> HPT_SCAN_SHIFT);
@@ -276,10 +322,11 @@ static void kvm_hpt_reader_forget(struct kvm_hpt_reader *reader)
  * kvm_hpt_reader_ready() - free some of what a reader has to forget
  * @reader: the reader
  *
- * Its set can be large, so it is not freed in the hold of mmu_setup_lock in which
- * the reader restarts or becomes stale, but by its own next reads, or its close.
+ * The set of a reader can be large. So the hold of mmu_setup_lock in which the
+ * reader restarts or becomes stale does not free it, but the reader's next reads
+ * do, or its close.
  *
- * Return: true if there is nothing left of it, and the reader can go on.
+ * Return: true if all of it is freed, and the reader can go on.
  */
 bool kvm_hpt_reader_ready(struct kvm_hpt_reader *reader)
 {
@@ -301,7 +348,7 @@ void kvm_hpt_reader_attach(struct kvm_hpt_reader *reader, u64 start_index)
 	reader->first_pass = true;
 	reader->pass = 1;
 	reader->cursor = start_index;
-	/* The group the pass begins in is not looked at in front of that */
+	/* The pass does not look at its first group before @start_index */
 	reader->unseen = DIV_ROUND_UP(start_index, HPT_GROUP_HPTES);
 }
 
@@ -324,8 +371,8 @@ void kvm_hpt_reader_restart(struct kvm *kvm, struct kvm_hpt_reader *reader)
  * @group: the group they are in
  * @changed: the HPTEs, a bit each; all of them are behind its cursor
  *
- * Without memory to store them, the reader restarts: it reports everything once
- * more, and loses nothing.
+ * If there is no memory to store them, the reader restarts: it reports everything
+ * once more, and loses nothing.
  *
  * Context: may sleep.
  */
@@ -342,7 +389,7 @@ void kvm_hpt_reader_add(struct kvm *kvm, struct kvm_hpt_reader *reader,
  * @reader: the reader
  * @start_index: index of the HPTE at which its first pass begins
  *
- * From now on changes are marked, see kvm_hpt_want_all_marks().
+ * CPUs that see the reader mark their changes, see kvm_hpt_want_all_marks().
  *
  * Context: takes mmu_setup_lock, may sleep.
  * Return: 0, -EINVAL if there is an HPT and @start_index is not in it, or
@@ -450,8 +497,8 @@ void kvm_hpt_await_marks(struct kvm *kvm)
  *
  * A write that applies a long record drops mmu_setup_lock now and then, with
  * mmu_ready 0. It holds hpt_write_lock until the record is applied and mmu_ready
- * restored. All that may set mmu_ready, change HPTEs on behalf of user space, or
- * replace the HPT, take mmu_setup_lock here.
+ * restored. All code that may set mmu_ready, change HPTEs on behalf of user
+ * space, or replace the HPT takes mmu_setup_lock by this function.
  *
  * Context: may sleep, takes hpt_write_lock and mmu_setup_lock.
  * Return: 0, or -EINTR if killed: the lock is not held then.
@@ -480,6 +527,27 @@ int kvmppc_hpt_lock(struct kvm *kvm)
 	return err;
 }
 
+/* Remove the HPTEs of the groups of a chunk, and clear its bits */
+static void kvm_hpt_zero_chunk(struct kvm_hpt_info *info, unsigned long chunk)
+{
+	unsigned long nr = kvm_hpt_chunk_groups(info->groups, chunk);
+	unsigned long group = chunk << HPT_CHUNK_SHIFT, end = group + nr;
+	unsigned long index, i;
+
+	for (group = kvm_hpt_next_used(info, group, end); group < end;
+	     group = kvm_hpt_next_used(info, group + 1, end)) {
+		index = group << HPT_GROUP_SHIFT;
+		memset(kvm_hpte_at(info, index), 0,
+		       HPT_GROUP_HPTES * sizeof(struct hash_pte));
+		for (i = 0; i < HPT_GROUP_HPTES; i++)
+			info->rev[index + i].guest_rpte = 0;
+		cond_resched();
+	}
+	bitmap_zero(info->groups->chunk[chunk].used, nr);
+	bitmap_zero(info->groups->chunk[chunk].visit, nr);
+	cond_resched();
+}
+
 /**
  * kvmppc_hpt_zero() - remove every HPTE from the VM's HPT
  * @kvm: the VM
@@ -493,27 +561,13 @@ int kvmppc_hpt_lock(struct kvm *kvm)
 void kvmppc_hpt_zero(struct kvm *kvm)
 {
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
-	struct kvm_hpt_groups *groups = info->groups;
 	struct kvm_hpt_reader *reader;
-	unsigned long group, index, i;
+	unsigned long i;
 
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
 
-	for (group = kvm_hpt_next_used(info, 0, groups->nr); group < groups->nr;
-	     group = kvm_hpt_next_used(info, group + 1, groups->nr)) {
-		index = group << HPT_GROUP_SHIFT;
-		memset(kvm_hpte_at(info, index), 0,
-		       HPT_GROUP_HPTES * sizeof(struct hash_pte));
-		for (i = 0; i < HPT_GROUP_HPTES; i++)
-			info->rev[index + i].guest_rpte = 0;
-		cond_resched();
-	}
-	for (i = 0; i < kvm_hpt_nr_chunks(groups); i++) {
-		bitmap_zero(groups->chunk[i].used,
-			    kvm_hpt_chunk_groups(groups, i));
-		bitmap_zero(groups->chunk[i].visit,
-			    kvm_hpt_chunk_groups(groups, i));
-	}
+	for (i = 0; i < kvm_hpt_nr_chunks(info->groups); i++)
+		kvm_hpt_zero_chunk(info, i);
 	list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
 		if (reader->state == HPT_READER_ATTACHED)
 			kvm_hpt_reader_restart(kvm, reader);

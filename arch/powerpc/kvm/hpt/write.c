@@ -125,7 +125,8 @@ static void kvm_hpt_let_vcpus_in(struct kvm_hpt_lockout *lo)
  *
  * Return: 0, or -EINTR if killed: mmu_setup_lock is not held then.
  */
-static int kvm_hpt_breathe(struct kvm_hpt_lockout *lo, unsigned int hptes)
+static noinline int kvm_hpt_breathe(struct kvm_hpt_lockout *lo,
+				    unsigned int hptes)
 {
 	struct kvm *kvm = lo->kvm;
 
@@ -135,10 +136,7 @@ static int kvm_hpt_breathe(struct kvm_hpt_lockout *lo, unsigned int hptes)
 		return 0;
 	}
 	srcu_read_unlock(&kvm->srcu, lo->srcu_idx);
-	mutex_unlock(&kvm->arch.mmu_setup_lock);
-	cond_resched();
-	lo->killed = fatal_signal_pending(current) ||
-		     mutex_lock_killable(&kvm->arch.mmu_setup_lock);
+	lo->killed = !kvm_hpt_relock(kvm);
 	if (lo->killed)
 		return -EINTR;
 	lo->srcu_idx = srcu_read_lock(&kvm->srcu);
@@ -146,13 +144,22 @@ static int kvm_hpt_breathe(struct kvm_hpt_lockout *lo, unsigned int hptes)
 	return 0;
 }
 
-/* Remove an HPTE. @old becomes what it was in the guest's view. */
-static void kvm_hpte_remove(struct kvm *kvm, unsigned long index,
-			    unsigned long old[2])
+/*
+ * Remove an HPTE. @hpte becomes what it was in the guest's view.
+ *
+ * Not inlined, so that its variables do not burden the loops that look for an
+ * HPTE to remove and mostly find none.
+ */
+static noinline void kvm_hpte_remove(struct kvm *kvm, unsigned long index,
+				     __be64 hpte[2])
 {
+	unsigned long old[2];
+
 	preempt_disable();
 	kvmppc_do_h_remove(kvm, 0, index, 0, old);
 	preempt_enable();
+	hpte[0] = cpu_to_be64(old[0]);
+	hpte[1] = cpu_to_be64(old[1]);
 }
 
 static long kvm_hpte_enter(struct kvm *kvm, unsigned long index,
@@ -169,28 +176,30 @@ static long kvm_hpte_enter(struct kvm *kvm, unsigned long index,
 }
 
 /*
- * Put the first @n HPTEs of a record back to what they were. That may not
- * succeed for an HPTE if its page has been unmapped from, or become smaller
- * in, the host's page table meanwhile; it stays invalid then.
+ * Put @n HPTEs from @first on back to what they were. That may not succeed for
+ * an HPTE if its page has been unmapped from, or become smaller in, the host's
+ * page table meanwhile; it stays invalid then.
  *
  * Return: 0, or -EINTR if killed.
  */
-static int kvm_hpt_put_back(struct kvm_hpt_lockout *lo,
-			    const struct hpt_record *rec, unsigned int n)
+static noinline int kvm_hpt_put_back(struct kvm_hpt_lockout *lo,
+				     unsigned long first,
+				     const __be64 (*hpte)[2], unsigned int n)
 {
 	struct kvm *kvm = lo->kvm;
-	unsigned long index, old[2];
+	unsigned long index;
+	__be64 new[2];
 
 	while (n--) {
 		if (n % RESCHED_HPTES == RESCHED_HPTES - 1 &&
 		    kvm_hpt_breathe(lo, RESCHED_HPTES))
 			return -EINTR;
-		index = rec->index + n;
+		index = first + n;
 		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
-			kvm_hpte_remove(kvm, index, old);
-		if (rec->hpte[n][0])
-			kvm_hpte_enter(kvm, index, be64_to_cpu(rec->hpte[n][0]),
-				       be64_to_cpu(rec->hpte[n][1]));
+			kvm_hpte_remove(kvm, index, new);
+		if (hpte[n][0])
+			kvm_hpte_enter(kvm, index, be64_to_cpu(hpte[n][0]),
+				       be64_to_cpu(hpte[n][1]));
 	}
 	return 0;
 }
@@ -205,22 +214,21 @@ static int kvm_hpt_put_back(struct kvm_hpt_lockout *lo,
 static int kvm_hpt_enter_valid(struct kvm_hpt_lockout *lo,
 			       const struct hpt_record *rec)
 {
-	unsigned long index = rec->index, v, r, old[2];
 	struct kvm *kvm = lo->kvm;
+	unsigned long index, v, r;
 	__be64 (*hpte)[2] = rec->hpte;
 	unsigned int i;
 
-	for (i = 0; i < rec->n_valid; i++, index++, hpte++) {
+	for (i = 0; i < rec->n_valid; i++, hpte++) {
+		index = rec->index + i;
 		v = be64_to_cpu((*hpte)[0]);
 		r = be64_to_cpu((*hpte)[1]);
 		(*hpte)[0] = 0;
-		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index))) {
-			kvm_hpte_remove(kvm, index, old);
-			(*hpte)[0] = cpu_to_be64(old[0]);
-			(*hpte)[1] = cpu_to_be64(old[1]);
-		}
+		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
+			kvm_hpte_remove(kvm, index, *hpte);
 		if (kvm_hpte_enter(kvm, index, v, r) != H_SUCCESS)
-			return kvm_hpt_put_back(lo, rec, i + 1) ?: -EIO;
+			return kvm_hpt_put_back(lo, rec->index, rec->hpte,
+						i + 1) ?: -EIO;
 		if (i % RESCHED_HPTES == RESCHED_HPTES - 1 &&
 		    kvm_hpt_breathe(lo, RESCHED_HPTES))
 			return -EINTR;
@@ -236,17 +244,19 @@ static int kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo,
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long index = rec->index + rec->n_valid;
 	unsigned long end = index + rec->n_invalid;
-	unsigned long group, stop, old[2];
+	unsigned long group, stop;
 	unsigned int looked_at = 0;
 	const __be64 *hptep;
+	__be64 old[2];
 
 	while (index < end) {
 		group = index >> HPT_GROUP_SHIFT;
-		if (!kvm_hpt_group_used(info, group)) {
+		/* To look at the rest of a group costs less than at its bit */
+		if (!HPT_SLOT(index) && !kvm_hpt_group_used(info, group)) {
 			group = kvm_hpt_next_used(info, group,
 						  DIV_ROUND_UP(end,
 							       HPT_GROUP_HPTES));
-			index = max(index, group << HPT_GROUP_SHIFT);
+			index = group << HPT_GROUP_SHIFT;
 			continue;
 		}
 		stop = min(end, (group + 1) << HPT_GROUP_SHIFT);
@@ -268,9 +278,11 @@ static int kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo,
  * Would H_ENTER refuse an HPTE with a page of this size? This is the better
  * part of it: what the host maps may change until the HPTE is entered.
  */
-static bool kvm_hpte_large_refused(struct kvm *kvm, u64 r, unsigned long size)
+static noinline bool kvm_hpte_large_refused(struct kvm *kvm, u64 r,
+					    unsigned long size)
 {
 	struct kvm_memory_slot *slot;
+	unsigned long irqs;
 	unsigned int shift;
 	bool too_large;
 	pte_t *ptep;
@@ -283,11 +295,12 @@ static bool kvm_hpte_large_refused(struct kvm *kvm, u64 r, unsigned long size)
 	if (!slot_is_aligned(slot, size))
 		return true;
 
-	spin_lock(&kvm->mmu_lock);
+	/* No page table is freed while interrupts are disabled here */
+	spin_lock_irqsave(&kvm->mmu_lock, irqs);
 	ptep = find_kvm_host_pte(kvm, kvm->mmu_invalidate_seq,
 				 gfn_to_hva_memslot(slot, gfn), &shift);
 	too_large = ptep && BIT(shift ?: PAGE_SHIFT) < size;
-	spin_unlock(&kvm->mmu_lock);
+	spin_unlock_irqrestore(&kvm->mmu_lock, irqs);
 	return too_large;
 }
 
@@ -388,28 +401,33 @@ static int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
 /* How much of APPLY_HPTES does the record at the front of the buffer take? */
 static long kvm_hpt_record_cost(const void *buf, size_t len)
 {
-	struct kvm_get_htab_header next = { };
+	const struct kvm_get_htab_header *next = buf;
 
-	memcpy(&next, buf, min(len, sizeof(next)));
-	return 1 + next.n_valid + next.n_invalid;
+	if (len < sizeof(*next))
+		return 1;
+	return 1 + next->n_valid + next->n_invalid;
 }
 
 /*
- * Apply whole records from the front of the buffer, as many as should be
+ * Apply whole records from byte @applied of the buffer on, as many as should be
  * before others get a chance. Their length is added to @applied.
+ *
+ * Not inlined: in one function, the state of this loop and of those around it
+ * would not fit into registers.
  *
  * Return: 0, -ENODATA if the next record is incomplete, or why it is refused.
  */
-static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
-			      size_t *applied)
+static noinline int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, size_t len,
+				       size_t *applied)
 {
-	long cost = kvm_hpt_record_cost(buf, len), left = APPLY_HPTES;
+	void *buf = fd->buf + *applied, *end = fd->buf + len;
+	long left = APPLY_HPTES;
 	struct kvm *kvm = fd->kvm;
 	struct hpt_record rec;
 	struct kvm_hpt_lockout lo = {
 		.kvm = kvm,
 		.budget = APPLY_HPTES,
-		.sliced = cost > APPLY_HPTES,
+		.sliced = kvm_hpt_record_cost(buf, end - buf) > APPLY_HPTES,
 	};
 	int err;
 
@@ -417,8 +435,8 @@ static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 	if (err)
 		return err;
 	for (;;) {
-		err = hpt_decode(buf, len, kvmppc_hpt_npte(kvmppc_hpt(kvm)),
-				 &rec);
+		err = hpt_decode(buf, end - buf,
+				 kvmppc_hpt_npte(kvmppc_hpt(kvm)), &rec);
 		if (!err)
 			err = kvm_hpt_apply_record(&lo, &rec);
 		if (err)
@@ -427,16 +445,14 @@ static int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, void *buf, size_t len,
 				    rec.n_invalid, 0);
 		fd->valid += rec.n_valid;
 		fd->invalid += rec.n_invalid;
-		*applied += rec.bytes;
+		left -= 1 + rec.n_valid + rec.n_invalid;
 		buf += rec.bytes;
-		len -= rec.bytes;
-		left -= cost;
-		cost = kvm_hpt_record_cost(buf, len);
-		if (!len || cost > left)
+		if (buf == end || kvm_hpt_record_cost(buf, end - buf) > left)
 			break;
 		cond_resched();
 	}
 	kvm_hpt_let_vcpus_in(&lo);
+	*applied = buf - fd->buf;
 	return err;
 }
 
@@ -452,8 +468,7 @@ static int kvm_hpt_apply_all(struct kvm_hpt_fd *fd, size_t len, size_t *applied)
 
 	*applied = 0;
 	while (*applied < len) {
-		err = kvm_hpt_apply_some(fd, fd->buf + *applied, len - *applied,
-					 applied);
+		err = kvm_hpt_apply_some(fd, len, applied);
 		if (err || *applied == len)
 			break;
 		cond_resched();
@@ -464,8 +479,8 @@ static int kvm_hpt_apply_all(struct kvm_hpt_fd *fd, size_t len, size_t *applied)
 }
 
 /* The record at byte @pos of the buffer was refused */
-static void kvm_hpt_note_refused(struct kvm_hpt_fd *fd, size_t pos, size_t len,
-				 int err)
+static noinline void kvm_hpt_note_refused(struct kvm_hpt_fd *fd, size_t pos,
+					  size_t len, int err)
 {
 	struct kvm_get_htab_header hdr = { };
 
@@ -519,7 +534,7 @@ static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, struct iov_iter *from)
 	atomic64_add(fd->valid - valid, &fd->kvm->stat.hpt_write_valid);
 	atomic64_add(fd->invalid - invalid, &fd->kvm->stat.hpt_write_invalid);
 	atomic64_add(total, &fd->kvm->stat.hpt_write_bytes);
-	if (err == -EINVAL || err == -EIO || err == -EBUSY)
+	if (unlikely(err == -EINVAL || err == -EIO || err == -EBUSY))
 		kvm_hpt_note_refused(fd, applied, len, err);
 	mutex_unlock(&fd->lock);
 	/* The last record is incomplete */
