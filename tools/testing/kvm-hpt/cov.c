@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests end in child processes by _exit(). Write down what they have reached.
+ * Tests end in child processes with _exit(). Write their coverage before that.
  */
 
 #include <linux/compiler.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The VM behind the HPT file.
+ * The rest of KVM, for the HPT file to work on.
  */
 
 #include <stdlib.h>
@@ -25,8 +25,11 @@ static struct kvm_memory_slot slots[NR_SLOTS] = {
 	{ FAKE_ODD >> PAGE_SHIFT, FAKE_ODD_SIZE >> PAGE_SHIFT, 0, 3ul << 40 },
 };
 
-/* The small pages of each slot that the host does not have at the moment */
+/* The small pages of each slot that the host has not mapped */
 static bool away[NR_SLOTS][NR_PAGES];
+
+/* The page tables of the VM's process are freed */
+static bool mm_freed;
 
 /*
  * Hardware does not set R or C in an HPTE after a tlbie for it. Both take one
@@ -57,6 +60,7 @@ pte_t *__find_linux_pte(pgd_t *pgdir, unsigned long ea, bool *is_thp,
 	int slot = (ea >> 40) - 1;
 	unsigned long page = (ea & ((1ul << 40) - 1)) >> PAGE_SHIFT;
 
+	BUG_ON(mm_freed);
 	*hshift = slot == 1 ? FAKE_HUGE_SHIFT : 0;
 	return away[slot][page] ? NULL : &present;
 }
@@ -68,6 +72,21 @@ void fake_host_page(gpa_t gpa, bool there)
 	if (slot)
 		away[slot - slots][(gpa >> PAGE_SHIFT) - slot->base_gfn] =
 			!there;
+}
+
+void fake_exit_mm(struct kvm *kvm)
+{
+	spin_lock(&kvm->mmu_lock);
+	kvm->arch.mm_exited = true;
+	spin_unlock(&kvm->mmu_lock);
+	mm_freed = true;
+}
+
+void fake_delete_slot(gpa_t gpa, bool deleted)
+{
+	struct kvm_memory_slot *slot = gfn_to_memslot(NULL, gpa >> PAGE_SHIFT);
+
+	slot->flags = deleted ? KVM_MEMSLOT_INVALID : 0;
 }
 
 void kvmppc_setup_partition_table(struct kvm *kvm)
@@ -100,7 +119,7 @@ static void put(__be64 *dword, u64 value)
 	WRITE_ONCE(*dword, cpu_to_be64(value));
 }
 
-/* Return dword 0 as it was, in the old format as what is there in dword 1 */
+/* Lock an HPTE. Returns both dwords in the format used before ISA v3.0. */
 static u64 lock(struct kvm *kvm, unsigned long index, u64 *r)
 {
 	__be64 *hpte = hpte_of(kvm, index);
@@ -126,7 +145,7 @@ static void unlock(struct kvm *kvm, unsigned long index, u64 v)
 	preempt_enable();
 }
 
-/* Make a locked HPTE invalid to hardware, return dword 1 as it is after that */
+/* Make a locked HPTE invalid to hardware. Returns its dword 1 after that. */
 static u64 tlbie(struct kvm *kvm, unsigned long index)
 {
 	__be64 *hpte = hpte_of(kvm, index);
@@ -141,13 +160,7 @@ static u64 tlbie(struct kvm *kvm, unsigned long index)
 
 static void take_rc(struct kvm *kvm, unsigned long index, u64 r, u64 which)
 {
-	struct revmap_entry *rev = &kvm->arch.hpt.rev[index];
-	u64 new = r & ~rev->guest_rpte & which;
-
-	if (new) {
-		rev->guest_rpte |= new;
-		kvmppc_hpt_mark(kvm, rev, index);
-	}
+	kvmppc_hpt_take_rc(kvm, &kvm->arch.hpt.rev[index], index, r & which);
 }
 
 long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
@@ -163,17 +176,19 @@ long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
 	gfn_t gfn;
 
 	BUG_ON(preempt_count != 1);
-	/* User space writes: no vcpu may run */
+	/* A write by user space: no vcpu may run */
 	BUG_ON(!realmode && kvm->arch.mmu_ready);
 	if (pteh >> 63 || !size || index >= kvmppc_hpt_npte(&kvm->arch.hpt))
 		return H_PARAMETER;
 	gfn = (ptel & HPTE_R_RPN & ~(size - 1)) >> PAGE_SHIFT;
 	slot = gfn_to_memslot(kvm, gfn);
-	if (slot) {
+	if (slot && !(slot->flags & KVM_MEMSLOT_INVALID)) {
 		if (!slot_is_aligned(slot, size))
 			return H_PARAMETER;
-		pte = __find_linux_pte(pgdir, gfn_to_hva_memslot(slot, gfn),
-				       NULL, &shift);
+		spin_lock(&kvm->mmu_lock);
+		pte = find_kvm_host_pte(kvm, kvm->mmu_invalidate_seq,
+					gfn_to_hva_memslot(slot, gfn), &shift);
+		spin_unlock(&kvm->mmu_lock);
 		if (pte && BIT(shift ?: PAGE_SHIFT) < size)
 			return H_PARAMETER;
 		if (pte && (ptel & HPTE_R_W))
@@ -228,7 +243,7 @@ long kvmppc_do_h_remove(struct kvm *kvm, unsigned long flags,
 	return H_SUCCESS;
 }
 
-/* Lock an HPTE; if there is none return 0, and it is not locked */
+/* Lock an HPTE. Returns 0, and does not lock the slot, if it is empty. */
 static u64 lock_valid(struct kvm *kvm, unsigned long index, u64 *r)
 {
 	u64 v = lock(kvm, index, r);
@@ -242,10 +257,7 @@ static u64 lock_valid(struct kvm *kvm, unsigned long index, u64 *r)
 
 #define PROTECTION	(HPTE_R_PP0 | HPTE_R_PP | HPTE_R_N | HPTE_R_KEY)
 
-/*
- * R and C of the real HPTE stay, and get into the guest's view when they are
- * looked for.
- */
+/* R and C stay in the real HPTE, from where a harvest or the host takes them */
 long fake_h_protect(struct kvm *kvm, unsigned long index, unsigned long flags)
 {
 	struct revmap_entry *rev = &kvm->arch.hpt.rev[index];
@@ -279,9 +291,9 @@ static long clear(struct kvm *kvm, unsigned long index, u64 bit)
 	}
 	if (v & HPTE_V_VALID) {
 		r = tlbie(kvm, index);
-		put(&hpte[1], r & ~bit);
-		/* What is not asked for is kept, as the kernel does it */
+		/* Keep the other bit in the reverse map, as the kernel does */
 		take_rc(kvm, index, r, (HPTE_R_R | HPTE_R_C) & ~bit);
+		put(&hpte[1], r & ~bit);
 	}
 	unlock(kvm, index, v);
 	return H_SUCCESS;
@@ -335,13 +347,30 @@ void fake_unmap(struct kvm *kvm, unsigned long index)
 		return;
 	if (v & HPTE_V_VALID) {
 		r = tlbie(kvm, index);
-		/* They stay in dword 1, but mean nothing there from now on */
+		/* In dword 1, they have no meaning from now on */
 		take_rc(kvm, index, r, HPTE_R_R | HPTE_R_C);
 	}
 	unlock(kvm, index, (v & ~HPTE_V_VALID) | HPTE_V_ABSENT);
 }
 
-static void gather(struct kvm *kvm, unsigned long index, u64 bit)
+/* The HPTE stays valid, as in kvmppc_clear_ref_hpte() */
+void fake_age(struct kvm *kvm, unsigned long index)
+{
+	__be64 *hpte = hpte_of(kvm, index);
+	u64 r, v = lock_valid(kvm, index, &r);
+
+	if (!v)
+		return;
+	if ((v & HPTE_V_VALID) && (r & HPTE_R_R)) {
+		take_rc(kvm, index, r, HPTE_R_R);
+		pthread_mutex_lock(tlb_lock(index));
+		put(&hpte[1], get(&hpte[1]) & ~HPTE_R_R);
+		pthread_mutex_unlock(tlb_lock(index));
+	}
+	unlock(kvm, index, v);
+}
+
+void fake_clean(struct kvm *kvm, unsigned long index)
 {
 	__be64 *hpte = hpte_of(kvm, index);
 	u64 r, v = lock_valid(kvm, index, &r);
@@ -350,20 +379,10 @@ static void gather(struct kvm *kvm, unsigned long index, u64 bit)
 		return;
 	if (v & HPTE_V_VALID) {
 		r = tlbie(kvm, index);
-		put(&hpte[1], r & ~bit);
-		take_rc(kvm, index, r, bit);
+		take_rc(kvm, index, r, HPTE_R_C);
+		put(&hpte[1], r & ~HPTE_R_C);
 	}
 	unlock(kvm, index, v);
-}
-
-void fake_age(struct kvm *kvm, unsigned long index)
-{
-	gather(kvm, index, HPTE_R_R);
-}
-
-void fake_clean(struct kvm *kvm, unsigned long index)
-{
-	gather(kvm, index, HPTE_R_C);
 }
 
 bool fake_mapped(struct kvm *kvm, unsigned long index)
@@ -424,7 +443,7 @@ ssize_t fake_read(int fd, void *buf, size_t size, size_t accessible)
 	if (accessible >= size)
 		return iocb.ki_filp->f_op->read(iocb.ki_filp, buf, size, NULL);
 	ret = iocb.ki_filp->f_op->read_iter(&iocb, &to);
-	/* Who comes after it goes on where this one has ended */
+	/* readv() continues with the next buffer at this position */
 	BUG_ON(to.pos != (ret > 0 ? ret : 0));
 	return ret;
 }
@@ -501,10 +520,14 @@ struct kvm *fake_vm(void)
 	struct kvm *kvm = calloc(1, sizeof(*kvm) + sizeof(*kvm->mm));
 	const int writer_first = PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP;
 	pthread_rwlockattr_t attr;
+	unsigned int i;
 
 	memset(away, 0, sizeof(away));
+	mm_freed = false;
+	for (i = 0; i < NR_SLOTS; i++)
+		slots[i].flags = 0;
 	kvm->mm = (void *)(kvm + 1);
-	/* A grace period ends at some time, however many readers come */
+	/* Writer first, so that a grace period ends despite new readers */
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr, writer_first);
 	pthread_rwlock_init(&kvm->srcu.lock, &attr);
@@ -520,7 +543,7 @@ void fake_vm_free(struct kvm *kvm)
 	BUG_ON(atomic_read(&kvm->refs) != 1 || kvm->arch.hpt_nr_readers ||
 	       !list_empty(&kvm->arch.hpt_readers));
 	kvmppc_hpt_destroy_vm(kvm);
-	/* It would come back to a VM that is no more */
+	/* The work item would use a freed VM */
 	BUG_ON(kvm->arch.hpt_poll.pending);
 	free_hpt(&kvm->arch.hpt);
 	pthread_rwlock_destroy(&kvm->srcu.lock);
@@ -559,7 +582,7 @@ int fake_resize_hpt(struct kvm *kvm, u32 order)
 	if (err)
 		return err;
 	mutex_lock(&kvm->arch.mmu_setup_lock);
-	/* As if each hash value were the same */
+	/* Keep the index of each HPTE, as if hashes did not change */
 	for (group = 0; group < min(old->groups->nr, new.groups->nr); group++) {
 		if (!test_bit(group % HPT_CHUNK_GROUPS,
 			      old->groups->chunk[group / HPT_CHUNK_GROUPS].used))

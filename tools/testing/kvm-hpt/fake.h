@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A VM with an HPT, for the HPT file to work on: the hypercalls as PAPR has
- * them, hardware that sets R and C, and a host that takes pages away.
+ * A VM with an HPT for the HPT file to work on: hypercalls as PAPR defines
+ * them, hardware that sets R and C, and a host that unmaps pages.
  *
- * Whoever marks in the kernel marks here. The functions that take an index
- * may be called by several threads at once.
+ * Changes are marked here wherever the kernel marks them. Several threads may
+ * call the functions with an index argument at once.
  */
 #ifndef KVM_HPT_FAKE_H
 #define KVM_HPT_FAKE_H
@@ -15,8 +15,8 @@
 #include <asm/hvcall.h>
 
 /*
- * Guest memory: one slot of small pages and one of huge ones, and one that is
- * aligned to neither. All else is emulated devices.
+ * Guest memory: one slot of small pages, one of huge pages, and one that is not
+ * aligned for huge pages. All other addresses are emulated MMIO.
  */
 #define FAKE_RAM		0x0ul
 #define FAKE_RAM_SIZE		(64ul << 20)
@@ -36,35 +36,41 @@ int fake_resize_hpt(struct kvm *kvm, u32 order);
 void fake_switch_to_radix(struct kvm *kvm);
 void fake_switch_to_hash(struct kvm *kvm);
 
-/* The guest's */
+/* Hypercalls of the guest */
 long fake_h_protect(struct kvm *kvm, unsigned long index, unsigned long flags);
 long fake_h_clear_ref(struct kvm *kvm, unsigned long index);
 long fake_h_clear_mod(struct kvm *kvm, unsigned long index);
 
-/* Hardware sets R, and C if @write. Which of them were not set before? */
+/* Hardware sets R, and C if @write. Returns the bits that are set then. */
 u64 fake_hw_access(struct kvm *kvm, unsigned long index, bool write);
 
-/* The host's: page fault, page taken away, R and C gathered */
+/* Operations of the host: page fault, unmapping, collecting R and C */
 void fake_map(struct kvm *kvm, unsigned long index);
 void fake_unmap(struct kvm *kvm, unsigned long index);
 void fake_age(struct kvm *kvm, unsigned long index);
 void fake_clean(struct kvm *kvm, unsigned long index);
 
-/* A page is there for HPTEs that are entered from now on, or not */
+/* Add or remove a page of the host, for HPTEs that are entered later */
 void fake_host_page(gpa_t gpa, bool there);
 
-/* User space's side of the file */
+/* The VM's process exits, files of the VM stay open elsewhere */
+void fake_exit_mm(struct kvm *kvm);
+
+/* Begin or cancel the deletion of the memslot at this address */
+void fake_delete_slot(gpa_t gpa, bool deleted);
+
+/* System calls of user space */
 int fake_open(struct kvm *kvm, u64 flags, u64 start_index);
 ssize_t fake_read(int fd, void *buf, size_t size, size_t accessible);
 ssize_t fake_write(int fd, void *buf, size_t size, size_t accessible);
 int fake_progress(int fd, u32 flags, struct kvm_ppc_htab_progress *p);
 __poll_t fake_poll(int fd);
 
-/* Enter an HPTE, remove one, as a vcpu does */
+/* Enter or remove an HPTE as a vcpu does */
 long fake_h_enter(struct kvm *kvm, unsigned long index, u64 v, u64 r);
 long fake_h_remove(struct kvm *kvm, unsigned long index);
 
-/* Is there memory behind the HPTE at the moment? */
+/* Is the HPTE present, that is, valid to hardware? */
 bool fake_mapped(struct kvm *kvm, unsigned long index);
 
 #endif

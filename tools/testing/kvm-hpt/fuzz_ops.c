@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libFuzzer makes up the operations for the model.
+ * libFuzzer chooses the operations for the model.
  */
 
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libFuzzer makes up the stream that is written. After it the table and what a
- * reader has seen of it have to be as the plain reading of the ABI says.
+ * libFuzzer chooses the stream that is written. After the write, the table and
+ * a reader's replica have to be what the ABI specifies.
  */
 
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 
 #include "fake.h"
 #include "model.h"
+#include "stream.h"
 
 #define ORDER	14
 #define NR	(1u << (ORDER - 4))
@@ -25,31 +26,26 @@ static struct hpte want[NR], replica[NR];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What the write does to the table; return what it returns */
+/* Apply the stream to the expected table. Returns the expected result. */
 static ssize_t apply(struct kvm *kvm, const uint8_t *stream, size_t size,
 		     size_t there)
 {
-	struct kvm_get_htab_header hdr;
+	struct stream_record rec;
 	size_t pos = 0, bytes;
 	struct hpte *hpte;
-	__be64 dword[2];
-	int i, err = 0;
+	unsigned int i;
+	int err = 0;
 
 	while (pos < there) {
 		err = model_judge(kvm, stream + pos, there - pos, &bytes);
 		if (err)
 			break;
-		memcpy(&hdr, stream + pos, HDR);
-		for (i = 0; i < hdr.n_valid + hdr.n_invalid; i++) {
-			hpte = &want[hdr.index + i];
-			hpte->v = 0;
-			if (i >= hdr.n_valid)
-				continue;
-			memcpy(dword, stream + pos + HDR + i * sizeof(dword),
-			       sizeof(dword));
-			hpte->v = be64_to_cpu(dword[0]);
-			hpte->r = be64_to_cpu(dword[1]);
-			model_entered(&hpte->v, &hpte->r);
+		BUG_ON(stream_record(stream + pos, there - pos, NR, &rec));
+		for (i = 0; i < rec.hptes; i++) {
+			hpte = &want[rec.index + i];
+			stream_hpte(&rec, i, &hpte->v, &hpte->r);
+			if (hpte->v)
+				model_entered(&hpte->v, &hpte->r);
 		}
 		pos += bytes;
 	}
@@ -61,27 +57,17 @@ static ssize_t apply(struct kvm *kvm, const uint8_t *stream, size_t size,
 static void drain(int fd)
 {
 	static unsigned char buf[65536];
-	struct kvm_get_htab_header hdr;
-	struct hpte *hpte;
-	__be64 dword[2];
+	struct stream_record rec;
 	ssize_t len, pos;
-	int i;
+	unsigned int i;
 
 	while ((len = fake_read(fd, buf, sizeof(buf), sizeof(buf)))) {
 		BUG_ON(len < 0);
-		for (pos = 0; pos < len;) {
-			memcpy(&hdr, buf + pos, HDR);
-			pos += HDR;
-			for (i = 0; i < hdr.n_valid + hdr.n_invalid; i++) {
-				hpte = &replica[hdr.index + i];
-				hpte->v = 0;
-				if (i >= hdr.n_valid)
-					continue;
-				memcpy(dword, buf + pos, sizeof(dword));
-				hpte->v = be64_to_cpu(dword[0]);
-				hpte->r = be64_to_cpu(dword[1]);
-				pos += sizeof(dword);
-			}
+		for (pos = 0; pos < len; pos += rec.bytes) {
+			BUG_ON(stream_record(buf + pos, len - pos, NR, &rec));
+			for (i = 0; i < rec.hptes; i++)
+				stream_hpte(&rec, i, &replica[rec.index + i].v,
+					    &replica[rec.index + i].r);
 		}
 	}
 }
@@ -110,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_allocate_hpt(kvm, ORDER);
 	memset(want, 0, sizeof(want));
 	memset(replica, 0, sizeof(replica));
-	/* Some HPTEs that are in the way of the first records */
+	/* Enter some HPTEs that the first record may replace */
 	if (size >= 2 + HDR)
 		memcpy(&hdr, data + 2, HDR);
 	for (i = 0; i < data[0] >> 4; i++) {
@@ -124,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	there = size - 2;
 	if (data[0] & 4)
 		there = min(there, (size_t)data[1] * 4);
-	/* Of its own size, so that ASan sees what is read beyond */
+	/* Exactly as large, so that ASan detects reads beyond the end */
 	stream = malloc(size - 2);
 	memcpy(stream, data + 2, size - 2);
 

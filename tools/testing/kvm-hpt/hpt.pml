@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The protocol by which changes of the HPT come to the readers of the HPT
- * file, for Spin: one group of two HPTEs, vcpus that change them, hardware
- * that sets R without telling anyone, two readers that come while that goes
- * on. See Documentation/virt/kvm/ppc-hpt.rst, whose steps the comments name.
+ * A model for Spin of the protocol by which changes of the HPT reach the
+ * readers of the HPT file: one group of two HPTEs, vcpus that change them,
+ * hardware that sets R without any notification, and two readers that register
+ * meanwhile. The comments name the steps of Documentation/virt/kvm/ppc-hpt.rst.
  *
  * When vcpus and hardware have stopped and a read has returned 0, what the
- * reader was told has to be what the guest has.
+ * reader has reported has to be the guest's view.
  *
  * Spin interleaves steps but does not reorder them. A barrier is modelled by
- * the order of the steps on its sides; the macro that leaves it out swaps
- * them. Each of these macros makes the assertion fail:
+ * the order of the steps before and after it; the macro that leaves out the
+ * barrier swaps them. Each of these macros makes the assertion fail:
  *
  *	NO_WMB		kvmppc_hpt_mark() without smp_wmb()
- *	NO_ENTERWMB	kvmppc_hpt_enter() without smp_wmb()
+ *	NO_ENTERWMB	kvmppc_hpt_store() without smp_wmb()
  *	NO_MB		kvm_hpt_harvest() without smp_mb__after_atomic()
- *	NO_GRACE	locks are left out before a grace period has passed
+ *	NO_GRACE	readers do not wait for a grace period before they stop
+ *			taking locks
  *	NO_SECTION	vcpus are in no read section of kvm->srcu
  *	NO_USEMB	kvmppc_hpt_enter() without smp_mb() after a group is used
- *	NO_CAREFUL	and takes no locks until then
- *	NO_LOCK		a mark is taken off without the HPTE lock
- *	NO_SPREAD	the other readers get nothing
+ *	NO_CAREFUL	readers take no locks before the grace period has passed
+ *	NO_LOCK		a mark is cleared without the HPTE lock
+ *	NO_SPREAD	a harvest does not hand changes to other readers
  *	NO_REVISIT	a group in which hardware may set R is not visited again
- *	NO_FOLD		R that is reported does not go into the guest's view
- *	NO_CURSOR	a reader in its first pass gets nothing, also of what it
- *			is past
+ *	NO_FOLD		R that is reported does not go into the reverse map word
+ *	NO_CURSOR	a harvest does not hand changes to readers in a first
+ *			pass, even if they are past the HPTE
  */
 
 #ifndef CHANGES
@@ -37,20 +38,20 @@
 #endif
 #define READERS	2
 
-byte dword[HPTES];	/* what an HPTE holds, the guest's number for it */
+byte dword[HPTES];	/* contents of an HPTE: the number of its last change */
 bool hw_r[HPTES];	/* R in the HPTE */
 bool guest_r[HPTES];	/* R in the reverse map word */
 bool modified[HPTES];	/* HPTE_GR_MODIFIED */
 bool hvlock[HPTES];	/* HPTE_V_HVLOCK */
 bool visit;		/* the group's bit in the visit bitmap */
-bool used = true;	/* and in the used bitmap */
+bool used = true;	/* the group's bit in the used bitmap */
 bool fresh[HPTES];	/* the HPTE's slot was never used */
 
 bool setup_lock;	/* mmu_setup_lock */
 byte nr_readers;
-bool all_mark;		/* a grace period has passed since there are readers */
-bool released[HPTES];	/* a reader has had the HPTE lock */
-bool in_section[VCPUS];	/* a read section of kvm->srcu */
+bool all_mark;		/* a grace period has passed since the first reader */
+bool released[HPTES];	/* a reader has taken and dropped the HPTE lock */
+bool in_section[VCPUS];	/* in a read section of kvm->srcu */
 byte running = VCPUS + 1;
 
 bool registered[READERS];
@@ -61,7 +62,7 @@ bool changed[READERS * HPTES];
 #define LOCK(l)		atomic { !l -> l = true }
 #define UNLOCK(l)	l = false
 
-/* Step 2: the mark, then the visit bit; step 3: not if it is there already */
+/* Step 2: the mark, then the visit bit; step 3: neither if already marked */
 inline mark(h)
 {
 	if
@@ -77,7 +78,7 @@ inline mark(h)
 	fi
 }
 
-/* The same in kvmppc_hpt_enter(), where the mark comes with the word */
+/* Likewise in kvmppc_hpt_enter(), which stores the mark with the word */
 inline enter(h)
 {
 	if
@@ -93,7 +94,7 @@ inline enter(h)
 	fi
 }
 
-/* Step 1: a fresh slot comes into use; then a reader that was there is seen */
+/* Step 1: set the used bit for a fresh slot, then test for readers */
 inline use(h)
 {
 	if
@@ -122,8 +123,8 @@ proctype vcpu(byte id)
 			select(h : 0 .. HPTES - 1)
 		}
 		/*
-		 * Taking the lock does not order a load behind it, unless it
-		 * was a reader who has released it
+		 * The lock does not order the load after it, unless a reader
+		 * has dropped the lock before
 		 */
 		if
 		:: tracked = nr_readers > 0;
@@ -133,7 +134,7 @@ proctype vcpu(byte id)
 			tracked = nr_readers > 0
 		fi;
 		if
-		:: !fresh[h] ->			/* H_PROTECT and its kin */
+		:: !fresh[h] ->			/* H_PROTECT and the like */
 			dword[h]++;
 			mark(h)
 		:: use(h);			/* H_ENTER, H_BULK_REMOVE */
@@ -170,7 +171,7 @@ proctype hardware()
 	running--
 }
 
-/* Hand a change of @h to the readers but @self that are past it: step 7 */
+/* Step 7: hand a change of @h to all readers but @self that are past it */
 inline spread(self, h)
 {
 #ifndef NO_SPREAD
@@ -194,7 +195,7 @@ inline spread(self, h)
 	o = 0
 }
 
-/* Take the mark off @h with the HPTE locked: steps 3 and 4 */
+/* Steps 3 and 4: clear the mark of @h with the HPTE locked */
 inline harvest_hpte(self, h)
 {
 #ifndef NO_LOCK
@@ -226,8 +227,8 @@ inline harvest_hpte(self, h)
 }
 
 /*
- * Harvest the group. mine[] is what has changed, told[] and told_r[] what is
- * reported if it is.
+ * Harvest the group. mine[] are the HPTEs that have changed; told[] and
+ * told_r[] are the contents to report.
  */
 inline harvest(self)
 {
@@ -285,7 +286,7 @@ proctype reader(byte self)
 		stopped = running == 0;
 		any = false;
 		LOCK(setup_lock);
-		/* Step 1: nobody waits for it, it may be over or not */
+		/* Step 1: the grace period may be over or not; nobody waits */
 		if
 		:: !all_mark ->
 #ifndef NO_GRACE
@@ -299,12 +300,12 @@ proctype reader(byte self)
 		:: first_pass[self] ->
 			if
 			:: used -> harvest(self)
-			:: else ->		/* passed over, as invalid */
+			:: else ->		/* reported as invalid */
 				told[cursor[self]] = 0;
 				told_r[cursor[self]] = guest_r[cursor[self]]
 			fi;
 			d_step {
-				/* What it is past is for later */
+				/* Changes before the cursor are for later */
 				h = 0;
 				do
 				:: h < cursor[self] ->
@@ -346,7 +347,7 @@ proctype reader(byte self)
 		:: else
 		fi;
 		d_step {
-			/* Fewer states if these hold nothing between reads */
+			/* Reset these between reads, to have fewer states */
 			h = 0;
 			do
 			:: h < HPTES ->

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How a write keeps vcpus out, for Spin: a vcpu wants to run while HPTEs are
- * being written. It must not run meanwhile, and must see them when it runs
- * after that. See kvm_hpt_lock_out_vcpus() and kvm_hpt_let_vcpus_in(). The
- * record is applied in two slices, between which mmu_setup_lock is free: see
- * kvm_hpt_breathe() and kvmppc_hpt_lock().
+ * A model for Spin of how a write keeps vcpus out: a vcpu tries to run while
+ * HPTEs are written. It must not run during the write, and must see the HPTEs
+ * when it runs after it. See kvm_hpt_lock_out_vcpus() and
+ * kvm_hpt_let_vcpus_in(). The record is applied in two slices, between which
+ * mmu_setup_lock is free: see kvm_hpt_breathe() and kvmppc_hpt_lock().
  *
- * Steps stand for loads and stores as in hpt.pml. Each of these makes an
+ * Steps stand for loads and stores as in hpt.pml. Each of these macros makes an
  * assertion fail:
  *
  *	NO_LOCKOUT	kvm_hpt_lock_out_vcpus() without smp_mb()
  *	NO_RELEASE	kvm_hpt_let_vcpus_in() without smp_store_release()
- *	NO_WRITELOCK	kvmppc_hpt_lock() without a look at hpt_write_lock
+ *	NO_WRITELOCK	kvmppc_hpt_lock() does not wait for hpt_write_lock
  */
 
 bool setup_lock;	/* mmu_setup_lock */
 bool write_lock;	/* hpt_write_lock */
 bool mmu_ready = true;
-bool vcpu_running;	/* it is counted in vcpus_running */
+bool vcpu_running;	/* the vcpu is counted in vcpus_running */
 bool in_guest;
 bool writing;
-bool written;		/* the HPTEs are there */
+bool written;		/* the HPTEs have been written */
 
 proctype write()
 {
@@ -56,7 +56,7 @@ proctype write()
 	write_lock = false
 }
 
-/* As kvmhv_setup_mmu() does it */
+/* kvmhv_setup_mmu() */
 inline setup_mmu()
 {
 	atomic {
@@ -69,7 +69,7 @@ inline setup_mmu()
 	}
 }
 
-/* As kvmppc_vcpu_run_hv() does it: the smp_mb() there is in the order */
+/* kvmppc_vcpu_run_hv(); its smp_mb() is modelled by the order of the steps */
 proctype vcpu()
 {
 	vcpu_running = true;

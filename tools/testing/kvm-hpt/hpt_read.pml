@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How an HPTE is read without its lock, for Spin: a vcpu removes an HPTE and
- * enters others in its place, a reader takes marks off and reads meanwhile.
- * Both doublewords and the reverse map word of what it reports have to be of
+ * A model for Spin of how an HPTE is read without its lock: a vcpu removes an
+ * HPTE and enters others in its place, while a reader clears marks and reads.
+ * Both doublewords and the reverse map word that it reports have to belong to
  * the same HPTE. See kvm_hpte_read() and kvm_hpt_read_clean().
  *
- * Steps stand for loads and stores as in hpt.pml. Each of these makes the
- * assertion fail:
+ * Steps stand for loads and stores as in hpt.pml. Each of these macros makes
+ * the assertion fail:
  *
  *	NO_RMB		kvm_hpte_read(), kvm_hpt_read_clean() without smp_rmb()
- *	NO_RECHECK	the HPTE is read though its reverse map word has a mark
+ *	NO_RECHECK	the HPTE is not locked if its word has a mark
  */
 
-byte v;			/* dword 0: which HPTE it is, 0 for none, */
-bool hvlock;		/* and HPTE_V_HVLOCK in it */
-byte r;			/* dword 1 */
-byte word;		/* the reverse map word, */
-bool modified;		/* and HPTE_GR_MODIFIED in it */
+byte v;			/* dword 0: number of the HPTE, 0 for none */
+bool hvlock;		/* HPTE_V_HVLOCK in dword 0 */
+byte r;			/* dword 1: number of its HPTE */
+byte word;		/* reverse map word: number of its HPTE */
+bool modified;		/* HPTE_GR_MODIFIED in the reverse map word */
 
 #define LOCK	atomic { !hvlock -> hvlock = true }
 
@@ -34,7 +34,7 @@ proctype vcpu()
 				v = 0;
 				hvlock = false
 			}
-		:: else ->		/* H_ENTER, by kvmppc_hpt_enter() */
+		:: else ->		/* H_ENTER with kvmppc_hpt_enter() */
 			n++;
 			d_step {
 				word = n;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an HPTE costs: a case at a time, with the base kernel's implementation
- * or with ours. See the script "time" for the table of all.
+ * The cost of an HPTE in one case, with the base kernel's implementation or
+ * with ours. The script "time" prints a table of all cases.
  *
  * usage: hpt_time CASE stock|ours ORDER
  *
- * Prints nanoseconds of CPU time and the number of HPTEs they are for, which
- * is those of the table, or those that have changed or were written.
+ * Prints nanoseconds of CPU time and the number of HPTEs: those of the table,
+ * those that have changed, or those that were written.
  */
 
 #include <stdio.h>
@@ -19,6 +19,7 @@
 #include "hpt.h"
 #include "fake.h"
 #include "stock.h"
+#include "stream.h"
 
 #define V	(HPTE_V_VALID | 0x1280)
 #define HDR	sizeof(struct kvm_get_htab_header)
@@ -42,7 +43,7 @@ static ssize_t write_some(void *from, size_t size)
 		      stock_write(from, size);
 }
 
-/* Valid HPTEs in which hardware has nothing to set, some of each group */
+/* Fill the first slots of each group with HPTEs in which R and C are set */
 static void fill(unsigned int of_eight)
 {
 	__be64 *hpte = (__be64 *)kvm->arch.hpt.virt;
@@ -66,19 +67,18 @@ static void open_reader(void)
 		stock_open(kvm);
 }
 
-/* A first pass. What is there in the table was read before all of it once. */
+/* A first pass; returns the number of HPTEs */
 static unsigned long first_pass(size_t size)
 {
+	struct stream_record rec = { };
 	unsigned long hptes = 0;
-	struct kvm_get_htab_header hdr;
 	ssize_t len, pos;
 
 	while (hptes < nr) {
 		len = read_some(size);
-		for (pos = 0; pos < len;) {
-			memcpy(&hdr, buf + pos, HDR);
-			pos += HDR + hdr.n_valid * HPT_STREAM_HPTE;
-			hptes += hdr.n_valid + hdr.n_invalid;
+		for (pos = 0; pos < len; pos += rec.bytes) {
+			stream_record(buf + pos, len - pos, nr, &rec);
+			hptes += rec.hptes;
 		}
 	}
 	return hptes;
@@ -86,7 +86,7 @@ static unsigned long first_pass(size_t size)
 
 static void setup_empty(void)
 {
-	/* So that both find the memory there */
+	/* Allocate the memory now, for both implementations */
 	memset((void *)kvm->arch.hpt.virt, 0, nr * 16);
 	memset(kvm->arch.hpt.rev, 0, nr * sizeof(*kvm->arch.hpt.rev));
 	open_reader();
@@ -148,7 +148,7 @@ static noinline unsigned long read_three(void)
 	return first_pass(2048) / 8 * 3;
 }
 
-/* Stock says 0 when it has come to the end, ours when all was looked at */
+/* Stock returns 0 at the end of the table, ours after a whole circle */
 static noinline unsigned long later_pass(void)
 {
 	while (read_some(2048))

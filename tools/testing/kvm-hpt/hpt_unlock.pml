@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How the lock of an HPTE protects its reverse map word, for Spin: the host
- * ages the page, the guest removes the HPTE and enters another one, a reader
- * harvests. In the end the word has to be that of the HPTE, and a mark in it has
- * to have its visit bit. See unlock_hpte() and __unlock_hpte().
+ * A model for Spin of how the lock of an HPTE protects its reverse map word:
+ * the host ages the page, the guest removes the HPTE and enters another one,
+ * and a reader harvests. In the end the word has to belong to the HPTE, and if
+ * it is marked, the visit bit has to be set. See unlock_hpte() and
+ * __unlock_hpte().
  *
- * Steps stand for loads and stores as in hpt.pml. An unlock without release may
- * be seen before the stores in front of it. Each of these makes an assertion
- * fail:
+ * Steps stand for loads and stores as in hpt.pml. An unlock that is not a
+ * release may become visible before the stores that precede it. Each of these
+ * macros makes an assertion fail:
  *
  *	NO_AGERELEASE		kvm_age_rmapp() without the release
  *	NO_REMOVERELEASE	kvmppc_h_bulk_remove() without the release
@@ -17,13 +18,13 @@
 #define OLD	1
 #define NEW	2
 
-byte dword = OLD;	/* dword 0: which HPTE it is, 0 for none, */
-bool hvlock;		/* and HPTE_V_HVLOCK in it */
+byte dword = OLD;	/* dword 0: number of the HPTE, 0 for none */
+bool hvlock;		/* HPTE_V_HVLOCK in dword 0 */
 bool hw_r;		/* R in the HPTE */
 
-byte word = OLD;	/* the reverse map word: of which HPTE it is, */
-bool word_r;		/* R in it, */
-bool modified = true;	/* and HPTE_GR_MODIFIED */
+byte word = OLD;	/* reverse map word: number of its HPTE */
+bool word_r;		/* R in the reverse map word */
+bool modified = true;	/* HPTE_GR_MODIFIED in the reverse map word */
 bool visit = true;	/* the group's bit in the visit bitmap */
 
 byte running = 4;
@@ -40,7 +41,7 @@ inline store_word(w, r, m)
 	}
 }
 
-/* kvm_age_rmapp(); kvmppc_hpt_mark() returns early if there is a mark */
+/* kvm_age_rmapp(); kvmppc_hpt_take_rc() has no barrier if it sees no readers */
 proctype age()
 {
 	byte w;
@@ -57,7 +58,7 @@ proctype age()
 				mark = !modified
 			}
 #ifdef NO_AGERELEASE
-			/* In front of a mark there is smp_wmb() */
+			/* smp_wmb() orders the store before the visit bit */
 			if
 			:: mark ->
 				store_word(w, true, true);
@@ -115,7 +116,7 @@ proctype remove()
 	running--
 }
 
-/* kvmppc_do_h_enter(), in the slot that is free then */
+/* kvmppc_do_h_enter(), in the slot once it is free */
 proctype enter()
 {
 	bool m;
@@ -157,7 +158,7 @@ proctype hardware()
 	running--
 }
 
-/* kvm_hpt_harvest(): the bit, smp_mb__after_atomic(), the mark */
+/* kvm_hpt_harvest(): clear the bit, smp_mb__after_atomic(), test the mark */
 proctype harvest()
 {
 	bool look, done;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The kernel's KUnit suites of the HPT file as a program that prints TAP.
- * With -r SUITE.CASE, of which there may be several, only these are run.
+ * With one or several -r SUITE.CASE, only these cases run.
  *
- * Each case has a process of its own, so that one that crashes is one that
- * fails.
+ * Each case runs in its own process, so that a crash fails only this case.
  */
 
 #include <stdarg.h>
@@ -14,6 +13,10 @@
 #include <unistd.h>
 
 #include <kunit/test.h>
+
+/* Allocations by the tests themselves need not be charged */
+#undef kvzalloc
+#define kvzalloc(size, gfp)	kzalloc(size, (gfp) | __GFP_ACCOUNT)
 
 #include "hpt_kunit.c"
 
@@ -26,9 +29,10 @@ static struct kunit_suite *running;
 
 void *kunit_kzalloc(struct kunit *test, size_t size, gfp_t gfp)
 {
-	struct shim_kunit_alloc *alloc = kzalloc(sizeof(*alloc), gfp);
+	struct shim_kunit_alloc *alloc;
 
-	alloc->memory = kzalloc(size, gfp);
+	alloc = kzalloc(sizeof(*alloc), gfp | __GFP_ACCOUNT);
+	alloc->memory = kzalloc(size, gfp | __GFP_ACCOUNT);
 	alloc->next = test->allocs;
 	test->allocs = alloc;
 	return alloc->memory;
@@ -45,14 +49,14 @@ static void free_allocs(struct kunit *test)
 	}
 }
 
-/* In the process of a case */
+/* End the process of a case */
 static void end(struct kunit *test)
 {
 	if (running->exit)
 		running->exit(test);
 	free_allocs(test);
 	if (shim_live_allocs()) {
-		printf("# %ld allocations are left\n", shim_live_allocs());
+		printf("# %ld allocations not freed\n", shim_live_allocs());
 		test->failed = true;
 	}
 	fflush(stdout);
@@ -86,7 +90,7 @@ static bool passes(struct kunit_case *which)
 	child = fork();
 	if (!child) {
 		if (running->init && running->init(&test)) {
-			printf("# the suite cannot begin\n");
+			printf("# init of the suite failed\n");
 			test.failed = true;
 		} else {
 			which->run_case(&test);

@@ -3,8 +3,8 @@
  * The model and the interpreter of operations.
  *
  * Only some HPTEs of a table are ever used: a window of 128 in each eighth of
- * it, one of them around its end. So tables of any size cost the same, and
- * HPTEs are often close to each other.
+ * the table; the first window wraps around its end. So tables of any size take
+ * the same time, and HPTEs are often close to each other.
  */
 
 #include <stdarg.h>
@@ -18,6 +18,7 @@
 #include "hpt.h"
 #include "fake.h"
 #include "model.h"
+#include "stream.h"
 
 #define WINDOWS		8
 #define WINDOW		128
@@ -29,8 +30,8 @@
 #define UNKNOWN		(~0ull)
 
 /**
- * struct slot - an HPTE as the guest sees it
- * @v: dword 0, 0 if there is none
+ * struct slot - the guest's view of an HPTE
+ * @v: dword 0, or 0 if the slot is empty
  * @r: dword 1
  * @changed: when it was last changed
  */
@@ -40,13 +41,13 @@ struct slot {
 };
 
 /**
- * struct reader - a reader, and its user
- * @fd: -1 if there is none
- * @bolted_only: as it was opened
- * @busy: in a call
- * @stale: it belongs to an HPT that is gone
- * @zeroed: the next thing it reports begins at 0
- * @v: the replica, 0 for no HPTE, UNKNOWN if it has to be reported
+ * struct reader - a reader and its replica
+ * @fd: -1 if the reader is not open
+ * @bolted_only: opened with KVM_GET_HTAB_BOLTED_ONLY
+ * @busy: a call is in progress
+ * @stale: the reader's HPT is gone
+ * @zeroed: the next record has to begin at 0
+ * @v: the replica's dword 0, 0 for no HPTE, UNKNOWN if not yet reported
  * @r: the replica's dword 1
  * @may: the HPTE has changed, so it may be reported
  */
@@ -62,16 +63,16 @@ struct reader {
 
 static struct {
 	struct kvm *kvm;
-	u64 nr;			/* HPTEs, 0 if there is no HPT */
+	u64 nr;			/* number of HPTEs, 0 without HPT */
 	struct slot slot[SLOTS];
 	struct reader reader[READERS];
 	unsigned int now;
 	const struct model_op *ops, *end;
-	int within;		/* lock or copy at which others come in */
-	unsigned int others;	/* how many operations that is */
+	int within;		/* lock or copy before which others run */
+	unsigned int others;	/* number of operations that run then */
 	u32 writing;		/* order of the HPT when a write began */
 	int ready;		/* mmu_ready when a write begins to apply */
-	u64 valid, invalid;	/* what has been received */
+	u64 valid, invalid;	/* HPTEs that reads have returned */
 } m;
 
 /* One for each reader, since one may read while another one does */
@@ -89,7 +90,7 @@ static void __printf(1, 2) wrong(const char *format, ...)
 	abort();
 }
 
-/* Which HPTE is it? */
+/* The index of the HPTE in a slot */
 static u64 index_of(unsigned int slot)
 {
 	u64 first = slot / WINDOW * (m.nr / WINDOWS);
@@ -97,7 +98,7 @@ static u64 index_of(unsigned int slot)
 	return (first + slot % WINDOW - WINDOW / 2) & (m.nr - 1);
 }
 
-/* The slot of an HPTE, or of the next one that has a slot; SLOTS if none */
+/* The slot of the first HPTE from @index on that has one, or SLOTS */
 static unsigned int slot_from(u64 index)
 {
 	u64 size = m.nr / WINDOWS;
@@ -119,7 +120,7 @@ static int slot_of(u64 index)
 	return slot < SLOTS && index_of(slot) == index ? slot : -1;
 }
 
-/* The next HPTE with a slot, from this index on */
+/* The index of the first HPTE from @index on that has a slot */
 static u64 next_index(u64 index)
 {
 	u64 next = index_of(slot_from(index));
@@ -146,7 +147,7 @@ static void forget_all(void)
 	}
 }
 
-/* Did it change after the beginning of something? */
+/* Has the HPTE changed since @begin? */
 static bool meanwhile(unsigned int slot, unsigned int begin)
 {
 	return m.slot[slot].changed > begin;
@@ -190,7 +191,7 @@ static void check_table(const char *after)
 
 /* HPTEs */
 
-/* The page size of an HPTE, 0 if there is none like that */
+/* The page size of an HPTE, or 0 if the encoding is undefined */
 static u64 page_size(u64 v, u64 r)
 {
 	unsigned int lp = r >> 12 & 0xff;
@@ -204,7 +205,10 @@ static u64 page_size(u64 v, u64 r)
 	return lp == 3 ? 16ull << 30 : 0;
 }
 
-/* -EINVAL, or 1 if H_ENTER refuses it, 2 if only H_ENTER itself knows that */
+/*
+ * -EINVAL for a bad HPTE, 1 if a check finds that H_ENTER would refuse it, 2 if
+ * only H_ENTER finds out, else 0
+ */
 static int refused(struct kvm *kvm, u64 v, u64 r)
 {
 	u64 size = page_size(v, r), gpa = (r & HPTE_R_RPN) & ~(size - 1);
@@ -230,7 +234,7 @@ static int refused(struct kvm *kvm, u64 v, u64 r)
 	return there && (r & HPTE_R_W) ? 2 : 0;
 }
 
-/* An HPTE out of 32 bits, more often than not one that can be entered */
+/* Make an HPTE from 32 bits; most of them can be entered */
 static void make_hpte(u32 arg, u64 *v, u64 *r)
 {
 	static const u64 memory[] = {
@@ -279,7 +283,7 @@ static void make_hpte(u32 arg, u64 *v, u64 *r)
 		*v = HPTE_V_VALID | HPTE_V_1TB_SEG | VRMA_VSID << 24;
 		break;
 	case 5:
-		/* More of a virtual and of a real address than v3.0 has */
+		/* Address bits that v3.0 does not have */
 		*v |= 0x3ull << 52;
 		*r |= 0x5ull << 57;
 		break;
@@ -310,7 +314,7 @@ static void removed(unsigned int slot)
 	changed(slot);
 }
 
-/* What the guest, hardware and the host do */
+/* Operations of the guest, hardware and the host */
 
 static void enter(unsigned int slot, u64 v, u64 r)
 {
@@ -331,7 +335,7 @@ static void op_enter(const struct model_op *op)
 	enter(op->where % SLOTS, v, r);
 }
 
-/* Up to 32 in a row in which hardware has nothing to set */
+/* Enter up to 31 HPTEs in a row, with R and C set */
 static void op_enter_run(const struct model_op *op)
 {
 	unsigned int slot = op->where % SLOTS, n = op->arg % 32;
@@ -393,7 +397,7 @@ static void op_hardware(const struct model_op *op)
 	}
 }
 
-/* The host does this and that, which the guest does not see */
+/* Operations of the host do not change the guest's view */
 static void op_host(const struct model_op *op)
 {
 	u64 index = index_of(op->where % SLOTS);
@@ -432,7 +436,7 @@ static bool attached(const struct reader *reader)
 	       inside(reader)->state == HPT_READER_ATTACHED;
 }
 
-/* The HPT is about to go */
+/* The HPT is about to be replaced or freed */
 static void all_stale(void)
 {
 	int i;
@@ -461,7 +465,7 @@ static void op_allocate(const struct model_op *op)
 		all_stale();
 	}
 	if (fake_allocate_hpt(m.kvm, order))
-		wrong("no memory for an HPT");
+		wrong("an HPT cannot be allocated");
 	m.nr = 1ull << (order - 4);
 	m.now++;
 	forget_all();
@@ -473,7 +477,7 @@ static void op_resize(const struct model_op *op)
 
 	all_stale();
 	if (fake_resize_hpt(m.kvm, m.kvm->arch.hpt.order))
-		wrong("no memory for an HPT");
+		wrong("an HPT cannot be allocated");
 	m.now++;
 	for (slot = 0; slot < SLOTS; slot++)
 		changed(slot);
@@ -492,7 +496,7 @@ static void op_radix(const struct model_op *op)
 
 static void come_in(void);
 
-/* Let go wrong what is to go wrong. Return where user memory ends. */
+/* Prepare the mishap that @where selects. Returns where user memory ends. */
 static size_t prepare(u16 where, size_t size)
 {
 	unsigned int kind = where % MISHAP_KINDS, n = where / MISHAP_KINDS;
@@ -501,7 +505,7 @@ static size_t prepare(u16 where, size_t size)
 	shim_allocs();
 	switch (kind) {
 	case MISHAP_FAULT:
-		/* Where there is little to read it is near the beginning */
+		/* Half of them near the beginning, for short reads */
 		return n / 2 % (min(size, n % 2 ? 64ul : size) + 1);
 	case MISHAP_KILL:
 		shim_kill_at = 1 + n % 8;
@@ -527,7 +531,7 @@ static void prepared_no_more(void)
 	shim_interleave = NULL;
 }
 
-/* May the call return this error, which has to do with what went wrong? */
+/* Is @ret an error that the mishap can cause? */
 static bool mishap(u16 where, ssize_t ret)
 {
 	switch (where % MISHAP_KINDS) {
@@ -548,13 +552,13 @@ static bool interleaved(u16 where)
 	       where % MISHAP_KINDS <= MISHAP_INTERLEAVE_LAST;
 }
 
-/* The guest's word, as the last harvest has left it */
+/* The reverse map word, with R and C as far as they were harvested */
 static u64 known(unsigned int slot)
 {
 	return m.kvm->arch.hpt.rev[index_of(slot)].guest_rpte;
 }
 
-/* Is there a change of which no reader knows yet, from before one opened? */
+/* Is there a change that has not been harvested? */
 static bool pending(unsigned int slot)
 {
 	return (known(slot) & HPTE_GR_MODIFIED) ||
@@ -603,7 +607,7 @@ static void op_open(const struct model_op *op)
 		if (m.nr && index_of(slot) < start) {
 			reader->v[slot] = shown(reader, &m.slot[slot]) ?
 				m.slot[slot].v : 0;
-			/* R and C as anybody can have been told of so far */
+			/* Without R and C that have not been harvested */
 			reader->r[slot] = m.slot[slot].r & known(slot);
 			reader->may[slot] = pending(slot);
 		} else {
@@ -623,7 +627,7 @@ static void op_close(const struct model_op *op)
 	reader->fd = -1;
 }
 
-/* One HPTE was reported, with v 0 if as invalid */
+/* Check and apply a reported HPTE; v is 0 if it was reported as invalid */
 static void report(struct reader *reader, u64 index, u64 v, u64 r, bool strict,
 		   unsigned int begin)
 {
@@ -632,13 +636,15 @@ static void report(struct reader *reader, u64 index, u64 v, u64 r, bool strict,
 
 	if (i < 0) {
 		if (v)
-			wrong("HPTE %lu was never entered", index);
+			wrong("HPTE %lu is reported, but was never entered",
+			      index);
 		if (strict)
-			wrong("HPTE %lu has not changed", index);
+			wrong("HPTE %lu is reported, but has not changed",
+			      index);
 		return;
 	}
 	if (strict && !reader->may[i])
-		wrong("HPTE %lu has not changed since it was reported", index);
+		wrong("HPTE %lu is reported again, but has not changed", index);
 	if (!meanwhile(i, begin) &&
 	    (v != (shown(reader, slot) ? slot->v : 0) || (v && r != slot->r)))
 		wrong("HPTE %lu is reported as %lx %lx, should be %lx %lx",
@@ -648,37 +654,35 @@ static void report(struct reader *reader, u64 index, u64 v, u64 r, bool strict,
 	reader->may[i] = meanwhile(i, begin);
 }
 
-/* Take in what a read has returned */
+/* Check and apply the records that a read has returned */
 static void receive(struct reader *reader, const unsigned char *buf, size_t len,
 		    u64 nr, bool strict, unsigned int begin)
 {
-	struct kvm_get_htab_header hdr;
-	u64 index, end;
-	__be64 hpte[2];
-	size_t pos = 0;
+	struct stream_record rec;
+	u64 index, end, v, r;
+	unsigned int i;
+	size_t pos;
+	int err;
 
-	while (pos < len) {
-		if (len - pos < HDR)
-			wrong("half a header");
-		memcpy(&hdr, buf + pos, HDR);
-		pos += HDR;
-		if (len - pos < hdr.n_valid * sizeof(hpte))
-			wrong("half a record");
-		index = hdr.index;
-		end = index + hdr.n_valid + hdr.n_invalid;
-		if (end > nr || end == index)
-			wrong("record of %lu to %lu", index, end);
+	for (pos = 0; pos < len; pos += rec.bytes) {
+		err = stream_record(buf + pos, len - pos, nr, &rec);
+		if (err == -ENODATA)
+			wrong("an incomplete record");
+		index = rec.index;
+		end = index + rec.hptes;
+		if (err || end == index)
+			wrong("a record of HPTEs %lu to %lu", index, end);
 		if (reader->zeroed && index)
-			wrong("begins at %lu after a reset", index);
+			wrong("the first pass after a reset begins at %lu",
+			      index);
 		reader->zeroed = false;
-		m.valid += hdr.n_valid;
-		m.invalid += hdr.n_invalid;
-		for (; hdr.n_valid--; index++, pos += sizeof(hpte)) {
-			memcpy(hpte, buf + pos, sizeof(hpte));
-			if (!be64_to_cpu(hpte[0]))
-				wrong("HPTE %lu has no V", index);
-			report(reader, index, be64_to_cpu(hpte[0]),
-			       be64_to_cpu(hpte[1]), strict, begin);
+		m.valid += rec.valid;
+		m.invalid += rec.hptes - rec.valid;
+		for (i = 0; i < rec.valid; i++, index++) {
+			stream_hpte(&rec, i, &v, &r);
+			if (!v)
+				wrong("HPTE %lu is reported without V", index);
+			report(reader, index, v, r, strict, begin);
 		}
 		if (strict) {
 			for (; index < end; index++)
@@ -691,7 +695,7 @@ static void receive(struct reader *reader, const unsigned char *buf, size_t len,
 	}
 }
 
-/* The reader was told that nothing is left to report */
+/* A read has returned 0, so the replica has to be complete */
 static void check_replica(const struct reader *reader, unsigned int begin)
 {
 	unsigned int i;
@@ -702,7 +706,7 @@ static void check_replica(const struct reader *reader, unsigned int begin)
 			continue;
 		v = shown(reader, &m.slot[i]) ? m.slot[i].v : 0;
 		if (reader->v[i] != v || (v && reader->r[i] != m.slot[i].r))
-			wrong("0 with HPTE %lu known as %lx %lx, it is %lx %lx",
+			wrong("replica of HPTE %lu is %lx %lx, not %lx %lx",
 			      index_of(i), reader->v[i], reader->r[i], v,
 			      m.slot[i].r);
 	}
@@ -726,11 +730,11 @@ static ssize_t read_some(struct reader *reader, size_t size, u16 where)
 	ret = fake_read(reader->fd, buf, size, end);
 	reader->busy = false;
 	strict = strict && in->restarts == restarts;
-	/* If it began again while it was read, who knows at which record */
+	/* If it began again during the read, any record may begin at 0 */
 	reader->zeroed &= zeroed;
 	for (i = 0; i < CANARY; i++)
 		if (buf[size + i] != 0xa5)
-			wrong("%u bytes are written beyond", i + 1);
+			wrong("byte %u after the buffer is overwritten", i);
 	if (ret < 0 && !mishap(where, ret) &&
 	    !(ret == -EINVAL && size < HPT_RECORD_MIN) &&
 	    !(ret == -ESTALE && reader->stale))
@@ -790,8 +794,7 @@ static void op_drain(const struct model_op *op)
 }
 
 /*
- * What is left as the file has it, and as it is then read. poll() says whether
- * anything is.
+ * Compare what progress and poll() report as left with what reads then return.
  */
 static void op_progress(const struct model_op *op)
 {
@@ -810,18 +813,18 @@ static void op_progress(const struct model_op *op)
 	if (fake_progress(reader->fd, KVM_PPC_HTAB_PROGRESS_COUNT, &count) ||
 	    fake_progress(reader->fd, 0, &bound))
 		wrong("progress returns an error");
-	/* Only a read lets a reader meet an HPT */
+	/* Only a read attaches a reader to an HPT */
 	if (count.state != (reader->stale ? KVM_PPC_HTAB_STATE_STALE :
 			    none ? KVM_PPC_HTAB_STATE_NONE :
 			    KVM_PPC_HTAB_STATE_CURRENT))
-		wrong("the state is %u", count.state);
+		wrong("progress reports state %u", count.state);
 	if (none && polled != !!m.nr)
-		wrong("poll says %d before the first read", polled);
-	/* Without an HPT nothing is known of what is left */
+		wrong("poll reports %d before the first read", polled);
+	/* Without an HPT, all counters have their highest value */
 	if (count.state != KVM_PPC_HTAB_STATE_CURRENT) {
 		if (~(count.first_hptes & count.first_bytes &
 		      count.changed_hptes & count.changed_bytes))
-			wrong("something is left without an HPT");
+			wrong("progress reports counters without an HPT");
 		return;
 	}
 	do {
@@ -838,28 +841,28 @@ static void op_progress(const struct model_op *op)
 		}
 	} while (ret > 0);
 	any = ret || is.first_bytes || is.changed_bytes;
-	/* What it has not looked at may have changed; then it is worth a read */
+	/* Readable if groups before the start index have not been visited */
 	if (any != polled && !(polled && unseen))
-		wrong("there is something to read: %d, says poll: %d", any,
-		      polled);
+		wrong("poll reports %d, but reads return data: %d", polled,
+		      any);
 	if (is.changed_hptes != count.changed_hptes ||
 	    is.changed_hptes != bound.changed_hptes)
-		wrong("%lu changes were reported, not %lu or %lu",
+		wrong("%lu changes are read, progress reports %lu and %lu",
 		      (u64)is.changed_hptes, (u64)count.changed_hptes,
 		      (u64)bound.changed_hptes);
 	if (is.first_hptes != count.first_hptes ||
 	    is.first_bytes != count.first_bytes)
-		wrong("%lu HPTEs, %lu bytes were left, not %lu, %lu",
+		wrong("%lu HPTEs, %lu bytes are read, progress counts %lu, %lu",
 		      (u64)is.first_hptes, (u64)is.first_bytes,
 		      (u64)count.first_hptes, (u64)count.first_bytes);
-	/* A record may be cut where a later pass has begun */
+	/* A record may be split where the pass began */
 	if (is.changed_bytes != count.changed_bytes &&
 	    is.changed_bytes != count.changed_bytes + HDR)
-		wrong("%lu bytes of changes were reported, not %lu",
+		wrong("%lu bytes of changes are read, progress reports %lu",
 		      (u64)is.changed_bytes, (u64)count.changed_bytes);
 	if (bound.first_hptes < is.first_hptes ||
 	    bound.first_bytes < is.first_bytes)
-		wrong("%lu HPTEs, %lu bytes were left, not %lu, %lu at most",
+		wrong("%lu HPTEs, %lu bytes are read, the bounds are %lu, %lu",
 		      (u64)is.first_hptes, (u64)is.first_bytes,
 		      (u64)bound.first_hptes, (u64)bound.first_bytes);
 }
@@ -876,7 +879,7 @@ static u32 random32(u64 *state)
 	return *state >> 32;
 }
 
-/* Some records, most of them good. Return how long they are. */
+/* Make some records, most of them good. Returns their length. */
 static size_t make_stream(u64 seed, unsigned char *buf)
 {
 	struct kvm_get_htab_header hdr;
@@ -925,23 +928,18 @@ static size_t make_stream(u64 seed, unsigned char *buf)
 
 int model_judge(struct kvm *kvm, const void *rec, size_t len, size_t *bytes)
 {
-	u64 nr = 1ull << (kvm->arch.hpt.order - 4);
-	struct kvm_get_htab_header hdr;
-	__be64 hpte[2];
-	int i, no, err = 0;
+	u64 nr = 1ull << (kvm->arch.hpt.order - 4), v, r;
+	struct stream_record record;
+	unsigned int i;
+	int no, err;
 
-	if (len < HDR)
-		return -ENODATA;
-	memcpy(&hdr, rec, HDR);
-	*bytes = HDR + hdr.n_valid * sizeof(hpte);
-	if (hdr.index >= nr ||
-	    (u64)hdr.index + hdr.n_valid + hdr.n_invalid > nr)
-		return -EINVAL;
-	if (len < *bytes)
-		return -ENODATA;
-	for (i = 0; i < hdr.n_valid; i++) {
-		memcpy(hpte, rec + HDR + i * sizeof(hpte), sizeof(hpte));
-		no = refused(kvm, be64_to_cpu(hpte[0]), be64_to_cpu(hpte[1]));
+	err = stream_record(rec, len, nr, &record);
+	if (err)
+		return err;
+	*bytes = record.bytes;
+	for (i = 0; i < record.valid; i++) {
+		stream_hpte(&record, i, &v, &r);
+		no = refused(kvm, v, r);
 		if (no == -EINVAL)
 			return no;
 		if (no == 1)
@@ -953,37 +951,37 @@ int model_judge(struct kvm *kvm, const void *rec, size_t len, size_t *bytes)
 }
 
 /*
- * Do in the model what a good record does, or what one does that is undone.
- * Return whether it makes the MMU ready.
+ * Apply a good record to the model, or one that is undone: its HPTEs may be
+ * reported again. Returns whether the record makes the MMU ready.
  */
-static bool apply(const unsigned char *rec, bool undone)
+static bool apply(const unsigned char *buf, size_t len, bool undone)
 {
-	struct kvm_get_htab_header hdr;
-	u64 index, end, v;
+	struct stream_record rec;
+	u64 index, end, v, r;
 	bool vrma = false;
-	__be64 hpte[2];
-	int i, slot;
+	unsigned int i;
+	int slot;
 
-	memcpy(&hdr, rec, HDR);
-	for (i = 0; i < hdr.n_valid; i++) {
-		memcpy(hpte, rec + HDR + i * sizeof(hpte), sizeof(hpte));
-		slot = slot_of(hdr.index + i);
-		v = be64_to_cpu(hpte[0]);
+	if (stream_record(buf, len, m.nr, &rec))
+		wrong("the model applies an incomplete record");
+	for (i = 0; i < rec.valid; i++) {
+		slot = slot_of(rec.index + i);
+		stream_hpte(&rec, i, &v, &r);
 		if (undone) {
 			if (slot >= 0)
 				changed(slot);
 			continue;
 		}
 		if (slot < 0)
-			wrong("the test enters an HPTE that is none of its own");
-		entered(slot, v, be64_to_cpu(hpte[1]));
+			wrong("the model enters an HPTE outside its windows");
+		entered(slot, v, r);
 		if (v >> 24 == (HPTE_V_1TB_SEG >> 24 | VRMA_VSID))
 			vrma = true;
 	}
 	if (undone)
 		return false;
-	index = hdr.index + hdr.n_valid;
-	end = index + hdr.n_invalid;
+	index = rec.index + rec.valid;
+	end = rec.index + rec.hptes;
 	for (index = next_index(index); index < end;
 	     index = next_index(index + 1))
 		removed(slot_of(index));
@@ -1008,16 +1006,16 @@ static void check_write(const unsigned char *buf, size_t size, size_t there,
 	while (pos < there && !err) {
 		err = model_judge(m.kvm, buf + pos, there - pos, &bytes);
 		if (err == -EIO)
-			apply(buf + pos, true);
+			apply(buf + pos, bytes, true);
 		if (err)
 			break;
 		if (where % MISHAP_KINDS == MISHAP_KILL && !shim_kill_at &&
 		    ret == pos)
 			break;
-		/* The MMU is ready since a record before, so vcpus may run */
+		/* A record before has made the MMU ready, so vcpus may run */
 		if (running && ready && pos && ret == pos)
 			break;
-		if (apply(buf + pos, false))
+		if (apply(buf + pos, bytes, false))
 			ready = 1;
 		pos += bytes;
 	}
@@ -1027,7 +1025,7 @@ static void check_write(const unsigned char *buf, size_t size, size_t there,
 	if (err == -ENODATA || (!err && there < size))
 		err = there < size ? -EFAULT : -EINVAL;
 	if (ret != (pos ? (ssize_t)pos : err))
-		wrong("write of %zu bytes, %zu of them there, returns %zd, should be %zd",
+		wrong("write of %zu bytes, %zu accessible, returns %zd, should be %zd",
 		      size, there, ret, pos ? (ssize_t)pos : err);
 }
 
@@ -1045,7 +1043,7 @@ static void op_write(const struct model_op *op)
 	if (op->who & 8)
 		arch->mmu_ready = !!m.nr;
 	end = prepare(op->where, size);
-	/* Others may come in before it takes mmu_setup_lock, not after that */
+	/* Other operations may run before it takes mmu_setup_lock, not after */
 	m.within = min(m.within, 2);
 	m.ready = arch->mmu_ready;
 	if (!was_writing && m.nr)
@@ -1063,7 +1061,7 @@ static void op_write(const struct model_op *op)
 static const struct {
 	const char *name;
 	void (*run)(const struct model_op *op);
-	unsigned int share;	/* of 1024 random ones */
+	unsigned int share;	/* how many of 1024 random operations */
 	bool needs_hpt;
 	bool mishaps;
 } codes[] = {
@@ -1103,10 +1101,10 @@ void model_random(uint64_t seed, struct model_op *ops, size_t nr)
 			.where = random32(&seed),
 			.arg = random32(&seed),
 		};
-		/* Most of it happens in a few groups */
+		/* Most operations are in a few groups */
 		if (!codes[code].mishaps && random32(&seed) % 4)
 			ops[i].where = focus + ops[i].where % 24;
-		/* A first pass may begin among them */
+		/* A first pass may begin in these groups */
 		if (codes[code].run == op_open && random32(&seed) % 2)
 			ops[i].arg = (ops[i].arg & 0xff0000ff) |
 				     (focus + ops[i].where % 24) % SLOTS << 8;
@@ -1158,7 +1156,7 @@ void model_run(const struct model_op *ops, size_t nr)
 		one_op();
 
 	m.now++;
-	check_table("all of it");
+	check_table("all operations");
 	for (i = 0; i < READERS; i++) {
 		last.who = i;
 		last.arg = 2048;
@@ -1175,8 +1173,8 @@ void model_print(const struct model_op *ops, size_t nr)
 {
 	static const char *const mishaps[] = {
 		"fault", "kill", "no memory once", "no memory",
-		"what follows within", "what follows within",
-		"what follows within", "what follows within",
+		"next ones within", "next ones within",
+		"next ones within", "next ones within",
 	};
 	size_t i;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Operations on a VM and the files of its HPT, and a plain model of what has
- * to come of them: what the guest's view of each HPTE is, what each reader
- * has been told, and what each write has to return.
+ * Operations on a VM and the files of its HPT, and a plain model of their
+ * results: the guest's view of each HPTE, what each reader has reported, and
+ * what each write has to return.
  */
 #ifndef KVM_HPT_MODEL_H
 #define KVM_HPT_MODEL_H
@@ -11,11 +11,11 @@
 #include <stdint.h>
 
 /**
- * struct model_op - an operation, or in the first place what to begin with
- * @code: what to do, modulo the number of operations there are
+ * struct model_op - an operation; the first one selects the initial state
+ * @code: what to do, modulo the number of operations
  * @who: which reader, and other choices
  * @where: which HPTE, or what goes wrong
- * @arg: the rest
+ * @arg: all other choices
  *
  * Any eight bytes are an operation.
  */
@@ -26,40 +26,38 @@ struct model_op {
 	uint32_t arg;
 };
 
-/* What can happen in @where of operations on files */
+/* Mishaps that @where of an operation on a file can select */
 enum model_mishap {
 	MISHAP_FAULT,		/* user memory ends somewhere */
 	MISHAP_KILL,		/* a signal */
 	MISHAP_NO_MEMORY,	/* an allocation fails */
-	MISHAP_NO_MEMORY_LONG,	/* and so do all that follow */
-	MISHAP_INTERLEAVE,	/* the operations that follow happen within */
+	MISHAP_NO_MEMORY_LONG,	/* so do all allocations after it */
+	MISHAP_INTERLEAVE,	/* the next operations happen within this one */
 	MISHAP_INTERLEAVE_LAST = MISHAP_INTERLEAVE + 3,
-	MISHAP_KINDS = 16,	/* the others are none */
+	MISHAP_KINDS = 16,	/* all other values: no mishap */
 };
 
-/*
- * Do the operations. If anything is not as it has to be say what, and abort().
- */
+/* Do the operations. If a result is wrong, print which one, and abort(). */
 void model_run(const struct model_op *ops, size_t nr);
 
 struct kvm;
 
-/* What the guest sees, out of what is there: @v 0 if there is no HPTE */
+/* The guest's view of an HPTE, computed from the HPT; @v is 0 without HPTE */
 void model_look(struct kvm *kvm, uint64_t index, uint64_t *v, uint64_t *r);
 
-/* What the guest sees after it, or a write, has entered an HPTE */
+/* Turn an HPTE that is entered or written into the guest's view of it */
 void model_entered(uint64_t *v, uint64_t *r);
 
 /*
- * What the write of a record at the front of @len bytes has to return, and
- * how long the record is. -ENODATA if it is not all there.
+ * The result that a write of the record at the beginning of @len bytes must
+ * have, and the record's length. -ENODATA if the record is incomplete.
  */
 int model_judge(struct kvm *kvm, const void *rec, size_t len, size_t *bytes);
 
-/* Print operations in words */
+/* Print operations as C, with comments */
 void model_print(const struct model_op *ops, size_t nr);
 
-/* Make operations at random */
+/* Make random operations */
 void model_random(uint64_t seed, struct model_op *ops, size_t nr);
 
 #endif

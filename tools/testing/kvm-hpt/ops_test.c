@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Random operations on a VM and the files of its HPT, beside the model.
+ * Random operations on a VM and the files of its HPT, compared with the model.
  *
- * Each seed makes a row of operations, the same ones each time. If one fails
- * the row is made as short and as plain as it can be and still fail, and is
- * printed. They run in child processes, since what fails may crash.
+ * Each seed makes a sequence of operations, the same ones each time. A failing
+ * sequence is minimised and printed. Sequences run in child processes, since
+ * they may crash.
  */
 
 #include <fcntl.h>
@@ -24,7 +24,7 @@
 
 static size_t nr_ops = 300;
 
-/* Run operations in a child, return whether they fail */
+/* Run operations in a child. Returns whether they fail. */
 static bool fails(const struct model_op *ops, size_t nr, bool loud)
 {
 	int status, null;
@@ -53,7 +53,7 @@ static size_t without(const struct model_op *ops, size_t nr, size_t at,
 	return nr - count;
 }
 
-/* Leave out as many as can be, from long rows of them to single ones */
+/* Leave out as many operations as possible, first many at once, then fewer */
 static size_t leave_out(struct model_op *ops, size_t nr)
 {
 	struct model_op left[MAX_OPS];
@@ -88,7 +88,7 @@ static bool try(struct model_op *ops, size_t nr, struct model_op *op,
 	return false;
 }
 
-/* Make each field as plain as it can be */
+/* Set as many fields and bits to their plain value as possible */
 static bool simplify(struct model_op *ops, size_t nr)
 {
 	struct model_op *op, plain;
@@ -118,7 +118,8 @@ static void shrink(uint64_t seed)
 
 	model_random(seed, ops, nr);
 	if (!fails(ops, nr, true)) {
-		printf("# does not fail again\n");
+		printf("# seed %llu does not fail again\n",
+		       (unsigned long long)seed);
 		return;
 	}
 	do {
@@ -140,7 +141,7 @@ static void print_usage(void)
 	exit(2);
 }
 
-/* Run what a fuzzer has found */
+/* Run operations that a fuzzer has found */
 static int replay(char **files)
 {
 	struct model_op ops[MAX_OPS];
@@ -159,7 +160,7 @@ static int replay(char **files)
 	return 0;
 }
 
-/* For a fuzzer to begin with */
+/* Write random operations, for a fuzzer to start from */
 static int write_seed(uint64_t seed, const char *name)
 {
 	struct model_op ops[MAX_OPS];

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Vcpus and readers in between each other: one is stopped at each access to
- * what they share, in turn, and the other one goes on until it has done what
- * it does or waits for an HPTE. And what is ordered by each barrier: what comes
- * before it has been done when it is reached, what comes behind it has not.
+ * Interleavings of a vcpu and a reader: one of them stops before each access to
+ * shared data, in turn, and the other one runs until it is done or waits for an
+ * HPTE lock. Also checks what each barrier orders: the accesses before it have
+ * been made when it is reached, those after it have not.
  */
 
 #include "unit.h"
@@ -14,10 +14,7 @@
 #define AT	100ul
 #define BESIDE	(AT + 1)
 
-/* Seconds, on a machine that is busy with something else */
-#define BUSY	900
-
-/* What a vcpu or hardware does with the HPTE, from which state on */
+/* Actions of a vcpu, hardware or the host on the HPTE, and its state before */
 
 static void enter_1(struct kvm *kvm)
 {
@@ -54,6 +51,14 @@ static void replace(struct kvm *kvm)
 static void protect(struct kvm *kvm)
 {
 	fake_h_protect(kvm, AT, HPTE_R_N);
+}
+
+/* Hardware sets C, which nobody has seen yet when the guest revokes access */
+static void enter_and_revoke(struct kvm *kvm)
+{
+	fake_h_enter(kvm, AT, V, R(1) & ~HPTE_R_C);
+	fake_hw_access(kvm, AT, true);
+	fake_h_protect(kvm, AT, PP_RXRX);
 }
 
 static void clear_ref(struct kvm *kvm)
@@ -105,22 +110,25 @@ static const struct change {
 };
 
 /*
- * The actor that comes in between has a thread of its own, which is started
- * before the access number @at of the first one.
+ * The second actor runs in its own thread, which starts before access number
+ * @at of the first actor. It may be stopped as well, before its own access
+ * number @pause, until the first actor is done or waits for an HPTE lock.
  */
 static struct {
 	void (*act)(void);
-	unsigned int at;
-	bool begun;
+	unsigned int at, pause;
+	bool begun, paused;
 	pthread_t thread;
-	sem_t back;
+	sem_t back, go;
 	bool failed;
-} other;
+} other = { .pause = UINT_MAX };
 
 static __thread bool is_other, is_back;
 
 static void come_back(void)
 {
+	if (!is_other)
+		sem_post(&other.go);
 	if (is_other && !is_back) {
 		is_back = true;
 		sem_post(&other.back);
@@ -128,10 +136,23 @@ static void come_back(void)
 	sched_yield();
 }
 
+static void pause_once(enum shim_point point)
+{
+	if (other.pause--)
+		return;
+	shim_at = NULL;
+	other.paused = true;
+	come_back();
+	sem_wait(&other.go);
+}
+
 static void *run_other(void *unused)
 {
 	is_other = true;
+	if (other.pause != UINT_MAX)
+		shim_at = pause_once;
 	other.act();
+	shim_at = NULL;
 	come_back();
 	return NULL;
 }
@@ -147,22 +168,26 @@ static void let_other_run(enum shim_point point)
 	sem_wait(&other.back);
 }
 
-/* Do @first; @second comes in between. False if @at is behind its end. */
+/* Run @first, with @second before access @at. False if it ends before that. */
 static bool in_between(void (*first)(void), void (*second)(void),
 		       unsigned int at)
 {
 	sem_init(&other.back, 0, 0);
+	sem_init(&other.go, 0, 0);
 	other.act = second;
 	other.at = at;
 	other.begun = false;
+	other.paused = false;
 	shim_spin = come_back;
 	shim_at = let_other_run;
 	first();
 	shim_at = NULL;
+	sem_post(&other.go);
 	if (other.begun)
 		pthread_join(other.thread, NULL);
 	shim_spin = NULL;
 	sem_destroy(&other.back);
+	sem_destroy(&other.go);
 	return other.begun;
 }
 
@@ -170,6 +195,7 @@ static bool in_between(void (*first)(void), void (*second)(void),
 static struct {
 	struct kvm *kvm;
 	int fd;
+	unsigned long start;	/* index at which the reader begins */
 	const struct change *change;
 	u64 *v, *r;
 	char *buf;
@@ -186,10 +212,7 @@ static void vcpu(void)
 	srcu_read_unlock(&now.kvm->srcu, idx);
 }
 
-/*
- * An HPTE that is read is as it was, as it has become, or in between not there.
- * Those that hardware is at may have one bit of two.
- */
+/* Is what was read neither the previous HPTE, nor the new one, nor none? */
 static bool mixed(void)
 {
 	u64 v = now.v[AT], r = now.r[AT];
@@ -203,7 +226,7 @@ static void reader(void)
 	ssize_t len;
 
 	if (now.fd < 0)
-		now.fd = fake_open(now.kvm, 0, 0);
+		now.fd = fake_open(now.kvm, 0, now.start);
 	do {
 		len = fake_read(now.fd, now.buf, 4096, 4096);
 		if (len < 0 || !apply(now.v, now.r, now.buf, len))
@@ -213,7 +236,7 @@ static void reader(void)
 	} while (len > 0);
 }
 
-/* When all is quiet a reader that has read to the end knows each HPTE */
+/* With nothing else running, a reader that reads until 0 knows each HPTE */
 static bool knows_all(void)
 {
 	unsigned long index;
@@ -229,18 +252,18 @@ static bool knows_all(void)
 }
 
 /*
- * The readers that there are when it begins: none, so that one is opened in
- * between; one that has read to the end; or a new one beside that one.
+ * Readers at the beginning: none, so the reader is opened during the test; one
+ * that has read until 0; or a new one in addition to that.
  */
 enum readers { NONE, DRAINED, SECOND, NR_READERS };
 
 /*
- * Whether the group is visited in any case: no; yes, now and later; only once
- * as another HPTE has changed.
+ * Is the group visited anyway? No; in each pass, since hardware may change
+ * another HPTE; or once, since another HPTE has changed.
  */
 enum noise { QUIET, OPEN, CHANGED, NR_NOISES };
 
-/* Return the reader beside */
+/* Returns the additional reader, or -1 */
 static int begin(struct kvm *kvm, const struct change *change,
 		 enum readers readers, enum noise noise)
 {
@@ -250,6 +273,7 @@ static int begin(struct kvm *kvm, const struct change *change,
 	now.change = change;
 	now.failed = false;
 	now.fd = -1;
+	now.start = 0;
 	fake_allocate_hpt(kvm, ORDER);
 	if (noise)
 		fake_h_enter(kvm, BESIDE, V, R(9) &
@@ -298,7 +322,7 @@ FIXTURE_TEARDOWN(order)
 	EXPECT_EQ(0, shim_live_allocs());
 }
 
-/* All readers know all in the end, and are closed then */
+/* All readers know all HPTEs in the end; close them */
 static bool end(int beside)
 {
 	bool good = knows_all();
@@ -312,8 +336,8 @@ static bool end(int beside)
 	return good;
 }
 
-/* Each state of the VM in which a reader may come */
-TEST_F_TIMEOUT(order, vcpu_is_stopped_at_each_access, BUSY)
+/* A reader runs before each access of a vcpu */
+TEST_F(order, vcpu_is_stopped_at_each_access)
 {
 	unsigned int i, readers, noise, at, points = 0;
 	bool more;
@@ -336,8 +360,8 @@ TEST_F_TIMEOUT(order, vcpu_is_stopped_at_each_access, BUSY)
 	EXPECT_LE(500, points);
 }
 
-/* Each state of a reader in which an HPTE may change */
-TEST_F_TIMEOUT(order, reader_is_stopped_at_each_access, BUSY)
+/* A vcpu runs before each access of a reader */
+TEST_F(order, reader_is_stopped_at_each_access)
 {
 	unsigned int i, readers, noise, at, points = 0;
 	int beside;
@@ -368,9 +392,110 @@ TEST_F_TIMEOUT(order, reader_is_stopped_at_each_access, BUSY)
 	EXPECT_LE(5000, points);
 }
 
+/* Operations of the host on an HPTE in which hardware has set R and C */
+static void age_it(struct kvm *kvm)
+{
+	fake_age(kvm, AT);
+}
+
+static void clean_it(struct kvm *kvm)
+{
+	fake_clean(kvm, AT);
+}
+
+static void unmap_it(struct kvm *kvm)
+{
+	fake_unmap(kvm, AT);
+}
+
+static const struct change takings[] = {
+	{ "age", enter_open, age_it },
+	{ "clean", enter_open, clean_it },
+	{ "unmap", enter_open, unmap_it },
+};
+
+/* Had R and C of the HPTE been reported when a read returned 0? */
+static bool was_told(void)
+{
+	u64 v, r;
+
+	model_look(now.kvm, AT, &v, &r);
+	return !now.failed && !differ(now.v, now.r, AT, v, r);
+}
+
 /*
- * What barriers order. A test sees a barrier that is not there, or in another
- * place, by what has been done when it is reached.
+ * R and C were set before the read began, so it must not return 0 without them,
+ * however far the host has got in moving them to the reverse map.
+ */
+TEST_F(order, rc_is_taken_over_at_each_access)
+{
+	unsigned int i, at, pause, points = 0;
+	bool more, paused, told;
+
+	for (i = 0; i < ARRAY_SIZE(takings); i++) {
+		for (at = 0, more = true; more; at++) {
+			for (pause = 0, paused = true; paused; pause++) {
+				begin(self->kvm, &takings[i], DRAINED, QUIET);
+				access_it(self->kvm);
+				other.pause = pause;
+				more = in_between(reader, vcpu, at);
+				paused = other.paused;
+				told = was_told();
+				ASSERT_TRUE(told) {
+					TH_LOG("%s, access %u, host's %u",
+					       takings[i].name, at, pause);
+				}
+				ASSERT_TRUE(end(-1));
+				points++;
+			}
+		}
+	}
+	other.pause = UINT_MAX;
+	EXPECT_LE(500, points);
+}
+
+/*
+ * The same for a C of which only the HPTE tells, as hardware cannot set it any
+ * more: in the first pass, and in a group before the index at which that begins.
+ */
+TEST_F(order, revoked_c_is_taken_over_at_each_access)
+{
+	static const unsigned long starts[] = { 0, AT + 8 };
+	static const struct change revoked[] = {
+		{ "clean", enter_and_revoke, clean_it },
+		{ "unmap", enter_and_revoke, unmap_it },
+	};
+	unsigned int i, at, pause, points = 0;
+	bool more, paused, told;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(revoked); i++) {
+		for (at = 0, more = true; more; at++) {
+			for (pause = 0, paused = true; paused; pause++) {
+				begin(self->kvm, &revoked[i / 2], NONE, QUIET);
+				now.v[AT] = 0;
+				now.start = starts[i % 2];
+				now.fd = fake_open(self->kvm, 0, now.start);
+				other.pause = pause;
+				more = in_between(reader, vcpu, at);
+				paused = other.paused;
+				told = was_told();
+				ASSERT_TRUE(told) {
+					TH_LOG("%s, from %lu, access %u, host's %u",
+					       revoked[i / 2].name, now.start,
+					       at, pause);
+				}
+				ASSERT_TRUE(end(-1));
+				points++;
+			}
+		}
+	}
+	other.pause = UINT_MAX;
+	EXPECT_LE(500, points);
+}
+
+/*
+ * What barriers order. These tests find a barrier that is missing or misplaced
+ * by checking which accesses have been made when a barrier is reached.
  */
 static struct {
 	struct kvm *kvm;
@@ -402,7 +527,7 @@ static void watch(struct kvm *kvm, void (*at)(enum shim_point point))
 	shim_at = at;
 }
 
-/* Return how many of these barriers there were; none at a wrong place */
+/* The number of these barriers, or UINT_MAX if one is misplaced */
 static unsigned int watched(enum shim_point point)
 {
 	shim_at = NULL;
@@ -483,7 +608,7 @@ TEST_F(order, visit_is_cleared_before_marks_are_looked_at)
 	EXPECT_TRUE(end(-1));
 }
 
-/* At one of these barriers the HPTE and its word become others */
+/* Change both the HPTE and its reverse map word at one of the barriers */
 static void change_both(enum shim_point point)
 {
 	__be64 *hptep = kvm_hpte_at(&order.kvm->arch.hpt, AT);
@@ -495,8 +620,8 @@ static void change_both(enum shim_point point)
 }
 
 /*
- * One of them is behind the read of the HPTE and before that of its word, in
- * the short way of a first pass as well as where HPTEs are read one by one.
+ * Exactly one of them is between the read of the HPTE and that of its word,
+ * both in clean groups of a first pass and where HPTEs are read one by one.
  */
 TEST_F(order, hpte_is_read_before_its_word)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel's API in user space, as far as it is not inline.
+ * The kernel's API in user space: functions that are not inline.
  */
 
 #include <stdarg.h>
@@ -38,10 +38,10 @@ __thread unsigned long shim_work;
 #define shim_work	0ul
 #endif
 
-static __thread unsigned long last_resched, longest_stretch;
+static __thread unsigned long last_resched, longest_stretch, rescheds;
 static __thread unsigned long nodes_freed, most_nodes_freed;
 
-void cond_resched(void)
+static void may_sleep(void)
 {
 	BUG_ON(preempt_count);
 	nodes_freed = 0;
@@ -49,11 +49,25 @@ void cond_resched(void)
 	last_resched = shim_work;
 }
 
+void cond_resched(void)
+{
+	may_sleep();
+	rescheds++;
+}
+
+unsigned long shim_rescheds(void)
+{
+	unsigned long n = rescheds;
+
+	rescheds = 0;
+	return n;
+}
+
 unsigned long shim_longest_stretch(void)
 {
 	unsigned long longest;
 
-	cond_resched();
+	may_sleep();
 	longest = longest_stretch;
 	longest_stretch = 0;
 	return longest;
@@ -75,6 +89,8 @@ void shim_take_time(void)
 
 unsigned int shim_fail_alloc_at;
 unsigned int shim_fail_allocs;
+bool shim_at_cgroup_limit;
+bool shim_no_cgroups;
 
 static unsigned int nr_allocs;
 static long live_allocs;
@@ -101,9 +117,14 @@ void *kmalloc(size_t size, gfp_t gfp)
 {
 	void *p;
 
+	/*
+	 * User space can cause all of these allocations, so they have to be
+	 * charged, except for attempts without reclaim.
+	 */
+	BUG_ON(!(gfp & __GFP_ACCOUNT) && gfp & __GFP_DIRECT_RECLAIM);
 	if (gfp & __GFP_DIRECT_RECLAIM)
-		cond_resched();
-	if (alloc_fails())
+		may_sleep();
+	if (alloc_fails() || (shim_at_cgroup_limit && gfp & __GFP_ACCOUNT))
 		return NULL;
 	p = gfp & __GFP_ZERO ? calloc(1, size) : malloc(size);
 	BUG_ON(!p);
@@ -118,7 +139,7 @@ void kfree(void *p)
 	free(p);
 }
 
-/* Below the XArray there is a cache of nodes, which it wants constructed */
+/* The XArray takes its nodes from a cache, with the list head initialised */
 
 struct kmem_cache *radix_tree_node_cachep;
 
@@ -251,7 +272,7 @@ bool shim_faults(void)
 	return shim_fault_at && !--shim_fault_at;
 }
 
-/* How many of these bytes can be copied */
+/* How many of these bytes are accessible */
 static size_t accessible(const struct iov_iter *it, size_t bytes)
 {
 	BUG_ON(preempt_count || it->pos > it->limit);
@@ -305,7 +326,7 @@ void seq_printf(struct seq_file *m, const char *format, ...)
 
 int seq_open(struct file *file, const struct seq_operations *op)
 {
-	struct seq_file *m = kzalloc(sizeof(*m), GFP_KERNEL);
+	struct seq_file *m = kzalloc(sizeof(*m), GFP_KERNEL_ACCOUNT);
 
 	if (!m)
 		return -ENOMEM;
@@ -314,7 +335,7 @@ int seq_open(struct file *file, const struct seq_operations *op)
 	return 0;
 }
 
-/* As many lines as fit, one at least */
+/* Read as many lines as fit, at least one */
 ssize_t seq_read(struct file *file, char *buf, size_t len, loff_t *pos)
 {
 	struct seq_file *m = file->private_data;
@@ -342,12 +363,14 @@ int seq_release(struct inode *inode, struct file *file)
 }
 
 struct file shim_debugfs_file;
+umode_t shim_debugfs_mode;
 
-#define NR_FILES	256
+char shim_module, shim_noop_llseek, shim_seq_lseek, shim_compat_ptr_ioctl;
+char shim_copy_splice_read, shim_iter_file_splice_write;
 
 unsigned int shim_fail_file_at;
 
-static struct file *files[NR_FILES];
+static struct file *files[SHIM_FILES];
 
 static bool file_fails(void)
 {
@@ -362,7 +385,7 @@ struct file *anon_inode_getfile(const char *name,
 
 	if (file_fails())
 		return ERR_PTR(-ENFILE);
-	file = kzalloc(sizeof(*file), GFP_KERNEL);
+	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
 	if (!file)
 		return ERR_PTR(-ENOMEM);
 	file->f_op = fops;
@@ -380,7 +403,7 @@ int get_unused_fd_flags(unsigned int flags)
 
 	if (file_fails())
 		return -EMFILE;
-	for (fd = 0; fd < NR_FILES; fd++) {
+	for (fd = 0; fd < SHIM_FILES; fd++) {
 		none = NULL;
 		if (__atomic_compare_exchange_n(&files[fd], &none, RESERVED,
 						false, __ATOMIC_ACQ_REL,
@@ -396,10 +419,14 @@ void put_unused_fd(int fd)
 	__atomic_store_n(&files[fd], NULL, __ATOMIC_RELEASE);
 }
 
+void (*shim_installed)(int fd);
+
 void fd_install(int fd, struct file *file)
 {
 	BUG_ON(files[fd] != RESERVED);
 	__atomic_store_n(&files[fd], file, __ATOMIC_RELEASE);
+	if (shim_installed)
+		shim_installed(fd);
 }
 
 struct file *shim_file(int fd)

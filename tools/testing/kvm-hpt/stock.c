@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The base kernel's own implementation, taken out of its source when this is
- * built, to be timed beside ours. User access is plain loads and stores here:
- * what it costs to open and close it is left out, for both.
+ * The base kernel's own implementation, extracted from its source by the build,
+ * to compare the time of both. User access is plain loads and stores for both
+ * here, without the cost of opening and closing it.
  */
 
 #include <string.h>
@@ -32,7 +32,7 @@ static long kvmppc_virtmode_do_h_enter(struct kvm *kvm, unsigned long flags,
 	return ret;
 }
 
-/* It removes with preemption enabled */
+/* This implementation removes HPTEs with preemption enabled */
 static long remove_preemptible(struct kvm *kvm, unsigned long flags,
 			       unsigned long index, unsigned long avpn,
 			       unsigned long *old)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Vcpus, hardware, the host and readers at once, for ThreadSanitizer: each
- * access that is not ordered by a lock has to be one that is marked for it.
- * And with all of them stopped each reader, drained, has the guest's view.
+ * access that no lock orders has to be marked. When all others have stopped, a
+ * reader that reads until 0 has the guest's view.
  */
 
 #include <pthread.h>
@@ -16,10 +16,11 @@
 #include "hpt.h"
 #include "fake.h"
 #include "model.h"
+#include "stream.h"
 
 #define ORDER		18
 #define NR		(1u << (ORDER - 4))
-#define HOT		256	/* HPTEs that are busy, here and there */
+#define HOT		256	/* number of HPTEs that are changed */
 #define OPS		10000	/* of each thread in each round */
 #define ROUNDS		6
 #define VCPUS		2
@@ -43,7 +44,7 @@ static u32 random32(u64 *state)
 	return *state >> 32;
 }
 
-/* Every other time it is one of few, so that they meet */
+/* Half of the time one of four HPTEs, so that threads meet */
 static unsigned long hot(u32 random)
 {
 	return random & 1 << 20 ? random % 4 : (random % HOT) * 37 % NR;
@@ -63,7 +64,7 @@ static void *vcpu(void *arg)
 		idx = srcu_read_lock(&kvm->srcu);
 		switch (what % 5) {
 		case 0:
-			/* Both dwords tell which HPTE it is */
+			/* Both dwords contain the same random number */
 			fake_h_enter(kvm, index, HPTE_V_VALID |
 				     (what & HPTE_V_BOLTED) |
 				     PAGE_OF(what, 16) << HPTE_V_AVPN_SHIFT,
@@ -119,8 +120,8 @@ static void *host(void *arg)
 }
 
 /*
- * Open a file, read one HPTE's group and close it, as QEMU does. And look how
- * far the others are.
+ * Open a file, read the group of one HPTE and close the file, as QEMU does.
+ * Also query the progress of the other readers.
  */
 static void *peek(void *arg)
 {
@@ -148,21 +149,19 @@ static ssize_t read_some(unsigned long which, size_t size)
 {
 	static char bufs[READERS][4096] __aligned(8);
 	struct hpte *hpte = replica[which];
-	struct hpt_record rec;
+	struct stream_record rec;
 	ssize_t len, pos;
 	unsigned int i;
 
 	len = fake_read(fds[which], bufs[which], size, size);
 	BUG_ON(len < 0);
 	for (pos = 0; pos < len; pos += rec.bytes) {
-		BUG_ON(hpt_decode(bufs[which] + pos, len - pos, NR, &rec));
-		for (i = 0; i < rec.n_valid + rec.n_invalid; i++) {
-			hpte[rec.index + i].v = 0;
-			if (i >= rec.n_valid)
-				continue;
-			hpte[rec.index + i].v = be64_to_cpu(rec.hpte[i][0]);
-			hpte[rec.index + i].r = be64_to_cpu(rec.hpte[i][1]);
-			BUG_ON(PAGE_OF(hpte[rec.index + i].v,
+		BUG_ON(stream_record(bufs[which] + pos, len - pos, NR, &rec));
+		for (i = 0; i < rec.hptes; i++) {
+			stream_hpte(&rec, i, &hpte[rec.index + i].v,
+				    &hpte[rec.index + i].r);
+			BUG_ON(hpte[rec.index + i].v &&
+			       PAGE_OF(hpte[rec.index + i].v,
 				       HPTE_V_AVPN_SHIFT) !=
 			       PAGE_OF(hpte[rec.index + i].r, PAGE_SHIFT));
 		}
@@ -181,7 +180,7 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-/* With nothing else going on each reader comes to have what is there */
+/* With nothing else running, each reader's replica becomes equal to the HPT */
 static bool equal(unsigned int round)
 {
 	unsigned long which, index;
@@ -228,7 +227,7 @@ static bool all_at_once(void)
 			pthread_create(&readers[i], NULL, reader, (void *)i);
 		while (n)
 			pthread_join(busy[--n], NULL);
-		/* A reset while they read, with no vcpu running */
+		/* A reset during reads, with no vcpu running */
 		if (round % 2)
 			fake_allocate_hpt(kvm, ORDER);
 		__atomic_store_n(&stop, true, __ATOMIC_RELAXED);

@@ -34,7 +34,7 @@ static inline void shim_rmb(void)
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_acquire__after_ctrl_dep()	shim_rmb()
 
-/* Who waits for an HPTE lets others run; a test can be one of them */
+/* Called while code waits for the lock of an HPTE, for tests */
 extern void (*shim_spin)(void);
 
 #define cpu_relax() (shim_spin ? shim_spin() : __builtin_ia32_pause())

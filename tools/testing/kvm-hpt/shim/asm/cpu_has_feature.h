@@ -5,7 +5,7 @@
 #define CPU_FTR_ARCH_206	0x1ul
 #define CPU_FTR_ARCH_300	0x2ul
 
-/* Changes only while nothing else goes on */
+/* Changed only while nothing else runs */
 extern unsigned long cpu_features;
 
 static inline bool cpu_has_feature(unsigned long feature)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the HPT file calls of KVM; fake.c stands in for it */
+/* Functions of KVM that the HPT file calls; fake.c implements them */
 #ifndef SHIM_KVM_PPC_H
 #define SHIM_KVM_PPC_H
 

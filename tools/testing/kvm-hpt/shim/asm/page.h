@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The host's page table, as far as KVM looks into it */
+/* The parts of the host's page table that KVM uses */
 #ifndef SHIM_PAGE_H
 #define SHIM_PAGE_H
 

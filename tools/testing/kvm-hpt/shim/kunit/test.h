@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What KUnit suites need to be programs: as much of it as ours use */
+/* The parts of KUnit that our suites use, as a user space program */
 #ifndef SHIM_KUNIT_TEST_H
 #define SHIM_KUNIT_TEST_H
 
@@ -33,10 +33,10 @@ extern struct kunit_suite *const shim_kunit_suites[];
 #define kunit_test_suites(...) \
 	struct kunit_suite *const shim_kunit_suites[] = { __VA_ARGS__, NULL }
 
-/* Freed when the case has ended */
+/* Freed at the end of the case */
 void *kunit_kzalloc(struct kunit *test, size_t size, gfp_t gfp);
 
-/* Ends the case if what failed was asserted */
+/* Ends the case if an assertion has failed */
 void shim_kunit_fail(struct kunit *test, bool asserted, const char *file,
 		     int line, const char *what, long long left,
 		     long long right, const char *format, ...)

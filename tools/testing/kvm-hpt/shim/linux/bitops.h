@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The bit operations on which more than one thread may be at a time */
+/* Bit operations that several threads may do on the same word */
 #ifndef SHIM_BITOPS_H
 #define SHIM_BITOPS_H
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * With ThreadSanitizer, what the kernel marks as a deliberate race is not
- * seen by it: reads by READ_ONCE() and what is within data_race(), as KCSAN
- * takes them. All else is.
+ * ThreadSanitizer ignores reads that the kernel marks as intentional races, by
+ * READ_ONCE() or data_race(), as KCSAN does. It checks all other accesses.
  */
 #ifndef SHIM_COMPILER_H
 #define SHIM_COMPILER_H
@@ -18,9 +17,9 @@ void AnnotateIgnoreReadsEnd(const char *file, int line);
 #endif
 
 /*
- * Where threads race on purpose take time now and then, so that they do. Or
- * count these places: a measure of work that is the same on each run. A test
- * can do there what others would do, and look at what is ordered by barriers.
+ * Called where threads may race: wastes time now and then so that they do race,
+ * or counts the calls, as a measure of work that is the same in each run. A
+ * test can do what others would do there, and check what barriers order.
  */
 enum shim_point { SHIM_ACCESS, SHIM_MB, SHIM_WMB, SHIM_RMB, SHIM_RELEASE };
 

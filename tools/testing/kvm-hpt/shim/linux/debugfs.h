@@ -4,8 +4,9 @@
 
 #include <linux/fs.h>
 
-/* The file that was made last, to be opened by a test */
+/* The file that was created last, for a test to open */
 extern struct file shim_debugfs_file;
+extern umode_t shim_debugfs_mode;
 
 static inline void debugfs_create_file(const char *name, umode_t mode,
 				       struct dentry *parent, void *data,
@@ -15,6 +16,7 @@ static inline void debugfs_create_file(const char *name, umode_t mode,
 		.f_op = fops,
 		.inode.i_private = data,
 	};
+	shim_debugfs_mode = mode;
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the HPT file knows of a VM, and the fake VM behind it */
+/* The parts of struct kvm that the HPT file and the fake VM use */
 #ifndef SHIM_KVM_HOST_H
 #define SHIM_KVM_HOST_H
 
@@ -40,12 +40,14 @@ struct kvm_hpt_info {
 	struct revmap_entry *rev;
 	u32 order;
 	int cma;
+	u32 part;
 	struct kvm_hpt_groups *groups;
 };
 
 struct kvm_arch {
 	struct kvm_hpt_info hpt;
 	int radix;
+	bool mm_exited;
 	int mmu_ready;
 	atomic_t vcpus_running;
 	unsigned int hpt_nr_readers;
@@ -55,7 +57,7 @@ struct kvm_arch {
 	wait_queue_head_t hpt_wait;
 	struct delayed_work hpt_poll;
 	unsigned long hpt_poll_pos;
-	unsigned int hpt_poll_period;
+	unsigned int hpt_poll_idle;
 	u8 hpt_marks;
 	bool hpt_marks_gp_begun;
 	unsigned long hpt_marks_gp;
@@ -63,7 +65,7 @@ struct kvm_arch {
 	u64 lpid;
 	unsigned long vrma_slb_v;
 	unsigned long lpcr;
-	/* The stock implementation's, for hpt_time */
+	/* Used by the stock implementation in hpt_time */
 	atomic_t hpte_mod_interest;
 };
 
@@ -77,6 +79,7 @@ struct kvm_vm_stat {
 	atomic64_t hpt_write_invalid;
 	atomic64_t hpt_write_bytes;
 	atomic64_t hpt_write_refused;
+	atomic64_t hpt_no_memory;
 };
 
 struct mm_struct {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Mutexes. Before one is taken, and while user memory is copied, others may
- * run: shim_interleave is called there, so that a test can do what they would
- * do.
+ * run. shim_interleave is called there, so a test can do what others would do.
  */
 #ifndef SHIM_MUTEX_H
 #define SHIM_MUTEX_H
@@ -22,7 +21,7 @@ struct mutex {
 
 extern void (*shim_interleave)(void);
 
-/* After how many checks for a signal the reader is killed; never if 0 */
+/* Kill the caller at the n-th check for a signal from now on; never if 0 */
 extern unsigned int shim_kill_at;
 bool shim_killed(void);
 
@@ -35,7 +34,7 @@ void mutex_unlock(struct mutex *mutex);
 bool mutex_is_locked(struct mutex *mutex);
 bool mutex_is_mine(struct mutex *mutex);
 
-/* Most work in a hold of the mutex since this was asked last, see shim_race() */
+/* The most work in one hold since the last call, in units of shim_race() */
 unsigned long shim_longest_hold(struct mutex *mutex);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Nobody is in an RCU read section when something is freed here */
+/* Nothing is freed here during an RCU read section, so free it immediately */
 #ifndef SHIM_RCUPDATE_H
 #define SHIM_RCUPDATE_H
 

@@ -5,10 +5,16 @@
 /* cond_resched() may not be called with a spin lock or an HPTE lock held */
 void cond_resched(void);
 
-/* Most work between two of these calls since this was asked last */
+/* Number of calls of cond_resched() since the last call of this */
+unsigned long shim_rescheds(void);
+
+/*
+ * The most work, since the last call, between two calls of cond_resched() or
+ * allocations that may sleep
+ */
 unsigned long shim_longest_stretch(void);
 
-/* Most nodes of XArrays that were freed between two calls of cond_resched() */
+/* The most XArray nodes freed between two calls of cond_resched() */
 unsigned long shim_nodes_freed(void);
 
 #endif

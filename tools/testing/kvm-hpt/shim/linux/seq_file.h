@@ -6,9 +6,9 @@
 
 /**
  * struct seq_file - lines of text
- * @private: the user's
- * @op: how to go through what has a line each
- * @index: where to go on
+ * @private: private data of the user
+ * @op: iterator over the lines
+ * @index: position of the next line
  * @len: bytes in @buf
  * @buf: the text so far
  */
@@ -34,6 +34,8 @@ int seq_open(struct file *file, const struct seq_operations *op);
 ssize_t seq_read(struct file *file, char __user *buf, size_t len, loff_t *pos);
 int seq_release(struct inode *inode, struct file *file);
 
-#define seq_lseek	NULL
+extern char shim_seq_lseek;
+
+#define seq_lseek	(&shim_seq_lseek)
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Allocation that can be made to fail */
+/* Allocations, which can be made to fail and have to be charged to a cgroup */
 #ifndef SHIM_SLAB_H
 #define SHIM_SLAB_H
 
@@ -8,13 +8,16 @@
 #include_next <linux/slab.h>
 
 /*
- * The allocation to fail, counting from 1, and how many in a row from there
- * on. None if 0.
+ * The first allocation to fail, counted from 1, or 0 for none, and how many
+ * fail in a row
  */
 extern unsigned int shim_fail_alloc_at;
 extern unsigned int shim_fail_allocs;
 
-/* Allocations since the last call, and those that were not freed so far */
+/* Allocations that are charged to a memory cgroup fail */
+extern bool shim_at_cgroup_limit;
+
+/* Allocations since the last call; allocations that were not freed */
 unsigned int shim_allocs(void);
 long shim_live_allocs(void);
 

@@ -7,7 +7,7 @@
 #include <linux/types.h>
 #include <pthread.h>
 
-/* A read section keeps the grace period waiting, in the simplest of ways */
+/* A grace period waits for read sections by taking a read-write lock */
 struct srcu_struct {
 	pthread_rwlock_t lock;
 };
@@ -24,13 +24,13 @@ static inline void srcu_read_unlock(struct srcu_struct *srcu, int idx)
 	pthread_rwlock_unlock(&srcu->lock);
 }
 
-/* What is done in a read section that a grace period has to wait for */
+/* Called in a read section that a grace period waits for */
 extern void (*shim_before_grace_period)(void);
 
-/* Somebody is in a read section who does not leave it */
+/* A task is in a read section and does not leave it */
 extern bool shim_section_sleeps;
 
-/* Polls for the end of a grace period so far that it was not yet over */
+/* Number of polls that found a grace period not yet over */
 extern unsigned int shim_polls_in_vain;
 
 static inline unsigned long start_poll_synchronize_srcu(struct srcu_struct *srcu)

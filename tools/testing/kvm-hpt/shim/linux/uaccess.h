@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Accesses of user memory, each of which can fail */
+/* Accesses to user memory, each of which can be made to fail */
 #ifndef SHIM_UACCESS_H
 #define SHIM_UACCESS_H
 
@@ -7,7 +7,7 @@
 #include <linux/errno.h>
 #include <linux/types.h>
 
-/* Let the n-th access from now on fail */
+/* Make the n-th access from now on fail */
 extern unsigned int shim_fault_at;
 bool shim_faults(void);
 

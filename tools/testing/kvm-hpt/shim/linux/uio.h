@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* User memory, of which a part may not be accessible */
+/* User memory, a part of which may be inaccessible */
 #ifndef SHIM_UIO_H
 #define SHIM_UIO_H
 
@@ -9,8 +9,8 @@
 /**
  * struct iov_iter - a copy from or to user space
  * @buf: the memory
- * @pos: where the copy is
- * @count: bytes that are left to do
+ * @pos: current position
+ * @count: bytes left to copy
  * @limit: bytes from @buf on that are accessible
  */
 struct iov_iter {

@@ -10,7 +10,7 @@ typedef unsigned int __poll_t;
 #define EPOLLERR	0x8
 #define EPOLLRDNORM	0x40
 
-/* How often tasks that poll were woken up, and with which events the last time */
+/* How often tasks that poll were woken up, and the events of the last time */
 typedef struct {
 	unsigned int woken;
 	__poll_t events;
@@ -21,7 +21,7 @@ typedef struct {
 #define wq_has_sleeper(wait)		((wait)->sleepers)
 #define TASK_INTERRUPTIBLE		0x1
 #define poll_to_key(mask)		(mask)
-/* All are woken up, as if @nr was 0: it counts exclusive waiters */
+/* Wakes up all tasks, as the kernel does if @nr is 0 */
 #define __wake_up(wait, state, nr, key) do {				\
 	__atomic_store_n(&(wait)->events, key, __ATOMIC_RELAXED);	\
 	__atomic_fetch_add(&(wait)->woken, 1, __ATOMIC_RELAXED);	\

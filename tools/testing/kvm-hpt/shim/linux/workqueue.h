@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Work that is done when a test says so */
+/* Work items that run when a test calls them */
 #ifndef SHIM_WORKQUEUE_H
 #define SHIM_WORKQUEUE_H
 
@@ -20,7 +20,7 @@ struct delayed_work {
 #define to_delayed_work(w)	container_of(w, struct delayed_work, work)
 
 #define INIT_DELAYED_WORK(w, f)			((w)->work.function = (f))
-/* For how long it is put off is kept */
+/* The delay is recorded for tests */
 #define queue_delayed_work(wq, w, d) \
 	((w)->pending ? false : ((w)->delay = (d), (w)->pending = true))
 #define cancel_delayed_work_sync(w)		((w)->pending = false)

@@ -3,6 +3,6 @@
 #include <linux/sched.h>
 
 #define current				NULL
-/* How often was that asked? */
+/* Number of checks for a fatal signal */
 extern __thread unsigned int shim_signal_checks;
 #define fatal_signal_pending(task)	(shim_signal_checks++, shim_killed())

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A reader's set of changes, and the group bitmaps of an HPT.
+ */
+
+#include "unit.h"
+
+/* A reader's set */
+
+FIXTURE(set) {
+	struct xarray set;
+};
+
+FIXTURE_SETUP(set)
+{
+	hpt_set_init(&self->set);
+}
+
+FIXTURE_TEARDOWN(set)
+{
+	hpt_set_clear(&self->set);
+	EXPECT_EQ(0, shim_live_allocs());
+}
+
+TEST_F(set, out_of_memory_changes_nothing)
+{
+	unsigned int at, failures = 0;
+	int err = -ENOMEM;
+
+	ASSERT_EQ(0, hpt_set_add(&self->set, 1, 1));
+	for (at = 1; err; at++) {
+		ASSERT_GT(20, at);
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		shim_fail_allocs = -1u;
+		err = hpt_set_add(&self->set, 1000000, 2);
+		shim_fail_alloc_at = 0;
+		if (err) {
+			failures++;
+			ASSERT_EQ(-ENOMEM, err);
+			ASSERT_EQ(HPT_SET_END, hpt_set_next(&self->set, 2));
+		}
+	}
+	EXPECT_LT(0, failures);
+	EXPECT_EQ(1000000, hpt_set_next(&self->set, 2));
+	EXPECT_EQ(1, hpt_set_take(&self->set, 1));
+	EXPECT_EQ(2, hpt_set_take(&self->set, 1000000));
+}
+
+/* A failed add may leave nodes without entries, which no search finds */
+static void set_fails_and_is_cleared(struct __test_metadata *_metadata,
+				     struct xarray *set, unsigned long first)
+{
+	unsigned int at;
+	int err = -ENOMEM;
+
+	for (at = 1; err; at++) {
+		ASSERT_GT(20, at);
+		if (first != HPT_SET_END)
+			ASSERT_EQ(0, hpt_set_add(set, first, 1));
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		shim_fail_allocs = -1u;
+		err = hpt_set_add(set, 1000000, 2);
+		shim_fail_alloc_at = 0;
+		/* Two calls have to be enough, unlike with hpt_set_clear() */
+		hpt_set_clear_some(set, 64);
+		ASSERT_TRUE(hpt_set_clear_some(set, 64));
+		ASSERT_EQ(HPT_SET_END, hpt_set_next(set, 0));
+		ASSERT_EQ(0, shim_live_allocs());
+	}
+	ASSERT_LT(2, at);
+}
+
+TEST_F(set, out_of_memory_in_an_empty_set)
+{
+	set_fails_and_is_cleared(_metadata, &self->set, HPT_SET_END);
+}
+
+TEST_F(set, out_of_memory_far_from_the_first)
+{
+	set_fails_and_is_cleared(_metadata, &self->set, 3000000);
+}
+
+/* Taking entries out needs no memory */
+TEST_F(set, take_needs_no_memory)
+{
+	unsigned long group;
+
+	for (group = 0; group < 600; group++)
+		ASSERT_EQ(0, hpt_set_add(&self->set, group, 0x55));
+	shim_fail_alloc_at = 1;
+	shim_fail_allocs = -1u;
+	for (group = 0; group < 600; group++)
+		ASSERT_EQ(0x55, hpt_set_take(&self->set, group));
+	shim_fail_alloc_at = 0;
+	EXPECT_EQ(HPT_SET_END, hpt_set_next(&self->set, 0));
+}
+
+/* Group bitmaps of a table with two chunks */
+
+#define BIG_ORDER	27
+#define BIG_GROUPS	(1ul << (BIG_ORDER - 7))
+
+FIXTURE(groups) {
+	struct kvm *kvm;
+	struct kvm_hpt_info *info;
+};
+
+FIXTURE_SETUP(groups)
+{
+	self->kvm = fake_vm();
+	self->info = &self->kvm->arch.hpt;
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, BIG_ORDER));
+}
+
+FIXTURE_TEARDOWN(groups)
+{
+	fake_vm_free(self->kvm);
+	EXPECT_EQ(0, shim_live_allocs());
+}
+
+static const unsigned long edges[] = {
+	0, 1, 62, 63, 64, 65, 127, 128, 255, 256, 257, 319, 320,
+	HPT_CHUNK_GROUPS - 321, HPT_CHUNK_GROUPS - 65, HPT_CHUNK_GROUPS - 64,
+	HPT_CHUNK_GROUPS - 1, HPT_CHUNK_GROUPS, HPT_CHUNK_GROUPS + 1,
+	HPT_CHUNK_GROUPS + 63, HPT_CHUNK_GROUPS + 64,
+	BIG_GROUPS - 257, BIG_GROUPS - 64, BIG_GROUPS - 2, BIG_GROUPS - 1,
+};
+
+TEST_F(groups, zero_clears_what_was_used)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(edges); i++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, edges[i] * 8 + i % 8, V,
+					  R(i + 1)));
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, BIG_ORDER));
+	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, 0, BIG_GROUPS));
+	for (i = 0; i < ARRAY_SIZE(edges); i++) {
+		EXPECT_EQ(0, *kvm_hpte_at(self->info, edges[i] * 8 + i % 8));
+		EXPECT_EQ(0, self->info->rev[edges[i] * 8 + i % 8].guest_rpte);
+	}
+}
+
+TEST_F(groups, out_of_memory)
+{
+	unsigned int at;
+	int err = -ENOMEM;
+
+	for (at = 1; err; at++) {
+		ASSERT_GT(20, at);
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		shim_fail_allocs = 1;
+		err = fake_allocate_hpt(self->kvm, BIG_ORDER + 1 + at % 2);
+		shim_fail_alloc_at = 0;
+		if (err) {
+			ASSERT_EQ(-ENOMEM, err);
+			ASSERT_EQ(NULL, self->info->groups);
+			ASSERT_EQ(0, shim_live_allocs());
+		}
+	}
+	/* One allocation for all, and two for each chunk */
+	EXPECT_LE(2 + 4, at);
+}
+
+TEST_F(groups, out_of_memory_leaves_nothing)
+{
+	struct kvm_hpt_info info = { .order = BIG_ORDER };
+	long live = shim_live_allocs();
+	unsigned int at;
+
+	/* One allocation for all, and two for each chunk */
+	for (at = 1; at <= 5; at++) {
+		shim_allocs();
+		shim_fail_alloc_at = at;
+		shim_fail_allocs = 1;
+		ASSERT_EQ(-ENOMEM, kvmppc_hpt_alloc_groups(&info));
+		shim_fail_alloc_at = 0;
+		ASSERT_EQ(NULL, info.groups);
+		ASSERT_EQ(live, shim_live_allocs());
+	}
+	ASSERT_EQ(0, kvmppc_hpt_alloc_groups(&info));
+	kvmppc_hpt_free_groups(&info);
+	ASSERT_EQ(live, shim_live_allocs());
+}
+
+/* The missing part if all allocations from the @at-th on fail */
+static enum kvm_hpt_part missing(unsigned int at)
+{
+	struct kvm_hpt_info info = { .order = BIG_ORDER };
+	int err;
+
+	shim_allocs();
+	shim_fail_alloc_at = at;
+	shim_fail_allocs = -1u;
+	err = kvmppc_hpt_alloc_groups(&info);
+	shim_fail_alloc_at = 0;
+	return err == -ENOMEM && !info.groups ? info.part : -1;
+}
+
+TEST_F(groups, part_that_is_missing)
+{
+	long live = shim_live_allocs();
+	unsigned int at;
+
+	for (at = 1; at <= 5; at++)
+		ASSERT_EQ(KVM_HPT_PART_BITMAPS, missing(at));
+	shim_at_cgroup_limit = true;
+	EXPECT_EQ(KVM_HPT_PART_CGROUP, missing(0));
+	EXPECT_EQ(KVM_HPT_PART_BITMAPS, missing(1));
+	shim_no_cgroups = true;
+	EXPECT_EQ(KVM_HPT_PART_BITMAPS, missing(0));
+	shim_no_cgroups = false;
+	shim_at_cgroup_limit = false;
+	EXPECT_EQ(live, shim_live_allocs());
+}
+
+TEST_F(groups, no_memory_is_counted)
+{
+	kvmppc_hpt_no_memory(self->kvm, 36, KVM_HPT_PART_TABLE);
+	kvmppc_hpt_no_memory(self->kvm, 18, KVM_HPT_PART_CGROUP);
+	EXPECT_EQ(2, self->kvm->stat.hpt_no_memory.counter);
+}
+
+TEST_HARNESS_MAIN
