@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What KVM_PPC_GET_HTAB_FD costs, and what the tracking behind it costs a
- * hypercall.
+ * Benchmark of KVM_PPC_GET_HTAB_FD, and of hypercalls with and without the
+ * tracking of changes for it.
  *
  *	hpt_bench ORDER...
  *
  * measures at each of these HPT orders.  It is meant for an emulated host in
- * which every instruction takes a nanosecond (qemu -icount shift=0, one CPU):
- * the timebase counts instructions there, those of the host's kernel included.
+ * which every instruction takes a nanosecond (qemu -icount shift=0, one CPU).
+ * The timebase then counts instructions, including those of the host's kernel.
  *
- * A line of the output is
+ * Each line of the output is
  *
  *	row TAB order TAB units TAB least TAB most
  *
- * with the number of units (HPTEs, calls) that a run of the row has, and the
- * instructions per unit in the cheapest and in the dearest of its runs; or,
- * if the kernel can't do it,
+ * where units is the number of HPTEs or calls in a run, and least and most are
+ * the instructions per unit in the cheapest and the most expensive run.  If the
+ * kernel cannot do what the row measures, the line is
  *
  *	row TAB order TAB - TAB - TAB why
  *
- * The timer ticks meanwhile, so the cheapest run is the one to look at.  Lines
- * that begin with # say how far it is.
+ * The timer interrupts the runs, so use the cheapest one.  Lines that begin
+ * with # report progress.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,26 +37,31 @@
 #include "hpt_vm.h"
 #include "hpt_bench_guest.h"
 
-/* The buffer that QEMU reads with */
+/* Size of QEMU's reads */
 #define QEMU_READ	2048
+/* And of one that is not measured */
+#define A_FEW		256
 
-/* Only the last HPTEs of a large table are filled: all would take too long */
+/* Longer than a grace period */
+#define GRACE_US	200000
+
+/* Only the last HPTEs of a large table are filled, to save time */
 #define SPAN		0x40000UL
 
-/* One HPTE in so many changes between two passes */
+/* One HPTE in this many changes between two passes */
 #define CHANGE_EVERY	8192
 
 #define GROUP		8UL
 #define VALID		3
 
-/* A row is repeated so often, or for so many instructions */
+/* A row is repeated this often, or for this many instructions */
 #define RUNS		20
 #define ENOUGH		200e6
 
-/* Tables from here on are only read, and only for what has changed */
+/* For tables from this order on, only later passes are measured */
 #define ORDER_BIG	30
 
-/* Hypercalls of each kind in a run: less than a timer tick long */
+/* Hypercalls of each kind in a run, which is shorter than a timer tick */
 #define HCALLS		256
 #define HCALL_ORDER	24
 #define HCALL_RUNS	20
@@ -72,7 +77,7 @@ struct bench {
 	unsigned long ticks;	/* timed since the run began */
 	bool absent;		/* HPTEs are for addresses without memory */
 	int reader;
-	char why[128];		/* it does not work */
+	char why[128];		/* reason for a failure */
 	unsigned char buf[65536];
 };
 
@@ -106,12 +111,12 @@ static void say(unsigned int order, const char *what)
 static void report(const char *row, unsigned int order, unsigned long units,
 		   double least, double most)
 {
-	/* Digits enough to have the count back: a quotient times its units */
+	/* Enough digits to compute the total from the quotient and the units */
 	printf("%s\t%u\t%lu\t%.12g\t%.12g\n", row, order, units, least, most);
 	fflush(stdout);
 }
 
-/* @run adds to b->ticks what it times and returns its units, or -1 */
+/* @run adds the time it measures to b->ticks; returns its units, or -1 */
 static void row(struct bench *b, const char *name, long (*run)(struct bench *b))
 {
 	double cost, least = 0, most = 0, sum = 0;
@@ -173,7 +178,7 @@ static void empty_table(struct bench *b)
 		die("KVM_PPC_ALLOCATE_HTAB", -err);
 }
 
-/* It maps a page of the guest's memory, unless b->absent; R and C are set */
+/* An HPTE with R and C for a page of guest memory, unless b->absent */
 static struct hpte make_hpte(struct bench *b, unsigned long index)
 {
 	if (b->absent)
@@ -191,7 +196,7 @@ static void add_run(struct bench *b, struct stream *s, unsigned long index,
 		stream_hpte(s, make_hpte(b, index + i));
 }
 
-/* One record with so many HPTEs in a write, which all kernels take */
+/* Write a single record, which works on all kernels */
 static void write_run(struct bench *b, unsigned long index,
 		      unsigned int n_valid, unsigned int n_invalid)
 {
@@ -222,7 +227,7 @@ static void fill_table(struct bench *b, unsigned int valid)
 	}
 }
 
-/* Where the last record in b->buf ends; the valid HPTEs are added to @valid */
+/* The index after the last record in b->buf; adds its HPTEs to @valid */
 static unsigned long records_end(struct bench *b, ssize_t len,
 				 unsigned long *valid)
 {
@@ -236,7 +241,7 @@ static unsigned long records_end(struct bench *b, ssize_t len,
 	return (unsigned long)h.index + h.n_valid + h.n_invalid;
 }
 
-/* The rest of the first pass: the number of valid HPTEs */
+/* Read the rest of the first pass; returns the number of valid HPTEs */
 static long first_pass(struct bench *b, int fd, size_t size)
 {
 	unsigned long valid = 0;
@@ -251,7 +256,7 @@ static long first_pass(struct bench *b, int fd, size_t size)
 	return valid;
 }
 
-/* Read to the first 0: the number of valid HPTEs */
+/* Read until 0 is returned; returns the number of valid HPTEs */
 static long drain(struct bench *b, int fd, size_t size)
 {
 	unsigned long valid = 0;
@@ -275,11 +280,32 @@ static long first_empty(struct bench *b)
 	return n < 0 ? n : (long)b->npte;
 }
 
+/*
+ * Begin a first pass.  A new reader locks each HPTE until a grace period has
+ * ended, which takes about as long in this host as the pass: wait for that.
+ * Returns the number of valid HPTEs that were read.
+ */
+static long begin(struct bench *b, int fd)
+{
+	unsigned long valid = 0;
+	ssize_t n = read(fd, b->buf, A_FEW);
+
+	if (n <= 0)
+		return fails(b, "read: %s", n ? strerror(errno) :
+			     "0 at the beginning");
+	records_end(b, n, &valid);
+	usleep(GRACE_US);
+	return valid;
+}
+
 static long first_span(struct bench *b, unsigned long valid, size_t size)
 {
 	int fd = open_htab(b, 0, b->npte - b->span);
-	long n = first_pass(b, fd, size);
+	long begun = begin(b, fd);
+	long n = begun < 0 ? begun : first_pass(b, fd, size);
 
+	if (n >= 0)
+		n += begun;
 	close(fd);
 	if (n >= 0 && n != (long)valid)
 		return fails(b, "%ld HPTEs where there are %lu", n, valid);
@@ -382,7 +408,7 @@ static long open_close(struct bench *b)
 	return i;
 }
 
-/* As QEMU does it for an HPTE that its monitor wants to see */
+/* As QEMU reads an HPTE for its monitor */
 static long one_group(struct bench *b)
 {
 	unsigned long begin, index;

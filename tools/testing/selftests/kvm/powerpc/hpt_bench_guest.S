@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the guest of hpt_bench runs, copied to its real address GUEST_LOOP: it
- * enters, protects and removes an HPTE in each of a number of groups.
+ * The guest code of hpt_bench, copied to the guest's real address GUEST_LOOP.
+ * It enters, protects and removes an HPTE in each of a number of groups.
  *
  *	r18	H_EXACT
  *	r20	number of groups
  *	r21	index of the HPTE in the first one
  *	r23,24	the HPTE
  *
- * Results: ticks that all H_ENTER took in r25, H_PROTECT in r26, H_REMOVE in
- * r27, and the hypercalls' own results or'ed in r19.
+ * Results: total ticks of H_ENTER in r25, of H_PROTECT in r26, of H_REMOVE in
+ * r27; the hypercalls' return values, combined by OR, in r19.
  */
 #include "hpt_guest_code.h"
 
-	/* Time it, and add that to a register */
+	/* Make a hypercall and add its duration to a register */
 	.macro	hypercall sum
 	mftb	28
 	sc	1

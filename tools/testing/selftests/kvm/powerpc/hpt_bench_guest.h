@@ -2,7 +2,7 @@
 #ifndef SELFTEST_KVM_POWERPC_HPT_BENCH_GUEST_H
 #define SELFTEST_KVM_POWERPC_HPT_BENCH_GUEST_H
 
-/* In the first page, clear of GUEST_CODE and GUEST_FLAG */
+/* In the first page, away from GUEST_CODE and GUEST_FLAG */
 #define GUEST_LOOP	0xa000
 
 #ifndef __ASSEMBLER__

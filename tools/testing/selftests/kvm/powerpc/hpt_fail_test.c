@@ -1,38 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every allocation and every copy of user memory on the way of the HPT file
- * fails once: the first in a run of each test, then the second, until none is
- * left.  Errors are those of the ABI, nothing is lost, nothing is logged.
+ * Every allocation and every copy from or to user space by the HPT file fails
+ * once.  Each test repeats its operation: the first time, the first allocation
+ * or copy fails, then the second, until none is left.  The errors must be those
+ * of the ABI, no HPTE is lost, and nothing is logged.
  *
- * Needs a kernel with CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC and
+ * Needs CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC and
  * CONFIG_FAULT_INJECTION_USERCOPY.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
+#include "hpt_fault.h"
 #include "hpt_vm.h"
 
 #define ORDER	MIN_ORDER
 #define N	NPTE(ORDER)
 
-/* More failures than there are on any way */
+/* More failures than any of the operations can have */
 #define MANY	3000
-
-#define FAIL_NTH	"/proc/thread-self/fail-nth"
-#define DEBUGFS		"/sys/kernel/debug/"
-#define NO_FAULTS	"the kernel has no fault injection"
-
-static const char * const knobs[] = {
-	"failslab/ignore-gfp-wait", "failslab/verbose",
-	"fail_page_alloc/ignore-gfp-wait", "fail_page_alloc/verbose",
-	"fail_page_alloc/min-order", "fail_usercopy/verbose",
-};
 
 FIXTURE(fail)
 {
@@ -42,33 +33,15 @@ FIXTURE(fail)
 	int nth;
 };
 
-static int turn_down(const char *knob)
-{
-	char path[128];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), DEBUGFS "%s", knob);
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, "0", 1) == 1 ? 0 : -errno;
-	close(fd);
-	return ret;
-}
-
 FIXTURE_SETUP(fail)
 {
 	unsigned long i;
 
-	/* If not each test skips: older harnesses run it after a SKIP() here */
-	self->nth = open(FAIL_NTH, O_RDWR);
+	/* Each test skips itself: older harnesses run it after a SKIP() here */
+	self->nth = fault_open();
 	if (self->nth < 0)
 		return;
-	for (i = 0; i < ARRAY_SIZE(knobs); i++) {
-		ASSERT_EQ(0, turn_down(knobs[i])) {
-			TH_LOG("%s", knobs[i]);
-		}
-	}
+	ASSERT_EQ(0, fault_prepare());
 	ASSERT_EQ(0, vm_init(&self->vm, ORDER, 0));
 	ASSERT_EQ(0, table_init(&self->want, N));
 	ASSERT_EQ(0, table_init(&self->got, N));
@@ -84,36 +57,12 @@ FIXTURE_TEARDOWN(fail)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* From here on the @n-th thing that can fail does; this may be one too */
-static void arm(int nth, int n)
-{
-	char text[16];
-	size_t len = snprintf(text, sizeof(text), "%d", n);
-
-	while (pwrite(nth, text, len, 0) < 0) {
-		if (errno != EFAULT)
-			abort();
-	}
-}
-
-/* No more failures.  Has there been one before this call? */
-static bool disarm(int nth)
-{
-	char text[16] = "";
-	bool fired;
-
-	/* It is this that fails if nothing has before */
-	fired = pread(nth, text, sizeof(text) - 1, 0) > 0 && atoi(text) == 0;
-	arm(nth, 0);
-	return fired;
-}
-
-/* read() until it says 0, with a failure on the way.  What fails, or 0. */
+/* read() until it returns 0; returns an error on the way to that, or 0 */
 static long drain_failing(struct table *t, int fd, size_t size, int nth, int n)
 {
 	long ret, err = 0;
 
-	arm(nth, n);
+	fault_arm(nth, n);
 	do {
 		ret = table_read(t, fd, size);
 		if (ret < 0)
@@ -129,9 +78,9 @@ TEST_F(fail, open)
 	if (self->nth < 0)
 		SKIP(return, NO_FAULTS);
 	for (n = 1; n < MANY; n++) {
-		arm(self->nth, n);
+		fault_arm(self->nth, n);
 		fd = vm_htab_fd(&self->vm, n % 2 ? KVM_GET_HTAB_WRITE : 0, 0);
-		if (!disarm(self->nth) && n % 2)
+		if (!fault_disarm(self->nth) && n % 2)
 			break;
 		if (fd >= 0) {
 			close(fd);
@@ -162,7 +111,7 @@ TEST_F(fail, first_pass)
 		fd = vm_htab_fd(&self->vm, 0, 0);
 		ASSERT_LE(0, fd);
 		err = drain_failing(&self->got, fd, 512, self->nth, n);
-		fired = disarm(self->nth);
+		fired = fault_disarm(self->nth);
 		ASSERT_TRUE(!err || err == -ENOMEM || err == -EFAULT) {
 			TH_LOG("failure %d: %ld", n, err);
 		}
@@ -179,7 +128,10 @@ TEST_F(fail, first_pass)
 	EXPECT_LT(n, MANY);
 }
 
-/* One reader harvests for both: what it cannot remember makes the other scan */
+/*
+ * One reader harvests for both.  If there is no memory to record a change for
+ * the other, that one starts a new first pass.
+ */
 TEST_F(fail, changes_for_two_readers)
 {
 	unsigned long i, at;
@@ -205,7 +157,7 @@ TEST_F(fail, changes_for_two_readers)
 					      1 + n % 4));
 		}
 		err = drain_failing(&self->got, fd, 100, self->nth, n);
-		fired = disarm(self->nth);
+		fired = fault_disarm(self->nth);
 		ASSERT_TRUE(!err || err == -ENOMEM || err == -EFAULT);
 		ASSERT_LE(0, table_drain(&self->got, fd, 100));
 		ASSERT_EQ(0, table_diff(&self->want, &self->got));
@@ -238,9 +190,9 @@ TEST_F(fail, write)
 		fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
 		ASSERT_LE(0, fd);
 		for (done = 0; done < s.len; done += ret) {
-			arm(self->nth, n);
+			fault_arm(self->nth, n);
 			ret = stream_write(fd, s.buf + done, s.len - done);
-			if (!disarm(self->nth))
+			if (!fault_disarm(self->nth))
 				break;
 			if (ret >= 0)
 				continue;
@@ -260,7 +212,7 @@ TEST_F(fail, write)
 	stream_free(&s);
 }
 
-/* No memory for another HPT, or for what is known of its groups */
+/* No memory for another HPT, or for its bitmaps */
 TEST_F(fail, another_hpt)
 {
 	int n, err, failed = 0;
@@ -269,9 +221,9 @@ TEST_F(fail, another_hpt)
 	if (self->nth < 0)
 		SKIP(return, NO_FAULTS);
 	for (n = 1; fired && n < MANY; n++) {
-		arm(self->nth, n);
+		fault_arm(self->nth, n);
 		err = vm_alloc_hpt(&self->vm, ORDER + 1 + n % 2);
-		fired = disarm(self->nth);
+		fired = fault_disarm(self->nth);
 		ASSERT_TRUE(!err || err == -ENOMEM || err == -EFAULT) {
 			TH_LOG("failure %d: %d", n, err);
 		}
@@ -284,7 +236,7 @@ TEST_F(fail, another_hpt)
 	EXPECT_LT(n, MANY);
 }
 
-/* No memory for the chain heads of a memslot, or for something else of it */
+/* No memory for the chain heads of a memslot, or another part of it */
 TEST_F(fail, memslot)
 {
 	void *mem = mmap(NULL, PAGE_16M, PROT_READ | PROT_WRITE,
@@ -296,9 +248,9 @@ TEST_F(fail, memslot)
 		SKIP(return, NO_FAULTS);
 	ASSERT_NE(MAP_FAILED, mem);
 	for (n = 1; fired && n < MANY; n++) {
-		arm(self->nth, n);
+		fault_arm(self->nth, n);
 		err = vm_memslot(&self->vm, 1, 0, mem, PAGE_16M, 0);
-		fired = disarm(self->nth);
+		fired = fault_disarm(self->nth);
 		ASSERT_TRUE(!err || err == -ENOMEM || err == -EFAULT) {
 			TH_LOG("failure %d: %d", n, err);
 		}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ioctl KVM_PPC_GET_HTAB_FD, the file descriptor that it gives, and the
- * format of what is read from it.
+ * The ioctl KVM_PPC_GET_HTAB_FD, the file descriptor that it returns, and the
+ * format of the stream read from it.
  */
 #include <endian.h>
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
@@ -29,7 +30,7 @@ FIXTURE_TEARDOWN(fd)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* Numbers that binaries and streams out there depend on */
+/* Numbers that existing binaries and streams depend on */
 TEST_F(fd, numbers)
 {
 	EXPECT_EQ(0x8020aeaaUL, (unsigned long)KVM_PPC_GET_HTAB_FD);
@@ -53,7 +54,21 @@ TEST_F(fd, capability)
 	EXPECT_LE(0, vm_htab_fd(&self->vm, 0, 0));
 }
 
-/* Flags that do not exist: EINVAL */
+/* A VM of Book3S PR has neither the capability nor the ioctl */
+TEST_F(fd, capability_of_pr)
+{
+	struct kvm_get_htab_fd args = { };
+	int fd = ioctl(self->vm.kvm, KVM_CREATE_VM, KVM_VM_PPC_PR);
+
+	if (fd < 0)
+		SKIP(return, "no Book3S PR");
+	EXPECT_EQ(0, ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_PPC_HTAB_FD));
+	EXPECT_EQ(-1, ioctl(fd, KVM_PPC_GET_HTAB_FD, &args));
+	EXPECT_EQ(ENOTTY, errno);
+	close(fd);
+}
+
+/* Undefined flags: EINVAL */
 TEST_F(fd, unknown_flags)
 {
 	unsigned long known;
@@ -67,7 +82,7 @@ TEST_F(fd, unknown_flags)
 		EXPECT_LE(0, vm_htab_fd(&self->vm, known, 0));
 }
 
-/* An argument that can't be read: EFAULT */
+/* An argument that cannot be read: EFAULT */
 TEST_F(fd, argument_unreadable)
 {
 	struct edge e;
@@ -83,7 +98,7 @@ TEST_F(fd, argument_unreadable)
 	edge_free(&e);
 }
 
-/* A start_index of a reader at or past the end of the HPT: EINVAL */
+/* A reader's start_index at or past the end of the HPT: EINVAL */
 TEST_F(fd, start_index_past_the_end)
 {
 	unsigned long npte = NPTE(MIN_ORDER);
@@ -111,7 +126,7 @@ TEST_F(fd, close_on_exec)
 	}
 }
 
-/* It is for reading or for writing, not for both */
+/* The descriptor is for reading or for writing, not for both */
 TEST_F(fd, one_direction)
 {
 	unsigned char buf[64] = { 0 };
@@ -131,7 +146,7 @@ TEST_F(fd, one_direction)
 	}
 }
 
-/* It holds the VM alive when all other descriptors are gone */
+/* The descriptor keeps the VM alive when all others are closed */
 TEST_F(fd, holds_the_vm)
 {
 	struct table want, got;
@@ -161,7 +176,47 @@ TEST_F(fd, holds_the_vm)
 	close(rd);
 }
 
-/* Reserved words; for a writer start_index and BOLTED_ONLY as well */
+/* The number of users of the module of Book3S HV, < 0 if it is no module */
+static long module_users(void)
+{
+	FILE *f = fopen("/sys/module/kvm_hv/refcnt", "r");
+	long n = -1;
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%ld", &n) != 1)
+		n = -1;
+	fclose(f);
+	return n;
+}
+
+/* The module cannot be unloaded while a file is open */
+TEST_F(fd, holds_the_module)
+{
+	long users = module_users();
+	int rd, wr;
+
+	if (users < 0)
+		SKIP(return, "KVM is no module");
+	rd = vm_htab_fd(&self->vm, 0, 0);
+	wr = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+	ASSERT_LE(0, rd);
+	ASSERT_LE(0, wr);
+	EXPECT_EQ(users + 2, module_users());
+	close(self->vm.fd);
+	close(self->vm.kvm);
+	self->vm.fd = -1;
+	self->vm.kvm = -1;
+	EXPECT_EQ(users + 2, module_users());
+	EXPECT_EQ(-1, syscall(SYS_delete_module, "kvm_hv", O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	close(wr);
+	EXPECT_EQ(users + 1, module_users());
+	close(rd);
+	EXPECT_EQ(users - 1, module_users());
+}
+
+/* Reserved words are ignored, and a writer's start_index and BOLTED_ONLY */
 TEST_F(fd, ignored_arguments)
 {
 	struct kvm_get_htab_fd args = {
@@ -176,7 +231,7 @@ TEST_F(fd, ignored_arguments)
 	ASSERT_EQ(0, table_init(&want, NPTE(MIN_ORDER)));
 	ASSERT_EQ(0, table_init(&got, NPTE(MIN_ORDER)));
 	ASSERT_EQ(0, stream_init(&s, 4096));
-	/* One in three is bolted */
+	/* Every third is bolted */
 	stream_run(&s, 40, 7, 0);
 	table_set_run(&want, 40, 7);
 
@@ -195,7 +250,7 @@ TEST_F(fd, ignored_arguments)
 	stream_free(&s);
 }
 
-/* A reader goes on where it was, wherever somebody seeks to */
+/* A seek does not move a reader */
 TEST_F(fd, no_position)
 {
 	static const off_t to[] = { 0, 24, 4096, 1L << 40 };
@@ -250,7 +305,7 @@ static bool pass_files(int sock, int fd[2], bool receive)
 	return sendmsg(sock, &msg, 0) == 1;
 }
 
-/* A VM with memory, and in it the HPTEs 40 to 46; ends when the other side does */
+/* Owns a VM with memory and HPTEs 40 to 46 until it is told to exit */
 static int owner(int sock)
 {
 	struct table have;
@@ -268,7 +323,7 @@ static int owner(int sock)
 	return read(sock, &byte, 1) != 1;
 }
 
-/* A process with files of another one's VM, which lives and then dies */
+/* Use of HPT files by another process, while the VM's owner lives and later */
 TEST_F(fd, another_process)
 {
 	struct table want, got;
@@ -299,7 +354,7 @@ TEST_F(fd, another_process)
 	ASSERT_EQ(1, write(sock[0], "", 1));
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);
-	/* An HPTE of what was memory, too: it maps nothing, but is there */
+	/* Also an HPTE for memory that is gone: it is entered, as absent */
 	s.len = 0;
 	stream_run(&s, 120, 3, 0);
 	table_set_run(&want, 120, 3);
@@ -314,7 +369,7 @@ TEST_F(fd, another_process)
 	stream_free(&s);
 }
 
-/* When no descriptor can be had nothing stays behind */
+/* Opening without a free descriptor fails and leaves nothing behind */
 TEST_F(fd, out_of_descriptors)
 {
 	struct rlimit old, none;
@@ -334,8 +389,8 @@ TEST_F(fd, out_of_descriptors)
 }
 
 /*
- * The guest has memory: page 0 is there, page 1 never was.  So there are HPTEs
- * that are present, absent, and emulated MMIO.
+ * The host has allocated page 0 of guest memory, but not page 1.  So there are
+ * HPTEs that are present, absent, and for emulated MMIO.
  */
 FIXTURE(stream)
 {
@@ -368,7 +423,7 @@ FIXTURE_TEARDOWN(stream)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* Header in host byte order, HPTEs big-endian, invalid ones counted only */
+/* Header in host byte order, HPTEs big-endian, invalid ones only counted */
 TEST_F(stream, layout)
 {
 	struct {
@@ -383,7 +438,7 @@ TEST_F(stream, layout)
 	fd = vm_htab_fd(&self->vm, 0, 3000);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(56UL, sizeof(rec));
-	/* A byte more than needed, as not all kernels take an exact fit */
+	/* A byte more than needed, as not all kernels accept an exact fit */
 	ASSERT_EQ((ssize_t)sizeof(rec), read(fd, buf, sizeof(buf)));
 	memcpy(&rec, buf, sizeof(rec));
 	EXPECT_EQ(3000, rec.index);
@@ -397,8 +452,8 @@ TEST_F(stream, layout)
 }
 
 /*
- * V is set for present and for absent HPTEs alike, and dword 1 is the guest's,
- * whatever the host has made of it
+ * V is set for present and for absent HPTEs alike, and dword 1 is as the guest
+ * entered it, not as the host has it in the real HPTE.
  */
 TEST_F(stream, guest_view)
 {
@@ -406,7 +461,7 @@ TEST_F(stream, guest_view)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* Bits that KVM keeps in an HPTE for itself do not get out */
+/* KVM's internal bits of an HPTE are not in the stream */
 TEST_F(stream, software_bits_are_clear)
 {
 	int fd = vm_htab_fd(&self->vm, 0, 0);
@@ -415,7 +470,7 @@ TEST_F(stream, software_bits_are_clear)
 	ASSERT_LT(0, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(0, self->got.soft_bits);
 
-	/* The mark of a change is such a bit */
+	/* The mark of a change is one of these bits */
 	ASSERT_EQ(0, vm_write_hpte(&self->vm, 3000, self->want.hpte[3000]));
 	ASSERT_EQ(0, vm_write_run(&self->vm, 3002, 1, 0));
 	ASSERT_LT(0, table_drain(&self->got, fd, 4096));
@@ -423,7 +478,7 @@ TEST_F(stream, software_bits_are_clear)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* The mark of a change isn't taken from what is written either */
+/* A mark in the stream is not taken over by a write */
 TEST_F(stream, software_bits_are_not_taken)
 {
 	struct hpte e = hpte_at(3002);
@@ -436,7 +491,7 @@ TEST_F(stream, software_bits_are_not_taken)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* A count has 16 bits, so a long run takes several records */
+/* Counts have 16 bits, so a long run takes several records */
 TEST_F(stream, runs_over_65535)
 {
 	unsigned long npte = NPTE(22), half = npte / 2;

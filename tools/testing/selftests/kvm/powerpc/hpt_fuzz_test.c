@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Threads throw whatever system calls have to do with the HPT at a few VMs, with
- * good arguments and bad ones: ioctls of VMs, vcpus and HPT files, reads and
- * writes of all kinds, good, damaged and random streams, poll(), fdinfo; guest
- * memory comes and goes; descriptors are closed, duplicated and inherited, and
- * signals arrive.
+ * A fuzzer for the system calls that involve the HPT.  Threads make them on a
+ * few VMs, with good and bad arguments: ioctls of VMs, vcpus and HPT files, all
+ * kinds of reads and writes, with good, damaged and random streams, poll(),
+ * fdinfo.  Meanwhile guest memory is mapped and unmapped, descriptors are
+ * closed, duplicated and inherited, and signals arrive.
  *
- * All of them may fail, but only as documented.  A read or write returns no more
- * bytes than it was asked for, what is read is a stream, the kernel logs
- * nothing, and in the end a dump of each HPT is what debugfs says.
+ * Calls may fail, but only with documented errors.  A read or write returns no
+ * more bytes than requested, all data read is a well-formed stream, the kernel
+ * logs nothing, and in the end a dump of each HPT agrees with debugfs.
  *
- * What each thread does comes from a seed; how they interleave does not.  The
- * environment says what to run, on the kernel's command line too:
+ * What each thread does follows from a seed; how the threads interleave does
+ * not.  Variables in the environment, or on the kernel's command line, select
+ * what to run:
  *
- *	SEED	the first one (default: 1)
- *	SECONDS	begin with another one until then (default: DEFAULT_SECONDS)
- *	RADIX_RUNS	1: also run the vcpus of VMs that become radix.  Once in
- *		some hundred seeds there is a WARN in kvmppc_create_pte() then,
- *		which has nothing to do with HPTs (default: 0)
+ *	SEED	the first seed (default: 1)
+ *	SECONDS	start another seed until these are over (default:
+ *		DEFAULT_SECONDS)
+ *	RADIX_RUNS	1: also run the vcpus of VMs that become radix.  One in
+ *		some hundred seeds then triggers a WARN in kvmppc_create_pte(),
+ *		which is unrelated to HPTs (default: 0)
  *
- * It was seen to fail on the stock kernel (a WARN that user space can have), with
- * an HPT that is freed twice, and with what user space can have logged.
+ * It was seen to fail on the stock kernel (user space triggers a WARN), with an
+ * HPT that is freed twice, and with a message that user space can trigger.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,14 +51,14 @@
 #define OPS		300	/* of each thread, with each seed */
 
 /*
- * HPT files are at fixed descriptors and replaced by dup2(): so there is never
- * anything else at these.
+ * HPT files have fixed descriptors and are replaced by dup2(), so no other file
+ * is ever opened at one of these.
  */
 #define FILES		10
 #define FIRST_FILE	500
 #define FIRST_VCPU	700
 
-/* Also the one that KVM takes by itself after radix */
+/* Also the order that KVM chooses by itself after radix */
 #define MAX_ORDER	24
 #define BUFFER		(256UL << 10)
 
@@ -67,7 +69,7 @@ struct thread {
 	pthread_t thread;
 	unsigned int rnd;
 	bool done;
-	struct edge edge;	/* behind it nothing can be accessed */
+	struct edge edge;	/* the memory after it is inaccessible */
 	int pipe[2];
 	int socket[2];
 	struct stream s;
@@ -76,17 +78,16 @@ struct thread {
 struct fuzz {
 	unsigned int seed;
 	struct vm vm[VMS];
-	char *mem;		/* of a VM each PAGE_16M, page 0 stays */
-	unsigned char *moving;	/* as large as BUFFER, comes and goes */
+	char *mem;		/* PAGE_16M for each VM, page 0 stays mapped */
+	unsigned char *moving;	/* BUFFER bytes, unmapped now and then */
 	struct thread thread[THREADS];
 	unsigned int wrong;
 	bool radix_runs;
 };
 
-/* The one that becomes radix, if vcpus are not to run as such */
+/* Without RADIX_RUNS, only this VM becomes radix, and its vcpus do not run */
 #define RADIX_VM	(VMS - 1)
 
-/* Over all seeds: how often what has succeeded, and failed */
 enum call {
 	OPEN, CLOSE, DUP, READ, WRITE, READV, WRITEV, SPLICE_OUT, SPLICE_IN,
 	SENDFILE, POLL, FDINFO, PROGRESS, ALLOC, PREPARE, COMMIT, RADIX, SLOT,
@@ -102,6 +103,7 @@ static const char * const op_names[N_OPS] = {
 	"KVM_RUN", "munmap", "mprotect", "fork", "signal", "debugfs",
 };
 
+/* How often each call has succeeded and failed, over all seeds */
 static unsigned long good[N_OPS], bad[N_OPS];
 
 static unsigned int rnd(struct thread *t, unsigned int n)
@@ -132,7 +134,7 @@ wrong(struct fuzz *f, const char *fmt, ...)
 	fprintf(stderr, "\n");
 }
 
-/* What a call returned is no error, or one of a list that ends with 0 */
+/* @ret is no error, or errno is in @errors, a list that ends with 0 */
 static bool check(struct thread *t, enum call op, long ret, const int *errors)
 {
 	int err = errno;
@@ -142,7 +144,7 @@ static bool check(struct thread *t, enum call op, long ret, const int *errors)
 		return true;
 	}
 	__atomic_fetch_add(&bad[op], 1, __ATOMIC_RELAXED);
-	/* The descriptor may be closed at any time, memory may be short */
+	/* Descriptors may be closed at any time, and memory may run out */
 	if (err == EBADF || err == ENOMEM)
 		return false;
 	for (; *errors; errors++)
@@ -173,7 +175,7 @@ static unsigned int any_order(struct thread *t)
 	case 0:
 		return 0;
 	case 1:
-		/* None that there can be but that takes much memory */
+		/* Any value but a valid order that takes much memory */
 		order = rnd_long(t);
 		return order > MAX_ORDER && order < 47 ? ~order : order;
 	default:
@@ -182,8 +184,8 @@ static unsigned int any_order(struct thread *t)
 }
 
 /*
- * @size bytes, or fewer: all of them good if *@is_good.  Others end too soon,
- * are in the midst of being unmapped, or nowhere.
+ * A buffer of @size bytes, all accessible if *@is_good.  Other buffers end too
+ * soon, may be unmapped at any time, or have an invalid address.
  */
 static unsigned char *any_buffer(struct thread *t, size_t size, bool *is_good)
 {
@@ -232,7 +234,7 @@ static void open_file(struct thread *t)
 	close(fd);
 }
 
-/* What was read is whole records, of an HPT that there can be */
+/* What was read consists of whole records of an HPT of a valid order */
 static void check_stream(struct thread *t, const unsigned char *p, size_t len)
 {
 	struct kvm_get_htab_header h;
@@ -251,7 +253,7 @@ static void check_stream(struct thread *t, const unsigned char *p, size_t len)
 		len -= size;
 	}
 	if (len)
-		wrong(t->f, "no stream, %zu bytes before the end", len);
+		wrong(t->f, "not a stream, %zu bytes before the end", len);
 }
 
 static void check_read(struct thread *t, enum call op, ssize_t n, size_t size,
@@ -280,7 +282,7 @@ static void read_file(struct thread *t)
 		check_stream(t, buf, n);
 }
 
-/* Two halves: the first is good, the second may not be */
+/* Read into two buffers: the first is good, the second may be bad */
 static void read_file_v(struct thread *t)
 {
 	size_t size = any_size(t), first = rnd(t, size + 1);
@@ -290,7 +292,7 @@ static void read_file_v(struct thread *t)
 	struct iovec iov[2] = { { other, first }, { buf, size - first } };
 	ssize_t n;
 
-	/* An address that is none at all is looked at first */
+	/* The kernel checks for invalid addresses first */
 	n = readv(any_file(t), iov, 2);
 	CHECK(t, READV, n, EINVAL, ESTALE, EFAULT);
 	check_read(t, READV, n, size, is_good);
@@ -298,7 +300,7 @@ static void read_file_v(struct thread *t)
 		check_stream(t, other, n);
 }
 
-/* Good records; with damage here and there; or nothing but noise */
+/* Good records, damaged ones, or random bytes */
 static void make_stream(struct thread *t)
 {
 	unsigned int n = 1 + rnd(t, 20), i, what = rnd(t, 8);
@@ -438,7 +440,7 @@ static void get_progress(struct thread *t)
 	int ret = ioctl(any_file(t), KVM_PPC_HTAB_PROGRESS,
 			is_good ? &p : (void *)addr);
 
-	/* With a larger argsz the argument is what else is on the stack */
+	/* With a larger argsz, the argument includes other data of the stack */
 	CHECK(t, PROGRESS, ret, EINVAL, EFAULT, E2BIG, ENOTTY);
 	if (ret < 0 && is_good && p.argsz <= sizeof(p) && errno == EFAULT)
 		wrong(t->f, "progress: EFAULT, but the argument is good");
@@ -461,7 +463,7 @@ static void change_hpt(struct thread *t, enum call op)
 	void *bogus = NULL;
 	int ret;
 
-	/* A commit has to follow its prepare, else it is for nothing */
+	/* Half of the commits follow a matching prepare, so they may succeed */
 	if (!rnd(t, 20))
 		bogus = (void *)16;
 	else if (op == COMMIT && rnd(t, 2))
@@ -529,7 +531,7 @@ static int vcpu_fd(unsigned int vm, unsigned int id)
 	return FIRST_VCPU + vm * VCPUS + id;
 }
 
-/* Mostly they are there */
+/* Fails most of the time, as the vcpu exists */
 static void create_vcpu(struct thread *t)
 {
 	unsigned int vm = rnd(t, VMS), id = rnd(t, VCPUS);
@@ -545,8 +547,8 @@ static void create_vcpu(struct thread *t)
 }
 
 /*
- * One hypercall, a load, or until a signal comes.  The HPTEs that the guest
- * runs by may be gone or wrong, so all kinds of things can come of it.
+ * Run a hypercall, a load, or a loop until a signal arrives.  The guest's VRMA
+ * HPTEs may be gone or wrong, so KVM_RUN may return for any reason.
  */
 static void run_vcpu(struct thread *t)
 {
@@ -594,7 +596,7 @@ static int map_anew(void *at, size_t len, int prot)
 		    MAP_NORESERVE, -1, 0) == MAP_FAILED ? -1 : 0;
 }
 
-/* Pages that guests have and pages that others read into come and go */
+/* Unmap guest pages or the buffer of other threads for a moment */
 static void move_memory(struct thread *t, bool protect)
 {
 	unsigned long page = 1 + rnd(t, 64), n = 1 + rnd(t, 8);
@@ -613,13 +615,13 @@ static void move_memory(struct thread *t, bool protect)
 		mprotect(at, len, PROT_READ | PROT_WRITE);
 		return;
 	}
-	/* No hole: another thread's memory would go there */
+	/* Leave no hole, which another thread's mmap() could fill */
 	CHECK(t, UNMAP, map_anew(at, len, PROT_NONE), 0);
 	usleep(us);
 	map_anew(at, len, PROT_READ | PROT_WRITE);
 }
 
-/* A child has the same files, and is killed or ends while it reads */
+/* A child inherits the files, and exits or is killed while it reads */
 static void fork_child(struct thread *t)
 {
 	int fd = any_file(t), other = any_file(t);
@@ -674,7 +676,7 @@ static void read_debugfs(struct thread *t)
 
 static void do_something(struct thread *t)
 {
-	/* The percentage of each, in the order of the enum */
+	/* Percentage of each call, in the order of the enum */
 	static const unsigned char percent[N_OPS] = {
 		12, 1, 2, 18, 15, 3, 3, 3, 3, 2, 3, 3, 4, 2, 2, 2, 1, 2, 2, 1,
 		10, 2, 1, 1, 1, 1,
@@ -771,8 +773,8 @@ static void *run_thread(void *arg)
 }
 
 /*
- * VMs are made at new descriptors each time, as their names in debugfs come from
- * these and a file that is not yet closed keeps an old one alive.
+ * VMs get new descriptors each time, since their names in debugfs include the
+ * descriptor, and a file that is not yet closed keeps an old VM alive.
  */
 static int make_vms(struct fuzz *f)
 {
@@ -801,7 +803,7 @@ static int make_vms(struct fuzz *f)
 	return 0;
 }
 
-/* The first one last, whose log is that of all */
+/* The first VM is freed last, since its log includes that of all others */
 static void free_vms(struct fuzz *f)
 {
 	unsigned int i;
@@ -812,10 +814,10 @@ static void free_vms(struct fuzz *f)
 	for (i = VMS; i--;)
 		lines = vm_free(&f->vm[i]);
 	if (lines)
-		wrong(f, "the kernel has something to say");
+		wrong(f, "the kernel logged %d lines", lines);
 }
 
-/* Who sits in KVM_RUN, or sleeps, is woken again and again */
+/* Signal threads that sleep or are in KVM_RUN until all are done */
 static void wait_for_threads(struct fuzz *f)
 {
 	unsigned int i, left;
@@ -835,7 +837,7 @@ static void wait_for_threads(struct fuzz *f)
 		pthread_join(f->thread[i].thread, NULL);
 }
 
-/* The HPTEs of a dump, and those that debugfs has, are the same */
+/* The HPTEs of a dump and those in debugfs are the same */
 static void compare(struct fuzz *f, struct vm *vm)
 {
 	unsigned long index, v, host_r, r, n = 0, i;
@@ -858,7 +860,7 @@ static void compare(struct fuzz *f, struct vm *vm)
 		e = &dump.hpte[index];
 		if (v & HPTE_V_VALID)
 			r |= host_r & HPTE_R_RC;
-		/* What both formats of an HPTE have in common */
+		/* Compare the bits that both formats of an HPTE have */
 		if (!e->v || ((v ^ e->v) & 0x000fffffffffff9eUL) ||
 		    e->r != (r & ~HPTE_R_SOFT))
 			wrong(f, "debugfs: %lx %016lx %016lx %016lx, dump: %016lx %016lx",
@@ -869,7 +871,7 @@ static void compare(struct fuzz *f, struct vm *vm)
 	for (i = 0; i < dump.npte; i++)
 		n -= !!dump.hpte[i].v;
 	if (n)
-		wrong(f, "debugfs has %ld HPTEs more", n);
+		wrong(f, "debugfs has %ld more HPTEs than the dump", n);
 	table_free(&dump);
 }
 
@@ -879,7 +881,7 @@ static void run_seed(struct fuzz *f, unsigned int seed)
 
 	f->seed = seed;
 	if (make_vms(f)) {
-		wrong(f, "no VMs");
+		wrong(f, "cannot create the VMs");
 		return;
 	}
 	for (i = 0; i < THREADS; i++) {
@@ -887,7 +889,7 @@ static void run_seed(struct fuzz *f, unsigned int seed)
 		f->thread[i].done = false;
 		if (pthread_create(&f->thread[i].thread, NULL, run_thread,
 				   &f->thread[i])) {
-			wrong(f, "no thread");
+			wrong(f, "cannot create a thread");
 			exit(KSFT_FAIL);
 		}
 	}

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How long the HPT file and the ioctls around it delay others: the worst case
- * of each operation, at the largest tables and the worst contents.
+ * How long the HPT file and related ioctls delay other tasks: the longest time
+ * of each operation, for tables with the most expensive contents.
  *
  *	hpt_hold ORDER...
  *
  * measures at each of these HPT orders. It is meant for an emulated host in
- * which every instruction takes a nanosecond (qemu -icount shift=0, one CPU),
- * so that times are instructions, those of the host's kernel included.
+ * which every instruction takes a nanosecond (qemu -icount shift=0, one CPU).
+ * Times are then in instructions, including those of the host's kernel.
  *
- * A line of the output is
+ * Each line of the output is
  *
  *	operation TAB table TAB order TAB readers TAB hold TAB stretch TAB kill
  *
- * with the longest time in instructions
+ * with three times in instructions, the longest of each:
  *
- * hold     for which a real-time thread has waited for mmu_setup_lock. The
- *          thread takes it by KVM_PPC_RESIZE_HPT_PREPARE with a shift of 0.
- * stretch  by which that thread was late: nobody else could run meanwhile.
- * kill     from SIGKILL to the death of the process that does the operation; -
- *          if it ends before it can be killed.
+ * hold     how long a real-time thread waited for mmu_setup_lock. The thread
+ *          takes it by KVM_PPC_RESIZE_HPT_PREPARE with a shift of 0.
+ * stretch  how late that thread woke up: no other task could run meanwhile.
+ * kill     how long the process that does the operation took to die after
+ *          SIGKILL; "-" if that is not measured.
  *
- * The thread wakes up every PERIOD instructions, so the first two are up to
- * that much longer than what is printed.
+ * The thread wakes up every PERIOD instructions, so the true values of the
+ * first two may be larger by that much.
  *
- * A table holds HPTEs in its last SPAN entries, many times more than are looked
- * at for one hold of the lock, and one in SPARSE before that: to fill all of a
- * large table for each row would take hours. It is full where that counts, for
- * what clears, frees or resizes it.
+ * Only the last SPAN entries of a table are filled, many times more than one
+ * hold of the lock covers; before these, one entry in SPARSE is valid. Filling
+ * a large table completely for each row would take hours. It is full only for
+ * the operations that clear, free or resize it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -59,7 +59,7 @@
 #define SPAN		0x100000UL
 #define SPARSE		0x10000UL
 #define MANY_READERS	64
-/* An operation is killed so often, at different times */
+/* An operation is killed this often, at different times */
 #define KILLS		4
 #define STACK		(256 << 10)
 
@@ -130,7 +130,7 @@ static void *prober(void *arg)
 		next += PERIOD;
 		sleep_until(next);
 		begin = now();
-		/* Nothing is being resized: takes the lock and gives it back */
+		/* No resize is in progress: only takes and drops the lock */
 		if (!probe.only_late)
 			ioctl(probe.h->vm.fd, KVM_PPC_RESIZE_HPT_PREPARE,
 			      &none);
@@ -161,7 +161,7 @@ static bool do_read(struct hold *h)
 	return read(h->readers[0], h->buf, h->read_size) > 0;
 }
 
-/* The last bytes of the buffer fault, so what is not whole is handed back */
+/* Only one record fits before the fault; the rest is handed back */
 static bool do_faulting_read(struct hold *h)
 {
 	size_t good = MIN_READ;
@@ -230,12 +230,12 @@ static bool do_resize(struct hold *h)
 {
 	int err;
 
-	/* The thread's way to take the lock would end the resize */
+	/* The thread takes the lock by an ioctl that would cancel the resize */
 	probe.only_late = true;
 	err = vm_resize(&h->vm, h->new_order);
 	probe.only_late = false;
 
-	/* Bolted HPTEs of both halves may collide; that is found out late */
+	/* Bolted HPTEs of both halves may collide, which shows late */
 	if (err && err != -ENOSPC)
 		die("KVM_PPC_RESIZE_HPT_COMMIT");
 	return false;
@@ -284,7 +284,7 @@ struct victim {
 	const struct op *op;
 };
 
-/* Shares the memory, as only the VM's own process may use its ioctls */
+/* Shares the memory, as KVM accepts a VM's ioctls only from its own mm */
 static int victim(void *arg)
 {
 	struct victim *v = arg;
@@ -303,7 +303,7 @@ static long longest_kill(struct hold *h, const struct op *op,
 	int i, pid;
 
 	if (!stack)
-		die("a stack");
+		die("malloc of a stack");
 	real_time(PRIO_KILLER);
 	for (i = 0; i < KILLS; i++) {
 		pid = clone(victim, stack + STACK, CLONE_VM | SIGCHLD, &v);
@@ -370,7 +370,7 @@ static void drain(struct hold *h, unsigned int reader)
 }
 
 /*
- * Write the table from @index on: @valid of each @of HPTEs are valid. With @gfn
+ * Fill the table from @index on: @valid of each @of HPTEs are valid. With @gfn,
  * all of them map the same page of guest memory.
  */
 static void fill_from(struct hold *h, unsigned long index, unsigned int valid,
@@ -403,7 +403,7 @@ static void fill(struct hold *h, unsigned int valid, unsigned int of, bool gfn)
 	fill_from(h, h->npte - span, valid, of, gfn);
 }
 
-/* The longest record that there can be, all of it RAM, over what is there */
+/* The longest possible record, all for RAM; replaces existing HPTEs */
 static void longest_record(struct hold *h)
 {
 	unsigned int n = h->npte > USHRT_MAX ? USHRT_MAX : h->npte, i;
@@ -448,7 +448,7 @@ static void changed(struct hold *h, const char *table, unsigned int valid,
 		fill(h, valid, of, gfn);
 		measure(h, "progress of changes", table, do_progress, true);
 		measure(h, "poll", table, do_poll, false);
-		/* After this all is in the sets of the other readers */
+		/* This puts all changes into the sets of the other readers */
 		measure(h, "later pass", table, do_read, n > 1);
 		if (n > 1)
 			measure(h, "close", table, do_close, false);
@@ -463,7 +463,7 @@ static void at_order(struct hold *h, unsigned int order)
 	h->new_order = order - 1;
 	h->pid = getpid();
 	if (vm_init(&h->vm, order, PAGE_16M))
-		die("a VM with such an HPT");
+		die("VM with an HPT of this order");
 	memset(h->vm.mem, 0, h->vm.mem_size);
 	h->vm.wfd = vm_htab_fd(&h->vm, KVM_GET_HTAB_WRITE, 0);
 	if (h->vm.wfd < 0)
@@ -472,7 +472,7 @@ static void at_order(struct hold *h, unsigned int order)
 	probe.h = h;
 	probe.end = false;
 	if (pthread_create(&probe.thread, NULL, prober, NULL))
-		die("a thread");
+		die("pthread_create");
 
 	all_operations(h, "empty");
 
@@ -493,7 +493,7 @@ static void at_order(struct hold *h, unsigned int order)
 	measure(h, "reset", "full", do_reset, true);
 	fill_from(h, 0, GROUP, GROUP, false);
 	if (vm_write_vrma(&h->vm, h->npte, 0, HPTE_R_RC))
-		die("an HPTE of the VRMA");
+		die("write of a VRMA HPTE");
 	measure(h, "resize", "full", do_resize, false);
 	if (vm_alloc_hpt(&h->vm, h->order))
 		die("KVM_PPC_ALLOCATE_HTAB");

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * As much of everything as an attacker could think of: thousands of readers of
- * one VM, a thousand VMs, a large HPT, user memory that does not come.  What it
- * costs is given back, and others go on meanwhile.
+ * Resource use that an attacker could try: thousands of readers of one VM, a
+ * thousand VMs, a large HPT, user memory that is never provided.  All memory is
+ * freed afterwards, and other users go on meanwhile.
  *
- * The environment can make it larger, on the kernel's command line too:
+ * Variables in the environment, or on the kernel's command line, set the
+ * numbers:
  *
  *	READERS	of one VM (default: 10000)
- *	VMS	with a reader each (default: 1000; POWER8 has partition IDs for 1022)
+ *	VMS	with one reader each (default: 1000; POWER8 has partition IDs
+ *		for 1022)
  *	ORDER	of the large HPT (default: 27); 34 needs a host of 40 GiB with
  *		kvm_cma_resv_ratio=45
  */
@@ -27,13 +29,21 @@
 #define USERFAULTFD	"/proc/sys/vm/unprivileged_userfaultfd"
 
 #define N		NPTE(MIN_ORDER)
-/* Far enough from each other that a reader has to remember each by itself */
+/* Far enough apart that each takes a separate node of a reader's set */
 #define CHANGES		16
 
 #define TIMEOUT		(15 * 60)
 
-/* What the kernel may keep in its caches, of whatever size these things are */
-#define TOLERANCE	(32UL << 10)
+/* Memory in KiB that the kernel may keep in its caches */
+#define TOLERANCE	(32L << 10)
+
+/*
+ * How often an HPT is replaced by a larger one and back. They have bitmaps of 16
+ * and 32 KiB: if a third of them stays, it is more than LEAK in KiB.
+ */
+#define REPLACEMENTS	150
+#define REPLACED_ORDER	23
+#define LEAK		(2L << 10)
 
 static unsigned long setting(const char *name, unsigned long otherwise)
 {
@@ -42,27 +52,11 @@ static unsigned long setting(const char *name, unsigned long otherwise)
 	return value ? strtoul(value, NULL, 0) : otherwise;
 }
 
-/* KiB of /proc/meminfo */
-static long kib_of(const char *name)
-{
-	FILE *file = fopen("/proc/meminfo", "r");
-	size_t len = strlen(name);
-	char line[128];
-	long kib = -1;
-
-	while (file && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, len) && line[len] == ':')
-			kib = strtol(line + len + 1, NULL, 0);
-	if (file)
-		fclose(file);
-	return kib;
-}
-
-/* Memory of the kernel that does not go away by itself */
+/* Kernel memory, without the page cache */
 static long kernel_memory(void)
 {
-	return kib_of("Slab") + kib_of("VmallocUsed") +
-	       kib_of("Percpu") + kib_of("KernelStack");
+	return host_kib("Slab") + host_kib("VmallocUsed") +
+	       host_kib("Percpu") + host_kib("KernelStack");
 }
 
 FIXTURE(limits)
@@ -89,23 +83,27 @@ FIXTURE_TEARDOWN(limits)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* Everything but caches was given back since the test began; RCU takes time */
-static bool given_back(struct __test_metadata *_metadata, long before)
+/*
+ * Kernel memory is at most so many KiB above what it was before; wait for RCU to
+ * free it
+ */
+static bool given_back(struct __test_metadata *_metadata, long before,
+		       long tolerance)
 {
 	long now;
 	int i;
 
 	for (i = 0; i < 100; i++) {
 		now = kernel_memory();
-		if (now < before + (long)TOLERANCE)
+		if (now < before + tolerance)
 			break;
 		usleep(100000);
 	}
-	TH_LOG("the kernel has %ld KiB, had %ld KiB", now, before);
+	TH_LOG("kernel memory: %ld KiB, before %ld KiB", now, before);
 	return i < 100;
 }
 
-/* In reads that are QEMU's: a file keeps a buffer as large as they are */
+/* In reads of QEMU's size, since a file keeps a buffer of that size */
 static ssize_t drain(int fd, void *buf)
 {
 	ssize_t n, sum = 0;
@@ -119,7 +117,7 @@ static ssize_t drain(int fd, void *buf)
 }
 
 /*
- * Each reader of thousands is told of each change, also when one of them has
+ * Each of thousands of readers reports each change, even if another reader has
  * harvested it.
  */
 TEST_F_TIMEOUT(limits, readers_of_one_vm, TIMEOUT)
@@ -142,15 +140,15 @@ TEST_F_TIMEOUT(limits, readers_of_one_vm, TIMEOUT)
 	EXPECT_EQ(n, told);
 	for (i = 0; i < N; i += N / CHANGES)
 		ASSERT_EQ(0, vm_invalidate(&self->vm, i, 1));
-	/* Now all but one hold it in their sets */
+	/* Now the changes are in the sets of all readers but one */
 	ASSERT_LT(0, drain(fd[0], self->buf));
 	peak = kernel_memory() - self->before;
 	TH_LOG("%u readers take %ld KiB", n, peak);
-	/* A node of the set for each change, the file and its buffer */
+	/* KiB of a reader: a node for each change, the file and its buffer */
 	EXPECT_GT(n * (CHANGES + 16L), peak);
 	for (i = 0; i < n; i++)
 		ASSERT_EQ(0, close(fd[i]));
-	EXPECT_TRUE(given_back(_metadata, self->before));
+	EXPECT_TRUE(given_back(_metadata, self->before, TOLERANCE));
 	free(fd);
 }
 
@@ -175,12 +173,12 @@ TEST_F_TIMEOUT(limits, vms, TIMEOUT)
 		vm_free(&vm[i]);
 		ASSERT_EQ(0, close(fd[i]));
 	}
-	EXPECT_TRUE(given_back(_metadata, self->before));
+	EXPECT_TRUE(given_back(_metadata, self->before, TOLERANCE));
 	free(vm);
 	free(fd);
 }
 
-/* All of it is used, read, counted and reset */
+/* A large HPT, used all over, is counted, read and reset */
 TEST_F_TIMEOUT(limits, large_hpt, TIMEOUT)
 {
 	unsigned int order = setting("ORDER", 27);
@@ -197,7 +195,7 @@ TEST_F_TIMEOUT(limits, large_hpt, TIMEOUT)
 	ASSERT_EQ(0, err);
 	fd = vm_htab_fd(&self->vm, 0, 0);
 	ASSERT_LE(0, fd);
-	/* One HPTE in every 512th group makes for work everywhere */
+	/* Use one group in 512, so that every part of the HPT takes work */
 	for (i = 0; i < npte; i += 4096, n++)
 		ASSERT_EQ(0, vm_write_run(&self->vm, i, 1, 0));
 	ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
@@ -210,17 +208,41 @@ TEST_F_TIMEOUT(limits, large_hpt, TIMEOUT)
 	TH_LOG("order %u: %lu of %lu HPTEs", order, n, npte);
 	close(fd);
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, MIN_ORDER));
-	EXPECT_TRUE(given_back(_metadata, self->before));
+	EXPECT_TRUE(given_back(_metadata, self->before, TOLERANCE));
 }
 
-/* Memory that is there only after the test has said so, by userfaultfd */
+/* Replace the HPT by a larger one and back, so many times */
+static int replace_hpt(struct vm *vm, unsigned int times)
+{
+	int err = 0;
+
+	while (times-- && !err)
+		err = vm_alloc_hpt(vm, REPLACED_ORDER + 1) ?:
+		      vm_alloc_hpt(vm, REPLACED_ORDER);
+	return err;
+}
+
+/* All memory of an HPT that is replaced is freed */
+TEST_F_TIMEOUT(limits, replaced_is_freed, TIMEOUT)
+{
+	long before;
+
+	/* Once before, for what the kernel keeps in its caches */
+	if (replace_hpt(&self->vm, 1) == -ENOMEM)
+		SKIP(return, "no memory for HPTs of order %u", REPLACED_ORDER + 1);
+	before = kernel_memory();
+	ASSERT_EQ(0, replace_hpt(&self->vm, REPLACEMENTS));
+	EXPECT_TRUE(given_back(_metadata, before, LEAK));
+}
+
+/* Memory that the test provides when it wants, by userfaultfd */
 struct slow {
 	int fd;
 	unsigned char *mem;
 	size_t size;
 };
 
-/* Take away memory that there is */
+/* Take away existing memory */
 static int slow_take(struct slow *s, void *mem, size_t size)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -250,7 +272,7 @@ static int slow_init(struct slow *s, size_t size)
 	return mem == MAP_FAILED ? -errno : slow_take(s, mem, size);
 }
 
-/* Until somebody sleeps there */
+/* Wait until a thread sleeps in a fault on the memory */
 static int slow_wait(struct slow *s)
 {
 	struct pollfd p = { .fd = s->fd, .events = POLLIN };
@@ -293,7 +315,7 @@ static void *do_copy(void *arg)
 	return NULL;
 }
 
-/* Until it sleeps in the middle */
+/* Start a read or write, and wait until its copy sleeps */
 static int copy_starts(struct copy *c, struct vm *vm)
 {
 	int err = slow_init(&c->slow, PAGE_64K);
@@ -318,7 +340,7 @@ static ssize_t copy_ends(struct copy *c, const void *src)
 	return c->result;
 }
 
-/* What anybody else wants of the VM, while a copy sleeps */
+/* Other operations on the VM succeed while a copy sleeps */
 static void others_go_on(struct __test_metadata *_metadata, struct vm *vm,
 			 struct guest *g, void *buf)
 {
@@ -339,9 +361,9 @@ static void others_go_on(struct __test_metadata *_metadata, struct vm *vm,
 }
 
 /*
- * A read whose copy sleeps for as long as its owner likes: vcpus, readers,
- * writers, resizes and resets go on, and it can be seen how far it is.  Fails
- * (hangs) with the copy made under mmu_setup_lock.
+ * While the copy of a read sleeps, vcpus, readers, writers, resizes and resets
+ * go on, and the reader's progress can be queried.  Hangs if the copy is made
+ * with mmu_setup_lock held.
  */
 TEST_F_TIMEOUT(limits, read_that_sleeps, 120)
 {
@@ -350,7 +372,7 @@ TEST_F_TIMEOUT(limits, read_that_sleeps, 120)
 	struct guest g;
 
 	if (access(USERFAULTFD, F_OK))
-		SKIP(return, "there is no userfaultfd");
+		SKIP(return, "the kernel has no userfaultfd");
 	ASSERT_EQ(0, guest_init(&g, &self->vm, true));
 	ASSERT_EQ(0, copy_starts(&c, &self->vm));
 	ASSERT_EQ(0, ioctl(c.fd, KVM_PPC_HTAB_PROGRESS, &p));
@@ -364,7 +386,7 @@ TEST_F_TIMEOUT(limits, read_that_sleeps, 120)
 	guest_free(&g);
 }
 
-/* The same for a write; it fails (EBUSY) with the copy after vcpus were kept out */
+/* The same for a write; fails (EBUSY) if vcpus are kept out before the copy */
 TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
 {
 	struct copy c = { .write = true };
@@ -372,7 +394,7 @@ TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
 	struct guest g;
 
 	if (access(USERFAULTFD, F_OK))
-		SKIP(return, "there is no userfaultfd");
+		SKIP(return, "the kernel has no userfaultfd");
 	ASSERT_EQ(0, guest_init(&g, &self->vm, true));
 	ASSERT_EQ(0, stream_init(&s, PAGE_64K));
 	stream_run(&s, 3000, 5, 0);
@@ -385,14 +407,14 @@ TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
 	stream_free(&s);
 }
 
-/* The page of guest memory that does not come */
+/* The page of guest memory that is missing */
 #define PAGE		3UL
 #define GPA		(PAGE * PAGE_64K)
 
-/* The HPTE for it is beyond the end of the smaller HPT */
+/* Its HPTE has an index past the end of the smaller HPT */
 #define LARGE_ORDER	22
 
-/* How often a resize is tried that cannot begin yet, with pauses in between */
+/* How often to try a resize that cannot begin yet, with pauses */
 #define TRIES		10
 #define PAUSE_US	50000
 
@@ -431,11 +453,12 @@ static int sleeper_starts(struct sleeper *s)
 }
 
 /*
- * A resize is committed while a vcpu sleeps in its page fault.  All that needs no
- * vcpu out of KVM_RUN goes on, so the thread that is to bring the page may do it,
- * too.  Hangs if the resize waits for the vcpu.  The next resize has to wait until
- * the old HPT is freed, so a guest can't collect them.  The vcpu then takes the
- * page to the new HPT, not to the one that it came from.
+ * A resize is committed while a vcpu sleeps in a page fault.  Everything that
+ * does not need the vcpu out of KVM_RUN goes on, so the thread that provides
+ * the page may do it as well.  Hangs if the resize waits for the vcpu.  The
+ * next resize has to wait until the old HPT is freed, so a guest cannot
+ * accumulate old HPTs.  The vcpu then maps the page in the new HPT, not in the
+ * old one.
  */
 TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
 {
@@ -445,7 +468,7 @@ TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
 	int fd, old, i;
 
 	if (access(USERFAULTFD, F_OK))
-		SKIP(return, "there is no userfaultfd");
+		SKIP(return, "the kernel has no userfaultfd");
 	ASSERT_LT(N, guest_index(NPTE(LARGE_ORDER), PAGE));
 	ASSERT_EQ(0, sleeper_prepares(&s, &self->vm));
 	old = vm_htab_fd(&self->vm, 0, 0);
@@ -479,10 +502,10 @@ TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
 
 	ASSERT_EQ(0, slow_let_go(&s.slow, self->buf));
 	pthread_join(s.vcpu, NULL);
-	/* Nobody brings pages from here on */
+	/* From here on the kernel provides the page */
 	close(s.slow.fd);
 	EXPECT_EQ(0, s.loaded);
-	/* The host takes the page by way of the chain that it was put into */
+	/* The host unmaps the page through its chain in the reverse map */
 	for (i = 0; i < 3; i++) {
 		ASSERT_EQ(0, madvise(s.slow.mem, s.slow.size, MADV_DONTNEED));
 		ASSERT_EQ(0, guest_load(&s.g, GUEST_EA + GPA, true));

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tasks that wait for the HPT file: epoll, level and edge triggered, several
- * of them with one file, and io_uring, one-shot and multishot.  A change that
- * comes after a read wakes up each of them.
+ * Tasks that wait for the HPT file: with level- and edge-triggered epoll, with
+ * several waiters on one file, and with one-shot and multishot io_uring.  A
+ * change after a read wakes up each of them.  And reads that must not wait.
  *
- * Guests cannot wake up anybody, so the kernel looks for changes now and then.
+ * Guests cannot wake up tasks, so the kernel looks for changes at intervals.
  * These tests fail with a kernel that does so only once for each poll().
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "kselftest_harness.h"
 #include "hpt_vm.h"
@@ -24,10 +26,10 @@
 #define ORDER		MIN_ORDER
 #define N		NPTE(ORDER)
 
-/* How many changes are made, one after the other */
+/* Number of changes, made one after the other */
 #define CHANGES		4
 
-/* Milliseconds after which nobody comes any more; and those to be sure of it */
+/* Milliseconds: timeout of a wait that must end, length of one that must not */
 #define LATE		20000
 #define QUIET		700
 
@@ -51,12 +53,24 @@ static int drain(int fd, void *buf, size_t size)
 	return n < 0 ? -errno : 0;
 }
 
+/* Open a reader that has reported everything */
+static int open_drained(struct vm *vm, void *buf, size_t size)
+{
+	int fd = vm_htab_fd(vm, 0, 0), err;
+
+	if (fd < 0)
+		return fd;
+	err = drain(fd, buf, size);
+	if (err)
+		close(fd);
+	return err ?: fd;
+}
+
 FIXTURE_SETUP(poll)
 {
 	ASSERT_EQ(0, vm_init(&self->vm, ORDER, 0));
-	self->fd = vm_htab_fd(&self->vm, 0, 0);
+	self->fd = open_drained(&self->vm, self->buf, sizeof(self->buf));
 	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, drain(self->fd, self->buf, sizeof(self->buf)));
 }
 
 FIXTURE_TEARDOWN(poll)
@@ -95,7 +109,7 @@ TEST_F(poll, level_triggered)
 		EXPECT_EQ(0, epoll_waits(ep, 0));
 		ASSERT_EQ(0, change(&self->vm, i));
 		EXPECT_EQ(1, epoll_waits(ep, LATE));
-		/* Again and again, until it is read */
+		/* Reported again until the change is read */
 		EXPECT_EQ(1, epoll_waits(ep, LATE));
 		EXPECT_EQ(1, epoll_waits(ep, 0));
 		ASSERT_EQ(0, drain(self->fd, self->buf, sizeof(self->buf)));
@@ -111,7 +125,7 @@ TEST_F(poll, edge_triggered)
 	for (i = 0; i < CHANGES; i++) {
 		ASSERT_EQ(0, change(&self->vm, i));
 		EXPECT_EQ(1, epoll_waits(ep, LATE));
-		/* Once for all that is there */
+		/* Reported once */
 		EXPECT_EQ(0, epoll_waits(ep, QUIET));
 		ASSERT_EQ(0, drain(self->fd, self->buf, sizeof(self->buf)));
 	}
@@ -141,15 +155,14 @@ static void *wait_in_epoll(void *arg)
 	return NULL;
 }
 
-/* An exclusive waiter of one reader does not keep those of others asleep */
+/* An exclusive waiter of one reader does not keep another reader's asleep */
 TEST_F(poll, exclusive)
 {
 	struct poller p[2];
 	int other, i;
 
-	other = vm_htab_fd(&self->vm, 0, 0);
+	other = open_drained(&self->vm, self->buf, sizeof(self->buf));
 	ASSERT_LE(0, other);
-	ASSERT_EQ(0, drain(other, self->buf, sizeof(self->buf)));
 	for (i = 0; i < 2; i++) {
 		p[i].fd = epoll_of(i ? other : self->fd,
 				   EPOLLIN | EPOLLEXCLUSIVE);
@@ -169,7 +182,7 @@ TEST_F(poll, exclusive)
 	close(other);
 }
 
-/* All who sleep with one file are woken by one change */
+/* One change wakes up all waiters of a file */
 TEST_F(poll, several_at_once)
 {
 	struct poller p[POLLERS];
@@ -193,13 +206,13 @@ TEST_F(poll, several_at_once)
 	close(edge);
 }
 
-/* Two readers, of which one has read a change and the other has not */
+/* A reader's waiters wake up even if another reader has read the change */
 TEST_F(poll, another_reader_first)
 {
-	int other = vm_htab_fd(&self->vm, 0, 0), ep, i;
+	int other, ep, i;
 
+	other = open_drained(&self->vm, self->buf, sizeof(self->buf));
 	ASSERT_LE(0, other);
-	ASSERT_EQ(0, drain(other, self->buf, sizeof(self->buf)));
 	ep = epoll_of(self->fd, EPOLLIN | EPOLLET);
 	ASSERT_LE(0, ep);
 	for (i = 0; i < CHANGES; i++) {
@@ -212,13 +225,13 @@ TEST_F(poll, another_reader_first)
 	close(other);
 }
 
-/* io_uring, by its system calls */
+/* io_uring without liburing */
 struct ring {
 	int fd;
 	unsigned char *map;
 	struct io_uring_sqe *sqe;
 	struct io_uring_params p;
-	unsigned int seen;		/* completions that were taken */
+	unsigned int seen;		/* completions consumed */
 };
 
 static unsigned int *ring_word(struct ring *r, unsigned int offset)
@@ -242,27 +255,60 @@ static int ring_init(struct ring *r)
 	return r->map == MAP_FAILED || r->sqe == MAP_FAILED ? -errno : 0;
 }
 
-static int ring_poll(struct ring *r, int fd, bool multi)
+/* Returns false, and skips the test, if the kernel has no io_uring */
+static bool ring_or_skip(struct __test_metadata *_metadata, struct ring *r)
+{
+	int err = ring_init(r);
+
+	if (err)
+		SKIP(return false, "io_uring_setup: %s", strerror(-err));
+	return true;
+}
+
+static int ring_submit(struct ring *r, const struct io_uring_sqe *sqe)
 {
 	unsigned int *tail = ring_word(r, r->p.sq_off.tail);
 	unsigned int at = *tail & (r->p.sq_entries - 1);
 
-	memset(&r->sqe[at], 0, sizeof(*r->sqe));
-	r->sqe[at].opcode = IORING_OP_POLL_ADD;
-	r->sqe[at].fd = fd;
-	r->sqe[at].len = multi ? IORING_POLL_ADD_MULTI : 0;
-	r->sqe[at].poll32_events = POLLIN;
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	/* Its halves are in the order of little-endian machines */
-	r->sqe[at].poll32_events = POLLIN << 16;
-#endif
+	r->sqe[at] = *sqe;
 	ring_word(r, r->p.sq_off.array)[at] = at;
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
 	return syscall(SYS_io_uring_enter, r->fd, 1, 0, 0, NULL, 0) == 1 ?
 		0 : -errno;
 }
 
-/* The next completion: its result, or -ETIME if there is none in @ms */
+static int ring_poll(struct ring *r, int fd, bool multi)
+{
+	struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_POLL_ADD,
+		.fd = fd,
+		.len = multi ? IORING_POLL_ADD_MULTI : 0,
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+		/* The kernel expects its halves in little-endian order */
+		.poll32_events = POLLIN << 16,
+#else
+		.poll32_events = POLLIN,
+#endif
+	};
+
+	return ring_submit(r, &sqe);
+}
+
+static int ring_read(struct ring *r, int fd, void *buf, size_t size, int flags)
+{
+	struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_READ,
+		.flags = flags,
+		.fd = fd,
+		.off = -1,
+		.addr = (unsigned long)buf,
+		.len = size,
+	};
+
+	return ring_submit(r, &sqe);
+}
+
+/* Returns the result of the next completion, or -ETIME after @ms */
 static int ring_wait(struct ring *r, int ms, bool *more)
 {
 	struct pollfd p = { .fd = r->fd, .events = POLLIN };
@@ -297,11 +343,10 @@ TEST_F_TIMEOUT(poll, io_uring_one_shot, 120)
 {
 	struct ring r;
 	bool more;
-	int err, i;
+	int i;
 
-	err = ring_init(&r);
-	if (err)
-		SKIP(return, "io_uring_setup: %s", strerror(-err));
+	if (!ring_or_skip(_metadata, &r))
+		return;
 	for (i = 0; i < CHANGES; i++) {
 		ASSERT_EQ(0, ring_poll(&r, self->fd, false));
 		EXPECT_EQ(-ETIME, ring_wait(&r, 0, &more));
@@ -317,11 +362,10 @@ TEST_F_TIMEOUT(poll, io_uring_multishot, 120)
 {
 	struct ring r;
 	bool more;
-	int err, i;
+	int i;
 
-	err = ring_init(&r);
-	if (err)
-		SKIP(return, "io_uring_setup: %s", strerror(-err));
+	if (!ring_or_skip(_metadata, &r))
+		return;
 	ASSERT_EQ(0, ring_poll(&r, self->fd, true));
 	for (i = 0; i < CHANGES; i++) {
 		EXPECT_EQ(-ETIME, ring_wait(&r, QUIET, &more));
@@ -331,6 +375,45 @@ TEST_F_TIMEOUT(poll, io_uring_multishot, 120)
 		ASSERT_EQ(0, drain(self->fd, self->buf, sizeof(self->buf)));
 	}
 	ring_free(&r);
+}
+
+/* With io_uring a read waits for a change, but for a file with O_NONBLOCK */
+TEST_F_TIMEOUT(poll, io_uring_read, 120)
+{
+	const size_t size = sizeof(self->buf);
+	struct ring r;
+	bool more;
+	int i;
+
+	if (!ring_or_skip(_metadata, &r))
+		return;
+	for (i = 0; i < CHANGES; i++) {
+		ASSERT_EQ(0, ring_read(&r, self->fd, self->buf, size,
+				       i % 2 ? IOSQE_ASYNC : 0));
+		EXPECT_EQ(-ETIME, ring_wait(&r, QUIET, &more));
+		ASSERT_EQ(0, change(&self->vm, i));
+		EXPECT_EQ((int)MIN_READ, ring_wait(&r, LATE, &more));
+	}
+	ASSERT_EQ(0, fcntl(self->fd, F_SETFL, O_NONBLOCK));
+	ASSERT_EQ(0, ring_read(&r, self->fd, self->buf, size, 0));
+	EXPECT_EQ(0, ring_wait(&r, LATE, &more));
+	ring_free(&r);
+}
+
+/* Whether a call would sleep is not known, so it can't be told not to */
+TEST_F(poll, nonblocking)
+{
+	struct iovec iov = { self->buf, sizeof(self->buf) };
+	int fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fcntl(self->fd, F_SETFL, O_NONBLOCK));
+	EXPECT_EQ(0, read(self->fd, self->buf, sizeof(self->buf)));
+	EXPECT_EQ(-1, preadv2(self->fd, &iov, 1, -1, RWF_NOWAIT));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_EQ(-1, pwritev2(fd, &iov, 1, -1, RWF_NOWAIT));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

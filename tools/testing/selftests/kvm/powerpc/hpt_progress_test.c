@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What can be seen of a reader and a writer of the HPT from outside, and that
- * it is what they really stream: KVM_PPC_HTAB_PROGRESS, fdinfo, poll(), the
- * VM's statistics, trace events.  And the other ways to read and write:
- * readv(), writev(), splice() and sendfile().
+ * What the kernel reports about readers and writers of the HPT agrees with what
+ * they transfer: KVM_PPC_HTAB_PROGRESS, fdinfo, poll(), the VM's statistics and
+ * trace events.  Also other ways to read and write, by readv(), writev(),
+ * splice() and sendfile(), and the reports of HPTs that cannot be allocated.
  *
- * All of these fail on the stock kernel but for readv and writev, which were
+ * All of these fail on the stock kernel except readv() and writev(), which were
  * seen to fail with a kernel that copies only to the first of the buffers.
  */
 #define _GNU_SOURCE
@@ -20,15 +20,17 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "kselftest_harness.h"
+#include "hpt_fault.h"
 #include "hpt_vm.h"
 
 #define ORDER	MIN_ORDER
 #define N	NPTE(ORDER)
 
-/* One read takes all of such a table */
+/* Room for the whole table in one read */
 #define ALL	(N * (HPTE_BYTES + REC_BYTES))
 
 #define COUNT	KVM_PPC_HTAB_PROGRESS_COUNT
@@ -75,7 +77,7 @@ static int progress(int fd, unsigned int flags, struct kvm_ppc_htab_progress *p)
 	return ioctl(fd, KVM_PPC_HTAB_PROGRESS, p) ? -errno : 0;
 }
 
-/* A number out of /proc/self/fdinfo/FD, ~0 if it is not there */
+/* A number in /proc/self/fdinfo/FD, or ~0 */
 static unsigned long long shown(int fd, const char *name)
 {
 	unsigned long long value = ~0ull;
@@ -94,7 +96,7 @@ static unsigned long long shown(int fd, const char *name)
 	return value;
 }
 
-/* Is there such a line in fdinfo? */
+/* Does fdinfo contain the line @what? */
 static bool fdinfo_says(int fd, const char *what)
 {
 	char path[64], line[128];
@@ -113,7 +115,7 @@ static bool fdinfo_says(int fd, const char *what)
 	return found;
 }
 
-/* The VM's statistic of that name, ~0 if there is none */
+/* The VM's statistic @name, or ~0 */
 static unsigned long long stat_of(struct vm *vm, const char *name)
 {
 	unsigned long long value = ~0ull;
@@ -174,7 +176,7 @@ TEST_F(progress, bad_arguments)
 	EXPECT_EQ(-1, ioctl(fd, KVM_PPC_HTAB_PROGRESS + 1, &p));
 	EXPECT_EQ(ENOTTY, errno);
 
-	/* More than the kernel knows of is fine if it is 0, and is left alone */
+	/* A larger argument is accepted if the rest is 0, which is kept */
 	memset(&more, 0, sizeof(more));
 	more.p.argsz = sizeof(more);
 	EXPECT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &more));
@@ -187,7 +189,7 @@ TEST_F(progress, bad_arguments)
 	more.p.argsz = UINT32_MAX;
 	EXPECT_EQ(-1, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &more));
 	EXPECT_EQ(E2BIG, errno);
-	/* The number has a size in it, which may be that of a later structure */
+	/* The ioctl number may contain the size of a later, larger structure */
 	more.p.argsz = sizeof(more.p);
 	EXPECT_EQ(0, ioctl(fd, _IOWR(KVMIO, _IOC_NR(KVM_PPC_HTAB_PROGRESS),
 				     typeof(more)), &more));
@@ -219,7 +221,7 @@ TEST_F(progress, bad_arguments)
 	close(fd);
 }
 
-/* At each step of a first pass: what is said to be left is what then comes */
+/* At each step of a first pass, the reported rest is what is read then */
 TEST_F(progress, first_pass)
 {
 	unsigned long flags[] = { 0, KVM_GET_HTAB_BOLTED_ONLY }, valid;
@@ -233,7 +235,7 @@ TEST_F(progress, first_pass)
 		for (steps = 0; steps < 12; steps += 3) {
 			fd = vm_htab_fd(&self->vm, flags[i], 0);
 			ASSERT_LE(0, fd);
-			/* Ends within records, and between them */
+			/* Let reads end within records and between them */
 			for (rest = steps; rest; rest--)
 				ASSERT_LT(0, table_read(&self->got, fd,
 							100 + 8 * rest));
@@ -267,7 +269,7 @@ TEST_F(progress, first_pass)
 	}
 }
 
-/* Changes, in all forms in which a reader can have them */
+/* Changes are counted in all places where they may be recorded */
 TEST_F(progress, changes)
 {
 	struct kvm_ppc_htab_progress p;
@@ -286,7 +288,7 @@ TEST_F(progress, changes)
 	ASSERT_EQ(0, progress(fd, 0, &p));
 	EXPECT_EQ(0, p.changed_hptes);
 
-	/* Marked, nobody has harvested them */
+	/* Marked, and not harvested */
 	for (i = 3; i < N - 100; i += 1009)
 		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, i, 1 + i % 21));
 	ASSERT_EQ(0, vm_invalidate(&self->vm, 5, 9));
@@ -294,13 +296,13 @@ TEST_F(progress, changes)
 	ASSERT_EQ(0, progress(fd, 0, &p));
 	EXPECT_LT(N / 1009, p.changed_hptes);
 
-	/* Some still marked, some handed over by another reader */
+	/* Some are still marked, some were handed over by another reader */
 	ASSERT_LT(0, table_read(&self->got, other, 600));
 	i = p.changed_hptes;
 	ASSERT_EQ(0, progress(fd, 0, &p));
 	EXPECT_EQ(i, p.changed_hptes);
 
-	/* Some left over from a buffer that was full */
+	/* The reader's own buffer has been filled with some of them */
 	table_unsee(&self->got);
 	ASSERT_LT(0, table_read(&self->got, fd, 200));
 	told = table_seen(&self->got, 0, N);
@@ -318,7 +320,7 @@ TEST_F(progress, changes)
 	EXPECT_EQ(0, p.changed_bytes);
 }
 
-/* Changes behind a first pass count, those in front of it do not */
+/* Changes behind the cursor of a first pass count, those ahead do not */
 TEST_F(progress, changes_behind_a_first_pass)
 {
 	struct kvm_ppc_htab_progress p;
@@ -355,7 +357,7 @@ TEST_F(progress, states)
 	EXPECT_TRUE(fdinfo_says(fd, "htab-state:\tcurrent"));
 	EXPECT_LT(1, shown(fd, "htab-pass"));
 
-	/* Zeroed: begins again */
+	/* A reset: the reader begins again */
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
 	ASSERT_EQ(0, progress(fd, COUNT, &p));
 	EXPECT_EQ(KVM_PPC_HTAB_STATE_CURRENT, p.state);
@@ -371,7 +373,7 @@ TEST_F(progress, states)
 	EXPECT_EQ(KVM_PPC_HTAB_STATE_STALE, p.state);
 	EXPECT_EQ(3, p.generation);
 	EXPECT_EQ(0, p.hptes);
-	/* Not to be taken for: nothing is left */
+	/* Unlike 0, this cannot be mistaken for "nothing is left" */
 	EXPECT_EQ(UINT64_MAX, p.first_hptes & p.first_bytes &
 		  p.changed_hptes & p.changed_bytes);
 	EXPECT_TRUE(fdinfo_says(fd, "htab-state:\tstale"));
@@ -388,7 +390,7 @@ TEST_F(progress, states)
 	vm_free(&none);
 }
 
-/* What was streamed, in fdinfo of both ends and in the VM's statistics */
+/* fdinfo of both ends and the VM's statistics count what was streamed */
 TEST_F(progress, totals)
 {
 	struct stream s;
@@ -450,7 +452,7 @@ static short polled(int fd, int timeout)
 	return poll(&p, 1, timeout) < 0 ? -1 : p.revents;
 }
 
-/* poll() for no event: EPOLLERR counts as asked for */
+/* poll() reports POLLERR even if no event is requested */
 static short polled_for_errors(int fd, int timeout)
 {
 	struct pollfd p = { .fd = fd };
@@ -493,7 +495,7 @@ TEST_F(progress, poll)
 	ASSERT_LT(0, table_drain(&self->got, fd, ALL));
 	EXPECT_EQ(0, polled(fd, 0));
 
-	/* One that sleeps is woken by a change */
+	/* A change wakes up a sleeping task */
 	ASSERT_EQ(0, pthread_create(&thread, NULL, write_soon, &self->vm));
 	EXPECT_EQ(POLLIN, polled(fd, -1));
 	ASSERT_EQ(0, pthread_join(thread, NULL));
@@ -508,7 +510,7 @@ TEST_F(progress, poll)
 	close(ep);
 	ASSERT_EQ(1, table_drain(&self->got, fd, ALL));
 
-	/* And by the end of the HPT */
+	/* So does the end of the HPT */
 	ASSERT_EQ(0, pthread_create(&thread, NULL, replace_soon, &self->vm));
 	EXPECT_EQ(POLLIN | POLLERR, polled(fd, -1));
 	ASSERT_EQ(0, pthread_join(thread, NULL));
@@ -516,7 +518,7 @@ TEST_F(progress, poll)
 	EXPECT_EQ(ESTALE, errno);
 }
 
-/* Fails if the end of the HPT wakes up only those who poll for EPOLLIN */
+/* Fails if the end of the HPT wakes up only tasks that poll for EPOLLIN */
 TEST_F(progress, poll_for_errors)
 {
 	pthread_t thread;
@@ -530,7 +532,7 @@ TEST_F(progress, poll_for_errors)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 }
 
-/* Fails if poll() lets a reader meet an HPT, or does not see that there is one */
+/* Fails if poll() attaches the reader to an HPT, or does not notice the HPT */
 TEST_F(progress, poll_without_an_hpt)
 {
 	struct kvm_ppc_htab_progress p;
@@ -550,7 +552,7 @@ TEST_F(progress, poll_without_an_hpt)
 	ASSERT_EQ(0, progress(fd, 0, &p));
 	EXPECT_EQ(KVM_PPC_HTAB_STATE_NONE, p.state);
 	EXPECT_EQ(0, p.generation);
-	/* So this HPT may be replaced */
+	/* Not attached to this HPT, so the reader does not become stale */
 	ASSERT_EQ(0, vm_alloc_hpt(&none, ORDER + 1));
 	EXPECT_EQ(POLLIN, polled(fd, 0));
 	ASSERT_LT(0, read(fd, self->buf, ALL));
@@ -562,7 +564,7 @@ TEST_F(progress, poll_without_an_hpt)
 	vm_free(&none);
 }
 
-/* The same bytes come in any way, and can be written in any way */
+/* All ways to read give the same bytes, and all ways to write accept them */
 TEST_F(progress, other_ways)
 {
 	unsigned char *other = malloc(ALL);
@@ -606,7 +608,7 @@ TEST_F(progress, other_ways)
 	EXPECT_EQ(0, memcmp(self->buf, other, len));
 	close(fd);
 
-	/* Into an HPT that is empty again */
+	/* Write to an empty HPT */
 	wfd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
 	ASSERT_LE(0, wfd);
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
@@ -628,19 +630,12 @@ TEST_F(progress, other_ways)
 static int tracing_set(const char *file, const char *value)
 {
 	char path[128];
-	ssize_t n;
-	int fd;
 
 	snprintf(path, sizeof(path), TRACING "/%s", file);
-	fd = open(path, O_WRONLY | O_TRUNC);
-	if (fd < 0)
-		return -errno;
-	n = write(fd, value, strlen(value));
-	close(fd);
-	return n < 0 ? -errno : 0;
+	return host_set(path, value);
 }
 
-/* How many lines with these words are in the trace, the last one to @line */
+/* Count the trace lines of @event with @what; copy the last one to @line */
 static unsigned int traced(const char *event, const char *what, char line[512])
 {
 	FILE *file = fopen(TRACING "/trace", "r");
@@ -707,6 +702,234 @@ TEST_F(progress, trace_events)
 	EXPECT_EQ(1, traced("kvm_hpt_invalidate:", "stale=0", line));
 	EXPECT_EQ(1, traced("kvm_hpt_invalidate:", "stale=1", line));
 	stream_free(&s);
+}
+
+/* The largest order of an HPT, and the KiB of CMA that it takes */
+#define TOO_LARGE	36
+#define ENOUGH_CMA	(1L << (TOO_LARGE - 10))
+
+/* Start tracing failed allocations.  Returns false without tracefs. */
+static bool no_memory_traced(struct __test_metadata *_metadata)
+{
+	mount("none", TRACING, "tracefs", 0, NULL);
+	if (access(TRACING "/trace", R_OK))
+		return false;
+	EXPECT_EQ(0, tracing_set("events/kvm_hpt/kvm_hpt_no_memory/enable",
+				 "1"));
+	EXPECT_EQ(0, tracing_set("trace", ""));
+	return true;
+}
+
+/*
+ * How often, since no_memory_traced(), there was no memory for this part of an
+ * HPT of this VM
+ */
+static unsigned int no_memory(struct vm *vm, unsigned int order,
+			      const char *part, char line[512])
+{
+	char want[128];
+
+	snprintf(want, sizeof(want), "vm=%d-%d order=%u part=%s cma_free=",
+		 getpid(), vm->fd, order, part);
+	return traced("kvm_hpt_no_memory:", want, line);
+}
+
+/* Prepare a resize that fails, and get the error from the commit */
+static int commit_fails(struct vm *vm, unsigned int order)
+{
+	int i, ret = -EBUSY;
+
+	for (i = 0; i < 100 && ret == -EBUSY; i++) {
+		ret = vm_resize_prepare(vm, order);
+		if (ret <= 0)
+			return -EPROTO;
+		usleep(20000);
+		ret = vm_resize_commit(vm, order);
+	}
+	return ret;
+}
+
+/* Each way to request an HPT that cannot be allocated */
+TEST_F(progress, no_memory)
+{
+	long free, was;
+	char line[512] = "", *at;
+	struct vm vm;
+
+	if (host_kib("CmaTotal") >= ENOUGH_CMA)
+		SKIP(return, "the host may have an HPT of order %u", TOO_LARGE);
+	if (!no_memory_traced(_metadata))
+		SKIP(return, "no tracefs");
+	ASSERT_EQ(0, vm_init(&vm, ORDER, PAGE_16M));
+	ASSERT_EQ(0, vm_write_vrma(&vm, N, 0, HPTE_R_RC));
+	EXPECT_EQ(0, stat_of(&vm, "hpt_no_memory"));
+	EXPECT_EQ(-ENOMEM, vm_resize_ready(&vm, TOO_LARGE));
+	EXPECT_EQ(1, stat_of(&vm, "hpt_no_memory"));
+	EXPECT_EQ(1, no_memory(&vm, TOO_LARGE, "hpt", line));
+	EXPECT_EQ(-ENOMEM, commit_fails(&vm, TOO_LARGE));
+	EXPECT_EQ(2, stat_of(&vm, "hpt_no_memory"));
+	EXPECT_EQ(2, no_memory(&vm, TOO_LARGE, "hpt", line));
+	was = host_kib("CmaFree");
+	EXPECT_EQ(-ENOMEM, vm_alloc_hpt(&vm, TOO_LARGE));
+	EXPECT_EQ(3, stat_of(&vm, "hpt_no_memory"));
+	EXPECT_EQ(3, no_memory(&vm, TOO_LARGE, "hpt", line));
+	at = strstr(line, "cma_free=");
+	ASSERT_NE(NULL, at);
+	free = strtol(at + strlen("cma_free="), NULL, 10);
+	/* Other users of the CMA may change its size a little */
+	EXPECT_LT(was, free + (16 << 10));
+	EXPECT_GT(was + (16 << 10), free);
+
+	/* Neither invalid requests nor successful ones count */
+	EXPECT_EQ(-EINVAL, vm_alloc_hpt(&vm, TOO_LARGE + 1));
+	EXPECT_EQ(-EINVAL, vm_resize_ready(&vm, TOO_LARGE + 1));
+	EXPECT_EQ(0, vm_alloc_hpt(&vm, ORDER));
+	EXPECT_EQ(0, vm_resize_ready(&vm, ORDER + 1));
+	EXPECT_EQ(3, stat_of(&vm, "hpt_no_memory"));
+	EXPECT_EQ(0, stat_of(&self->vm, "hpt_no_memory"));
+	EXPECT_EQ(0, tracing_set("events/kvm_hpt/kvm_hpt_no_memory/enable",
+				 "0"));
+	EXPECT_EQ(0, vm_free(&vm));
+}
+
+/* Each allocation for an HPT fails once, and the trace names the part */
+TEST_F(progress, no_memory_for_a_part)
+{
+	unsigned int n, refused = 0, revmap = 0, bitmaps = 0, order;
+	int nth = fault_open(), err;
+	char line[512] = "";
+	bool failed = true;
+
+	if (nth < 0)
+		SKIP(return, NO_FAULTS);
+	if (!no_memory_traced(_metadata))
+		SKIP(return, "no tracefs");
+	ASSERT_EQ(0, fault_prepare());
+	for (n = 1; failed && n < 1000; n++) {
+		order = ORDER + 1 + n % 2;
+		fault_arm(nth, n);
+		err = vm_alloc_hpt(&self->vm, order);
+		failed = fault_disarm(nth);
+		refused += err == -ENOMEM;
+		ASSERT_TRUE(!err || err == -ENOMEM || err == -EFAULT);
+		ASSERT_EQ(refused, stat_of(&self->vm, "hpt_no_memory"));
+	}
+	EXPECT_FALSE(failed);
+	for (order = ORDER + 1; order <= ORDER + 2; order++) {
+		revmap += no_memory(&self->vm, order, "reverse_map", line);
+		bitmaps += no_memory(&self->vm, order, "bitmaps", line);
+		/* "cgroup": a retry without charging the memory succeeds */
+		bitmaps += no_memory(&self->vm, order, "cgroup", line);
+	}
+	TH_LOG("%u allocations: %u times no reverse map, %u times no bitmaps",
+	       n - 2, revmap, bitmaps);
+	EXPECT_LT(0, revmap);
+	EXPECT_LE(3, bitmaps);
+	EXPECT_EQ(refused, revmap + bitmaps);
+	EXPECT_EQ(0, tracing_set("events/kvm_hpt/kvm_hpt_no_memory/enable",
+				 "0"));
+	close(nth);
+}
+
+/* Make all slab allocations of processes with make-it-fail set fail */
+static int fail_slabs(void)
+{
+	return host_set(FAULT_DIR "failslab/task-filter", "Y") ?:
+	       host_set(FAULT_DIR "failslab/times", "-1") ?:
+	       host_set(FAULT_DIR "failslab/ignore-gfp-wait", "0") ?:
+	       host_set(FAULT_DIR "failslab/verbose", "0") ?:
+	       host_set(FAULT_DIR "failslab/probability", "100");
+}
+
+/* The probability first: without the filter it applies to all processes */
+static int fail_no_slabs(void)
+{
+	return host_set(FAULT_DIR "failslab/probability", "0") ?:
+	       host_set(FAULT_DIR "failslab/times", "1") ?:
+	       host_set(FAULT_DIR "failslab/task-filter", "N");
+}
+
+/* For a vcpu that runs without an HPT, the kernel tries to allocate one */
+TEST_F(progress, no_memory_for_a_vcpu)
+{
+	struct kvm_enable_cap papr = { .cap = KVM_CAP_PPC_PAPR };
+	int fail = open("/proc/self/make-it-fail", O_RDWR), vcpu, ret, err;
+	char line[512] = "";
+
+	if (fail < 0)
+		SKIP(return, NO_FAULTS);
+	if (!no_memory_traced(_metadata))
+		SKIP(return, "no tracefs");
+	vcpu = ioctl(self->vm.fd, KVM_CREATE_VCPU, 0);
+	ASSERT_LE(0, vcpu);
+	ASSERT_EQ(0, ioctl(vcpu, KVM_ENABLE_CAP, &papr));
+	/* This frees the HPT */
+	ASSERT_EQ(-ENOMEM, vm_alloc_hpt(&self->vm, TOO_LARGE));
+	ASSERT_EQ(1, stat_of(&self->vm, "hpt_no_memory"));
+	ASSERT_EQ(0, fail_slabs());
+	ASSERT_EQ(1, pwrite(fail, "1", 1, 0));
+	ret = ioctl(vcpu, KVM_RUN, NULL);
+	err = errno;
+	ASSERT_EQ(1, pwrite(fail, "0", 1, 0));
+	ASSERT_EQ(0, fail_no_slabs());
+	EXPECT_EQ(-1, ret);
+	EXPECT_EQ(ENOMEM, err);
+	EXPECT_EQ(2, stat_of(&self->vm, "hpt_no_memory"));
+	EXPECT_EQ(1, no_memory(&self->vm, MIN_ORDER, "reverse_map", line));
+	EXPECT_EQ(0, tracing_set("events/kvm_hpt/kvm_hpt_no_memory/enable",
+				 "0"));
+	close(vcpu);
+	close(fail);
+}
+
+#define CGROUPS		"/tmp/hpt_progress_test"
+
+static void cgroups_end(void)
+{
+	host_set(CGROUPS "/cgroup.procs", "0");
+	rmdir(CGROUPS "/hpt");
+	umount(CGROUPS);
+	rmdir(CGROUPS);
+}
+
+/* Make a cgroup with a limit of @max.  Returns false without memory cgroups. */
+static bool cgroups_begin(const char *max)
+{
+	mkdir("/tmp", 0777);
+	if (mkdir(CGROUPS, 0700) ||
+	    mount("none", CGROUPS, "cgroup2", 0, NULL) ||
+	    host_set(CGROUPS "/cgroup.subtree_control", "+memory") ||
+	    mkdir(CGROUPS "/hpt", 0700) ||
+	    host_set(CGROUPS "/hpt/memory.max", max)) {
+		cgroups_end();
+		return false;
+	}
+	return true;
+}
+
+/* Takes four chunks of 64 KiB for bitmaps; the limit allows three at most */
+#define CGROUP_ORDER	27
+#define CGROUP_MAX	"196608"
+
+TEST_F(progress, no_memory_in_a_cgroup)
+{
+	char line[512] = "";
+	int err;
+
+	if (!no_memory_traced(_metadata))
+		SKIP(return, "no tracefs");
+	if (!cgroups_begin(CGROUP_MAX))
+		SKIP(return, "no memory cgroups");
+	ASSERT_EQ(0, host_set(CGROUPS "/hpt/cgroup.procs", "0"));
+	err = vm_alloc_hpt(&self->vm, CGROUP_ORDER);
+	cgroups_end();
+	EXPECT_EQ(-ENOMEM, err);
+	EXPECT_EQ(1, stat_of(&self->vm, "hpt_no_memory"));
+	if (no_memory(&self->vm, CGROUP_ORDER, "hpt", line))
+		SKIP(return, "no memory for an HPT of order %u", CGROUP_ORDER);
+	EXPECT_EQ(1, no_memory(&self->vm, CGROUP_ORDER, "cgroup", line));
+	EXPECT_EQ(0, tracing_set("events/kvm_hpt/kvm_hpt_no_memory/enable",
+				 "0"));
 }
 
 TEST_HARNESS_MAIN

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Readers and writers of the HPT against everything that can go on at the same
- * time: the HPT is replaced, reset, resized, taken away by a switch to radix,
- * changed by a guest; descriptors and the VM are closed; a reader is killed.
+ * Readers and writers of the HPT race with everything that can happen at the
+ * same time: the HPT is replaced, reset, resized, removed by a switch to radix,
+ * or changed by a guest; descriptors and the VM are closed; a reader is killed.
  *
- * What most of these tests look for is that the host survives, so they are
- * worth most with a kernel that checks itself (KASAN, lockdep).  Each of them
- * also knows something that must be true in the end.
+ * Most of these tests check that the host survives, so they are most useful on
+ * a kernel with KASAN and lockdep.  Each also checks the result in the end.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,26 +24,26 @@
 #define ORDER		MIN_ORDER
 #define MAX_ORDER	22
 
-/* To go through all of this HPT takes long */
+/* Reading all of this HPT takes long */
 #define LONG_ORDER	26
 
-/* How long each of them tries */
+/* How long each test runs */
 #define SECONDS		2
 
-/* How often the HPT is replaced at least */
+/* The minimum number of times that the HPT is replaced */
 #define REPLACES	4
 
-/* That a VM may have if the kernel is for 32 CPUs */
+/* As many as a VM may have on a kernel with NR_CPUS=32 */
 #define VCPUS		32
 
-/* How often a VM becomes radix or HPT beside its vcpus, and how many VMs do */
+/* How often a VM switches its MMU while vcpus run, and the number of VMs */
 #define SWITCHES	40
 #define RADIX_VMS	10
 
-/* Seconds that may be needed in an emulator on a busy machine */
+/* Seconds that a test may need in an emulator on a busy machine */
 #define BUSY_TIMEOUT	300
 
-/* Threads that read, write and so on beside the test itself */
+/* Threads that read, write and so on while the test does something else */
 #define THREADS		3
 
 struct worker {
@@ -52,7 +51,7 @@ struct worker {
 	struct vm *vm;
 	unsigned int seed;
 	unsigned long done;
-	unsigned long wrong;	/* an error that may not be */
+	unsigned long wrong;	/* errors that must not occur */
 };
 
 FIXTURE(race)
@@ -118,13 +117,13 @@ static void finish(struct worker *w, unsigned int n)
 		pthread_join(w[i].thread, NULL);
 }
 
-/* None ends with nothing done, however late it came to a CPU */
+/* Even a worker that gets a CPU late does something before it stops */
 static bool goes_on(struct worker *w)
 {
 	return !stopped() || !w->done;
 }
 
-/* All of them got something done, and nothing but what is allowed */
+/* All workers have done something, and none had an unexpected error */
 static bool worked(struct worker *w, unsigned int n)
 {
 	bool ok = true;
@@ -135,7 +134,7 @@ static bool worked(struct worker *w, unsigned int n)
 	return ok;
 }
 
-/* Opens, reads a while, closes, again and again */
+/* Open, read for a while, close, and repeat */
 static void *read_on(void *arg)
 {
 	struct worker *w = arg;
@@ -208,15 +207,14 @@ static void *write_on(void *arg)
 	return NULL;
 }
 
-/* The file in debugfs that shows the same */
-static void *debugfs_on(void *arg)
+/* Read a file of the VM in debugfs */
+static void dump_on(struct worker *w, const char *file)
 {
-	struct worker *w = arg;
 	char name[64], buf[4096];
 	int fd;
 
-	snprintf(name, sizeof(name), "/sys/kernel/debug/kvm/%d-%d/htab",
-		 getpid(), w->vm->fd);
+	snprintf(name, sizeof(name), "/sys/kernel/debug/kvm/%d-%d/%s",
+		 getpid(), w->vm->fd, file);
 	while (goes_on(w)) {
 		fd = open(name, O_RDONLY);
 		if (fd < 0) {
@@ -227,10 +225,23 @@ static void *debugfs_on(void *arg)
 			w->done++;
 		close(fd);
 	}
+}
+
+/* Read the one that shows the HPT */
+static void *debugfs_on(void *arg)
+{
+	dump_on(arg, "htab");
 	return NULL;
 }
 
-/* Enough HPTEs that a reader is in the middle of them when things happen */
+/* Read the one that shows the radix tree */
+static void *tree_on(void *arg)
+{
+	dump_on(arg, "radix");
+	return NULL;
+}
+
+/* Enter enough HPTEs to keep readers busy */
 static int fill(struct vm *vm)
 {
 	unsigned long i;
@@ -241,7 +252,7 @@ static int fill(struct vm *vm)
 	return err;
 }
 
-/* ENOMEM is no surprise with HPTs coming and going */
+/* Replace the HPT again and again; ENOMEM may happen */
 static void replace(struct vm *vm, struct timespec *end)
 {
 	unsigned int n = 0, order = ORDER;
@@ -257,7 +268,7 @@ static void replace(struct vm *vm, struct timespec *end)
 		usleep(1000);
 }
 
-/* One thread reads, another replaces the HPT by one of another size */
+/* Threads read while the HPT is replaced by one of another order */
 TEST_F_TIMEOUT(race, read_vs_replace, BUSY_TIMEOUT)
 {
 	struct table t;
@@ -300,7 +311,24 @@ TEST_F_TIMEOUT(race, debugfs_vs_replace, BUSY_TIMEOUT)
 	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
 }
 
-/* The HPT is zeroed all the time; a reader follows */
+/* The VM switches to radix and back while its tree is read */
+TEST_F_TIMEOUT(race, tree_in_debugfs_vs_hpt, BUSY_TIMEOUT)
+{
+	unsigned int n = 0;
+
+	if (!self->vm.radix)
+		SKIP(return, "the host has no radix MMU");
+	if (access("/sys/kernel/debug/kvm", F_OK))
+		SKIP(return, "debugfs is not mounted");
+	ASSERT_EQ(0, start(self->worker, THREADS, tree_on));
+	while (n < REPLACES || !time_is_up(&self->end))
+		EXPECT_EQ(0, vm_set_radix(&self->vm, ++n % 2));
+	EXPECT_EQ(0, vm_set_radix(&self->vm, true));
+	finish(self->worker, THREADS);
+	EXPECT_TRUE(worked(self->worker, THREADS));
+}
+
+/* A reader follows an HPT that is reset all the time */
 TEST_F_TIMEOUT(race, read_vs_reset, BUSY_TIMEOUT)
 {
 	struct table want, got;
@@ -323,7 +351,7 @@ TEST_F_TIMEOUT(race, read_vs_reset, BUSY_TIMEOUT)
 	EXPECT_EQ(0, table_diff(&want, &got));
 }
 
-/* Resizes are prepared, given up, and committed */
+/* Resizes are prepared, cancelled and committed */
 TEST_F_TIMEOUT(race, read_vs_resize, BUSY_TIMEOUT)
 {
 	unsigned int n = 0, order = ORDER;
@@ -348,7 +376,7 @@ TEST_F_TIMEOUT(race, read_vs_resize, BUSY_TIMEOUT)
 	EXPECT_EQ(1, table_seen(&t, 0, 1));
 }
 
-/* The VM is radix, is not, is again */
+/* The VM switches to radix and back */
 TEST_F_TIMEOUT(race, read_vs_radix, BUSY_TIMEOUT)
 {
 	unsigned int n = 0;
@@ -372,13 +400,13 @@ TEST_F_TIMEOUT(race, read_vs_radix, BUSY_TIMEOUT)
 	EXPECT_EQ(-ESTALE, table_read(&t, self->old_fd, 4096));
 }
 
-/* Each time round there is one more until all are there */
+/* run_on() adds a vcpu each time, until there are enough */
 static bool vcpus_missing(struct worker *w)
 {
 	return __atomic_load_n(&w->done, __ATOMIC_RELAXED) < VCPUS;
 }
 
-/* One vcpu after the other; they all find the same, whichever MMU they have */
+/* Run one vcpu after the other; their loads succeed with either MMU */
 static void *run_on(void *arg)
 {
 	struct worker *w = arg;
@@ -404,7 +432,7 @@ static void *run_on(void *arg)
 	return NULL;
 }
 
-/* VMs are radix and are not whenever no vcpu runs, as one comes in */
+/* VMs switch to radix and back just when a vcpu is about to run */
 TEST_F_TIMEOUT(race, run_vs_radix, BUSY_TIMEOUT)
 {
 	struct worker *w = self->worker;
@@ -436,7 +464,7 @@ TEST_F_TIMEOUT(race, run_vs_radix, BUSY_TIMEOUT)
 	}
 }
 
-/* Readers come and go while a writer is at it; one that stays misses nothing */
+/* Readers come and go during writes; another one misses nothing */
 TEST_F_TIMEOUT(race, readers_come_and_go, BUSY_TIMEOUT)
 {
 	struct table got, dump;
@@ -455,7 +483,7 @@ TEST_F_TIMEOUT(race, readers_come_and_go, BUSY_TIMEOUT)
 	EXPECT_EQ(0, table_diff(&dump, &got));
 }
 
-/* The VM's own descriptor is closed, those of the HPT are the last */
+/* The VM's descriptor is closed before those of the HPT */
 TEST_F_TIMEOUT(race, close_while_reading, BUSY_TIMEOUT)
 {
 	pid_t child[2];
@@ -473,7 +501,7 @@ TEST_F_TIMEOUT(race, close_while_reading, BUSY_TIMEOUT)
 			close(end[1]);
 			vm_free(&self->vm);
 			close(self->old_fd);
-			/* To the end of the parent's interest, and a bit on */
+			/* Read until the parent closes its end, and on */
 			fcntl(end[0], F_SETFL, O_NONBLOCK);
 			status = table_init(&t, NPTE(ORDER));
 			while (!status && read(end[0], &c, 1) < 0)
@@ -486,7 +514,7 @@ TEST_F_TIMEOUT(race, close_while_reading, BUSY_TIMEOUT)
 		close(fd);
 		ASSERT_LT(0, child[i]);
 		usleep(100000);
-		/* The first goes before the VM is closed here, then another */
+		/* The first child ends with the VM open here, the second not */
 		if (i == 1) {
 			close(self->vm.wfd);
 			close(self->vm.fd);
@@ -504,8 +532,8 @@ TEST_F_TIMEOUT(race, close_while_reading, BUSY_TIMEOUT)
 
 /*
  * A guest enters, changes, removes and uses HPTEs at random, while two readers
- * of different habits keep replicas.  In the end all agree: the guest with
- * what it was told, the readers, and a reader that comes afterwards.
+ * with different habits keep replicas.  In the end, what the guest has done,
+ * both replicas and a dump by a new reader agree.
  */
 struct churn {
 	struct worker *w;
@@ -588,7 +616,7 @@ TEST_F_TIMEOUT(race, replicas_of_a_busy_guest, BUSY_TIMEOUT)
 	fd[1] = vm_htab_fd(&self->vm, 0, 0);
 	ASSERT_LE(0, fd[1]);
 
-	/* By count, as an emulated clock may be off with vcpus around */
+	/* Stop by count, as an emulated clock may be wrong while vcpus run */
 	ASSERT_EQ(0, pthread_create(&c.w->thread, NULL, churn_on, &c));
 	while (__atomic_load_n(&c.w->done, __ATOMIC_RELAXED) < CHURN_THINGS &&
 	       !__atomic_load_n(&c.w->wrong, __ATOMIC_RELAXED)) {
@@ -610,7 +638,7 @@ TEST_F_TIMEOUT(race, replicas_of_a_busy_guest, BUSY_TIMEOUT)
 	guest_free(&c.guest);
 }
 
-/* Two processors at least, one for who reads and one for who looks on */
+/* Are there two CPUs, for a reader and a task that watches it? */
 static bool two_cpus(void)
 {
 	cpu_set_t set;
@@ -618,7 +646,7 @@ static bool two_cpus(void)
 	return !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) > 1;
 }
 
-/* A table that takes a while to read: all of it valid */
+/* Make all HPTEs valid, so that reading the HPT takes a while */
 static int fill_all(struct vm *vm, unsigned int order)
 {
 	unsigned long i;
@@ -657,21 +685,21 @@ TEST_F_TIMEOUT(race, reader_is_killed, BUSY_TIMEOUT)
 		for (;;)
 			pause();
 	}
-	/* It has begun, and has a lot left to do */
+	/* Wait until the read has begun; there is a lot left to read */
 	while (!__atomic_load_n(first, __ATOMIC_RELAXED))
 		;
 	kill(child, SIGKILL);
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(SIGKILL, WTERMSIG(status));
 
-	/* What it did not get to is still there */
+	/* The rest can still be read */
 	ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
 	EXPECT_LT(0, table_read(&t, fd, 4096));
 	TH_LOG("killed at %lx of %lx", t.first_index, t.npte);
 	EXPECT_LT(0, t.first_index);
 }
 
-/* All or nothing: writers of long records, and a reset, wait for each other */
+/* Writers of long records and a reset wait for each other: all or nothing */
 #define LONG		USHRT_MAX
 #define LONG_ROUNDS	20
 
@@ -682,12 +710,44 @@ struct long_write {
 	ssize_t ret;
 };
 
+static int long_write_init(struct long_write *w, struct vm *vm,
+			   unsigned int n_valid, unsigned int n_invalid)
+{
+	int err = stream_init(&w->s, 2 * HPTE_BYTES * LONG);
+
+	if (err)
+		return err;
+	stream_run(&w->s, 0, n_valid, n_invalid);
+	w->fd = vm_htab_fd(vm, KVM_GET_HTAB_WRITE, 0);
+	return w->fd < 0 ? w->fd : 0;
+}
+
+static void long_write_free(struct long_write *w)
+{
+	close(w->fd);
+	stream_free(&w->s);
+}
+
 static void *write_long(void *arg)
 {
 	struct long_write *w = arg;
 
 	w->ret = stream_write(w->fd, w->s.buf, w->s.len);
 	return NULL;
+}
+
+static int long_write_begins(struct long_write *w)
+{
+	return -pthread_create(&w->thread, NULL, write_long, w);
+}
+
+/* 0: all of it was written */
+static int long_write_ends(struct long_write *w)
+{
+	pthread_join(w->thread, NULL);
+	if (w->ret < 0)
+		return w->ret;
+	return w->ret == (ssize_t)w->s.len ? 0 : -EIO;
 }
 
 TEST_F_TIMEOUT(race, long_record_vs_others, BUSY_TIMEOUT)
@@ -699,23 +759,15 @@ TEST_F_TIMEOUT(race, long_record_vs_others, BUSY_TIMEOUT)
 	long n;
 
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, MAX_ORDER));
-	for (i = 0; i < ARRAY_SIZE(w); i++) {
-		ASSERT_EQ(0, stream_init(&w[i].s, 2 * HPTE_BYTES * LONG));
-		w[i].fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
-		ASSERT_LE(0, w[i].fd);
-	}
-	stream_run(&w[0].s, 0, LONG, 0);
-	stream_run(&w[1].s, 0, 0, LONG);
+	ASSERT_EQ(0, long_write_init(&w[0], &self->vm, LONG, 0));
+	ASSERT_EQ(0, long_write_init(&w[1], &self->vm, 0, LONG));
 	for (round = 0; round < LONG_ROUNDS; round++) {
 		for (i = 0; i < ARRAY_SIZE(w); i++)
-			ASSERT_EQ(0, pthread_create(&w[i].thread, NULL,
-						    write_long, &w[i]));
+			ASSERT_EQ(0, long_write_begins(&w[i]));
 		usleep(rand_r(&seed) % 20000);
 		EXPECT_EQ(0, vm_alloc_hpt(&self->vm, MAX_ORDER));
-		for (i = 0; i < ARRAY_SIZE(w); i++) {
-			pthread_join(w[i].thread, NULL);
-			EXPECT_EQ((ssize_t)w[i].s.len, w[i].ret);
-		}
+		for (i = 0; i < ARRAY_SIZE(w); i++)
+			EXPECT_EQ(0, long_write_ends(&w[i]));
 		ASSERT_EQ(0, table_init(&t, NPTE(MAX_ORDER)));
 		ASSERT_LE(0, table_dump(&t, &self->vm, 0));
 		n = t.n_valid;
@@ -726,13 +778,107 @@ TEST_F_TIMEOUT(race, long_record_vs_others, BUSY_TIMEOUT)
 		*(n ? &all : &none) += 1;
 	}
 	TH_LOG("%u times all, %u times none", all, none);
-	for (i = 0; i < ARRAY_SIZE(w); i++) {
-		close(w[i].fd);
-		stream_free(&w[i].s);
-	}
+	for (i = 0; i < ARRAY_SIZE(w); i++)
+		long_write_free(&w[i]);
 }
 
-/* However far a writer came, the next one finds no lock that is held */
+/* A commit waits for a long record, during which the MMU is not ready */
+TEST_F_TIMEOUT(race, long_record_vs_commit, BUSY_TIMEOUT)
+{
+	struct long_write w = { };
+	unsigned int round, seed = 1, committed = 0;
+	int err;
+
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, MAX_ORDER));
+	ASSERT_EQ(0, vm_write_vrma(&self->vm, NPTE(MAX_ORDER), 0, HPTE_R_RC));
+	ASSERT_EQ(0, long_write_init(&w, &self->vm, LONG, 0));
+	for (round = 0; round < LONG_ROUNDS; round++) {
+		ASSERT_EQ(0, vm_resize_ready(&self->vm, MAX_ORDER));
+		ASSERT_EQ(0, long_write_begins(&w));
+		usleep(rand_r(&seed) % 20000);
+		/* HPTEs in a group that is not that of their hash may collide */
+		err = vm_resize_commit(&self->vm, MAX_ORDER);
+		EXPECT_TRUE(!err || err == -ENOSPC) {
+			TH_LOG("round %u: %d", round, err);
+		}
+		committed += !err;
+		EXPECT_EQ(0, long_write_ends(&w));
+	}
+	TH_LOG("committed %u times", committed);
+	long_write_free(&w);
+}
+
+/* A switch to radix frees the HPT before a long record or after it */
+TEST_F_TIMEOUT(race, long_record_vs_radix, BUSY_TIMEOUT)
+{
+	struct long_write w = { };
+	unsigned int round, seed = 1, written = 0;
+	int err;
+
+	if (!self->vm.radix)
+		SKIP(return, "the host has no radix MMU");
+	ASSERT_EQ(0, long_write_init(&w, &self->vm, LONG, 0));
+	for (round = 0; round < LONG_ROUNDS; round++) {
+		ASSERT_EQ(0, vm_alloc_hpt(&self->vm, MAX_ORDER));
+		ASSERT_EQ(0, long_write_begins(&w));
+		usleep(rand_r(&seed) % 20000);
+		EXPECT_EQ(0, vm_set_radix(&self->vm, true));
+		err = long_write_ends(&w);
+		EXPECT_TRUE(!err || err == -EINVAL) {
+			TH_LOG("round %u: %d", round, err);
+		}
+		written += !err;
+	}
+	TH_LOG("written %u times", written);
+	long_write_free(&w);
+}
+
+/* Is there an HPTE?  < 0 if the hypercall fails. */
+static int guest_sees(struct guest *g, unsigned long index)
+{
+	unsigned long args[] = { 0, index };
+
+	if (guest_hcall(g, H_READ, args, 2) != H_SUCCESS)
+		return -EIO;
+	return !!(g->ret[0] & HPTE_V_VALID);
+}
+
+/* A vcpu sees nothing of a long record, or all of it */
+TEST_F_TIMEOUT(race, long_record_vs_run, BUSY_TIMEOUT)
+{
+	unsigned int round, seed = 1, written = 0, seen = 0;
+	struct long_write w = { };
+	int err, first, last;
+	struct guest g;
+
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, MAX_ORDER));
+	ASSERT_EQ(0, vm_write_vrma(&self->vm, NPTE(MAX_ORDER), 0, HPTE_R_RC));
+	ASSERT_EQ(0, guest_init(&g, &self->vm, false));
+	ASSERT_EQ(0, guest_load(&g, 0, false));
+	ASSERT_EQ(0, long_write_init(&w, &self->vm, LONG, 0));
+	for (round = 0; round < LONG_ROUNDS; round++) {
+		ASSERT_EQ(0, vm_invalidate(&self->vm, 0, LONG));
+		ASSERT_EQ(0, long_write_begins(&w));
+		usleep(rand_r(&seed) % 20000);
+		first = guest_sees(&g, 0);
+		last = guest_sees(&g, LONG - 1);
+		ASSERT_LE(0, first);
+		EXPECT_LE(first, last) {
+			TH_LOG("a part of it in round %u", round);
+		}
+		err = long_write_ends(&w);
+		/* EBUSY if it begins while the vcpu runs */
+		EXPECT_TRUE(!err || err == -EBUSY);
+		written += !err;
+		seen += first;
+	}
+	TH_LOG("written %u times, seen at once %u times", written, seen);
+	EXPECT_LT(0, written);
+	long_write_free(&w);
+	guest_free(&g);
+}
+
+/* A killed writer leaves no lock held, wherever it is killed */
 TEST_F_TIMEOUT(race, writer_of_a_long_record_is_killed, BUSY_TIMEOUT)
 {
 	unsigned int i, round, seed = 1;
@@ -813,17 +959,18 @@ TEST_F_TIMEOUT(race, resize_lets_others_run, BUSY_TIMEOUT)
 
 /*
  * The locks of an HPTE and of a page's chain in the reverse map are bits that
- * the scheduler does not know of, and who waits for one has preemption off.  So
- * who has one must not lose the processor: somebody who is more important and
- * wants it as well never gets to an end.  One such comes in the middle of what
- * takes each of these locks once.  Only a preemptible kernel can fail.
+ * the scheduler does not know of, and a task that waits for one has preemption
+ * disabled.  So the holder must not be preempted: a higher-priority task that
+ * waits for the lock would never make progress.  In these tests, such a task
+ * runs in the middle of code that takes each of these locks once.  They can
+ * fail only on a preemptible kernel.
  */
 struct intruder {
 	pthread_t thread;
 	pthread_barrier_t begin;
 	struct vm *vm;
 	int (*intrude)(struct vm *vm, unsigned int seed);
-	long least;		/* that it took, in microseconds */
+	long least;		/* shortest time of the operation, in us */
 	int err;
 };
 
@@ -872,7 +1019,7 @@ static void intruder_ends(struct intruder *in, struct timespec *then)
 		in->least = us;
 }
 
-/* All HPTEs are of the page at @gpa, so its chain has all of them */
+/* Fill the HPT with HPTEs for the page at @gpa, which are all in its chain */
 static int fill_page(struct vm *vm, struct stream *s, unsigned long gpa)
 {
 	unsigned long i;
@@ -891,7 +1038,7 @@ static int invalidate_one(struct vm *vm, unsigned int seed)
 	return vm_invalidate(vm, seed % NPTE(ORDER), 1);
 }
 
-/* A memslot goes away */
+/* A memslot is deleted */
 TEST_F_TIMEOUT(race, flush_is_not_preempted, BUSY_TIMEOUT)
 {
 	struct timespec now;
@@ -935,7 +1082,7 @@ TEST_F_TIMEOUT(race, commit_is_not_preempted, BUSY_TIMEOUT)
 	ASSERT_EQ(0, vm_invalidate(&self->vm, 0, 1));
 	ASSERT_EQ(0, intruder_init(&in, &self->vm, unmap_page));
 	for (i = 0; i < INTRUSIONS; i++) {
-		/* It may move pages, and HPTEs of those become absent */
+		/* This may move pages, which makes their HPTEs absent */
 		ASSERT_EQ(0, vm_resize_ready(&self->vm, ORDER));
 		memset(self->vm.mem, 1, 2 * PAGE_64K);
 		ASSERT_EQ(0, fill_page(&self->vm, &s, PAGE_64K));
@@ -951,9 +1098,9 @@ TEST_F_TIMEOUT(race, commit_is_not_preempted, BUSY_TIMEOUT)
 }
 
 /*
- * An HPT of an order that there can't be, in a VM that has none: EINVAL.  The
- * stock kernel takes order 0 for that of the HPT which is there, and clears it
- * at address 0.
+ * A request for an HPT of an invalid order, in a VM without an HPT: EINVAL.
+ * The stock kernel has order 0 recorded for such a VM, and clears an HPT at
+ * address 0.
  */
 TEST(no_order)
 {

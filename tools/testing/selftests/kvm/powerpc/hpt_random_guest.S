@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the guest of hpt_random_test runs on each vcpu, copied to its real
- * address RANDOM_CODE: things chosen at random, hypercalls on its HPT and
- * accesses to its pages with translation, until it has done enough of them or
- * is told to stop.
+ * The guest code of hpt_random_test, copied to the guest's real address
+ * RANDOM_CODE.  Each vcpu does things chosen at random, hypercalls on its HPT
+ * and accesses to its pages with translation, until it has done enough or is
+ * told to stop.
  *
- * The code runs in real mode.  HPTEs are for pages that are 64K apart, at the
- * real address that is the effective one's offset from r24, in the primary or
- * the secondary group.  All vcpus write the same to a page but for the low 16
- * bits, so that what a load finds tells if it came by the right HPTE.
+ * The code runs in real mode.  HPTEs map pages that are 64K apart.  A page's
+ * real address is the offset of its effective address from r24.  HPTEs are in
+ * the primary or the secondary group.  All vcpus write the same value to a page
+ * but for the low 16 bits, so a load shows whether the right HPTE was used.
  *
  *	r13	struct shared
  *	r14	state of the generator, not 0
- *	r15	things left to do
+ *	r15	number of things left to do
  *	r16	address of this code
  *	r22,23	MSR with and without address translation for data
  *	r24	effective address of page 0
  *	r28	H_EXACT
  *	r29	address of random_guest_fault
  *
- * Results: hypercalls that succeeded in r21, accesses in r25, accesses that
- * faulted in r26, loads of what was not stored there in r27.
+ * Results, as counts: successful hypercalls in r21, accesses in r25, accesses
+ * that faulted in r26, loads of a wrong value in r27.
  *
- * Of each turn: r20 random number, r17 page, r18 index of an HPTE, r19 its
+ * Used in each turn: r20 random number, r17 page, r18 index of an HPTE, r19 its
  * dword 0, r30 its dword 1, r31 effective address.
  */
 #include "hpt_guest_code.h"
@@ -74,7 +74,7 @@ random_guest:
 	andi.	3, 20, 0x7
 	or	18, 18, 3
 
-	/* Bits 32 and up: R, C, N and PP of dword 1, and whether it's bolted */
+	/* Bits 32 and up: R, C, N and PP of dword 1, and V_BOLTED */
 	srdi	4, 20, 32
 	andi.	3, 4, 0x187
 	sldi	30, 17, 16
@@ -84,7 +84,7 @@ random_guest:
 	andi.	3, 4, 0x10
 	or	19, 19, 3
 
-	/* Bits 5 to 7: one in eight is emulated MMIO of another segment */
+	/* Bits 5 to 7: one in eight is emulated MMIO in another segment */
 	andi.	3, 20, 0xe0
 	bne	1f
 	ld	3, SHARED_OTHER_V(13)
@@ -92,7 +92,7 @@ random_guest:
 	ld	3, SHARED_OTHER_R(13)
 	or	30, 30, 3
 
-	/* The topmost bits: what to do */
+	/* The topmost four bits: what to do */
 1:	srdi	3, 20, 60
 	sldi	3, 3, 2
 	addi	3, 3, things - random_guest
@@ -117,7 +117,7 @@ things:
 	b	store
 	b	store
 
-	/* Bit 40: exactly there, or in the first free slot of the group */
+	/* Bit 40: H_EXACT, or the first free slot of the group */
 enter:
 	srdi	4, 20, 40
 	andi.	4, 4, 1
@@ -136,7 +136,7 @@ remove:
 	li	3, 0x04			/* H_REMOVE */
 	b	hypercall
 
-	/* It, the one beside it, and one of the next group */
+	/* The HPTE, its neighbour, and an HPTE of the next group */
 bulk_remove:
 	li	3, 1			/* H_BULK_REQUEST */
 	sldi	3, 3, 62
@@ -207,7 +207,7 @@ store:
 	addi	25, 25, 1
 	b	random_guest
 
-	/* An access found no HPTE, or one that does not allow it */
+	/* Interrupt handler: no HPTE for an access, or it denies the access */
 random_guest_fault:
 	addi	26, 26, 1
 	b	random_guest

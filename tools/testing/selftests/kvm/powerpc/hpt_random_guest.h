@@ -2,11 +2,11 @@
 #ifndef SELFTEST_KVM_POWERPC_HPT_RANDOM_GUEST_H
 #define SELFTEST_KVM_POWERPC_HPT_RANDOM_GUEST_H
 
-/* In the first page, clear of GUEST_CODE and GUEST_FLAG: code, struct shared */
+/* In the first page, away from GUEST_CODE and GUEST_FLAG */
 #define RANDOM_CODE	0xa000
 #define RANDOM_SHARED	0xb000
 
-/* Guest real pages of 64K that are mapped and touched: the first one of them */
+/* Number of the first 64K page that the guest maps and accesses */
 #define RANDOM_PAGE	16
 
 /* Offsets in struct shared */

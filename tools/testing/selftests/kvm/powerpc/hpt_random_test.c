@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A guest of one to four vcpus makes hypercalls on its HPT and uses its pages
- * at random, at its own speed, while one to three readers of different habits
- * keep replicas.  When it stands still, what it reads of its HPT itself with
- * H_READ, the replicas, a dump by a new reader and debugfs have to agree.
+ * A guest of one to four vcpus makes hypercalls on its HPT and accesses its
+ * pages at random, while one to three readers with different habits keep
+ * replicas.  After the vcpus have stopped, five views of the HPT have to agree:
+ * H_READ by the guest, the replicas, a dump by a new reader, and debugfs.
  *
- * What is chosen comes from a seed; how the threads interleave does not.  The
- * environment says which seeds to run, on the kernel's command line too:
+ * Random choices follow from a seed; how the threads interleave does not.
+ * Variables in the environment, or on the kernel's command line, select the
+ * seeds:
  *
  *	SEED	the first one (default: 1)
  *	SEEDS	how many (default: DEFAULT_SEEDS)
- *	REPEAT	how often each of them (default: 1)
+ *	REPEAT	how often to run each (default: 1)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +34,7 @@
 #define MAX_READERS	3
 #define DEFAULT_SEEDS	20
 
-/* The code is in slot 0; what is done to guest memory is done to slot 1 */
+/* The guest's code is in slot 0; only the memory of slot 1 is disturbed */
 #define MEM		PAGE_16M
 #define SLOT_1		(RANDOM_PAGE * PAGE_64K)
 #define MAX_PAGES	64UL
@@ -42,14 +43,14 @@
 
 #define DEBUGFS		"/sys/kernel/debug/kvm"
 
-/* Seeds take long: what ends a test that hangs is who runs it */
+/* Many seeds take long; the caller has to end a test that hangs */
 #define NO_TIMEOUT	(24 * 60 * 60)
 
-/* What goes on beside the vcpus and the readers */
-#define MEMORY		1	/* the host takes pages, logs, moves slots */
+/* Disturbances while vcpus and readers run */
+#define MEMORY		1	/* the host unmaps, logs, deletes slot 1 */
 #define CHANGES		2	/* the HPT is reset, resized, replaced */
 
-/* Parameters of the guest's code, see there */
+/* Parameters of the guest's code in hpt_random_guest.S */
 struct shared {
 	unsigned long stop;
 	unsigned long pages;
@@ -80,7 +81,7 @@ struct reader {
 	unsigned int rnd;
 	struct edge edge;
 	struct table got;
-	/* Attempts to replace the HPT: over before the open, begun by its end */
+	/* Attempts to replace the HPT: ended before the open, begun after it */
 	unsigned int before, after;
 };
 
@@ -94,15 +95,15 @@ struct world {
 	unsigned int running;	/* vcpus that are not done */
 	bool stop_readers;
 	unsigned int order;
-	/* Attempts to replace the HPT, and which was the last to succeed */
+	/* Attempts to replace the HPT, and the number of the last success */
 	unsigned int begun, over, replaced;
-	bool own_vrma;		/* else KVM makes it when a vcpu runs */
+	bool own_vrma;		/* else KVM maps it when a vcpu runs */
 	unsigned long n_pages;
 	unsigned int log;	/* flags of slot 1 */
 	unsigned int wrong;
 };
 
-/* Over all seeds */
+/* Totals over all seeds */
 static struct {
 	unsigned long hypercalls, accesses, faults, told, changes;
 } sum;
@@ -137,7 +138,7 @@ static int set_slot_1(struct world *w, bool there)
 			  there ? MEM - SLOT_1 : 0, there ? w->log : 0);
 }
 
-/* A VM whose memory is in two slots, and its vcpus with all but registers */
+/* Make a VM with two memslots, and its vcpus; the registers are set later */
 static int make_vm(struct world *w)
 {
 	struct vm *vm = &w->vm;
@@ -163,12 +164,12 @@ static void free_vm(struct world *w)
 	for (i = 0; i < w->n_vcpus; i++)
 		guest_free(&w->vcpu[i].guest);
 	if (vm_free(&w->vm))
-		wrong(w, "the kernel has something to say");
+		wrong(w, "the kernel logged messages");
 }
 
 static void load_code(struct world *w)
 {
-	/* mtsrr0 r29, mtsrr1 r23, rfid: on with random_guest_fault */
+	/* mtsrr0 r29, mtsrr1 r23, rfid: go to random_guest_fault */
 	const __u32 fault[] = {
 		htobe32(0x7fba03a6), htobe32(0x7efb03a6), htobe32(0x4c000024),
 	};
@@ -209,7 +210,7 @@ static int set_regs(struct vcpu *c, unsigned long things)
 	return ioctl(c->guest.fd, KVM_SET_REGS, &regs);
 }
 
-/* Runs until the guest's code ends or stop_vcpus() is called */
+/* Run until the guest's code ends or stop_vcpus() is called */
 static void *run_vcpu(void *arg)
 {
 	struct vcpu *c = arg;
@@ -217,7 +218,7 @@ static void *run_vcpu(void *arg)
 
 	for (;;) {
 		if (ioctl(c->guest.fd, KVM_RUN, 0)) {
-			/* EFAULT: the page is gone for the moment */
+			/* EFAULT: the page is not mapped at the moment */
 			if (errno == EFAULT)
 				continue;
 			if (errno == EINTR && run->immediate_exit)
@@ -227,7 +228,7 @@ static void *run_vcpu(void *arg)
 			wrong(c->w, "KVM_RUN: %s", strerror(errno));
 			break;
 		}
-		/* An access with slot 1 deleted */
+		/* An access while slot 1 is deleted */
 		if (run->exit_reason == KVM_EXIT_MMIO) {
 			memset(run->mmio.data, 0, sizeof(run->mmio.data));
 			continue;
@@ -255,7 +256,7 @@ static void start_vcpus(struct world *w)
 	}
 }
 
-/* They go on from there with start_vcpus() */
+/* start_vcpus() makes them continue where they stopped */
 static void stop_vcpus(struct world *w, bool now)
 {
 	unsigned int i;
@@ -275,7 +276,7 @@ static bool vcpus_run(struct world *w)
 	return __atomic_load_n(&w->running, __ATOMIC_RELAXED);
 }
 
-/* What the guest counted */
+/* Add up the guest's counters */
 static void take_counts(struct world *w)
 {
 	struct kvm_regs regs;
@@ -326,8 +327,8 @@ static size_t buffer_size(struct reader *r)
 }
 
 /*
- * One read, now and then into a buffer that ends too soon.  A reader whose HPT
- * is gone begins anew with the next one.
+ * One read, sometimes into a buffer that ends too soon.  A reader that is stale
+ * is opened again for the new HPT.
  */
 static ssize_t read_some(struct reader *r, bool may_fault)
 {
@@ -343,7 +344,7 @@ static ssize_t read_some(struct reader *r, bool may_fault)
 	if (n >= 0) {
 		told = table_apply(&r->got, buf, n);
 		if (told < 0)
-			wrong(r->w, "what was read is no stream");
+			wrong(r->w, "the data read is not a stream");
 		__atomic_add_fetch(&sum.told, told, __ATOMIC_RELAXED);
 		return n;
 	}
@@ -352,7 +353,7 @@ static ssize_t read_some(struct reader *r, bool may_fault)
 	if (errno == ESTALE) {
 		if (r->before == __atomic_load_n(&r->w->begun,
 						 __ATOMIC_SEQ_CST))
-			wrong(r->w, "stale, but the HPT is the same");
+			wrong(r->w, "stale, but the HPT was not replaced");
 		close_reader(r);
 		if (!open_reader(r, 0))
 			return 1;
@@ -376,7 +377,7 @@ static void *run_reader(void *arg)
 	return NULL;
 }
 
-/* Also such that tell of bolted HPTEs only, or begin in the table's middle */
+/* Some readers report only bolted HPTEs, or begin in the middle of the HPT */
 static int make_reader(struct world *w, struct reader *r)
 {
 	unsigned long start = 0, gpa, vrma;
@@ -390,7 +391,7 @@ static int make_reader(struct world *w, struct reader *r)
 		start = rnd(w, NPTE(ORDER));
 	if (open_reader(r, start))
 		return -EIO;
-	/* There is nothing but these yet; they come without R and C */
+	/* These, still without R and C, are the only HPTEs so far */
 	for (gpa = 0; gpa < PAGE_64K; gpa += 1UL << mem_shift()) {
 		vrma = vrma_index(NPTE(ORDER), gpa);
 		if (start > vrma)
@@ -418,7 +419,7 @@ static void stop_readers(struct world *w)
 		pthread_join(w->reader[i].thread, NULL);
 }
 
-/* As a debugger does it: one group, and gone */
+/* Open, read one group and close, as a debugger does */
 static void peek(struct world *w)
 {
 	char buf[8 * HPTE_BYTES + 2 * REC_BYTES];
@@ -454,7 +455,7 @@ static void get_dirty_log(struct world *w, unsigned char *bitmap)
 		wrong(w, "KVM_GET_DIRTY_LOG: %s", strerror(errno));
 }
 
-/* What can happen to a guest's memory while it uses it */
+/* Do what may happen to guest memory while the guest uses it */
 static void do_to_memory(struct world *w)
 {
 	unsigned long page = RANDOM_PAGE + rnd(w, w->n_pages);
@@ -479,7 +480,7 @@ static void do_to_memory(struct world *w)
 		mprotect(at, len, PROT_READ | PROT_WRITE);
 		break;
 	case 3:
-		/* All of it is copied on write, for a moment */
+		/* For a moment, all memory is copy-on-write */
 		child = fork();
 		if (!child)
 			_exit(0);
@@ -491,7 +492,7 @@ static void do_to_memory(struct world *w)
 	case 5:
 		w->log ^= KVM_MEM_LOG_DIRTY_PAGES;
 		if (set_slot_1(w, true))
-			wrong(w, "dirty logging");
+			wrong(w, "dirty logging cannot be switched");
 		break;
 	case 6:
 		if (w->log)
@@ -499,10 +500,10 @@ static void do_to_memory(struct world *w)
 		break;
 	case 7:
 		if (set_slot_1(w, false))
-			wrong(w, "slot 1 is not deleted");
+			wrong(w, "slot 1 cannot be deleted");
 		usleep(rnd(w, 500));
 		if (set_slot_1(w, true))
-			wrong(w, "slot 1 does not come back");
+			wrong(w, "slot 1 cannot be created again");
 		break;
 	}
 }
@@ -514,7 +515,7 @@ static void new_order(struct world *w, unsigned int order)
 			 __ATOMIC_RELAXED);
 }
 
-/* A new or an emptied HPT: user space or KVM makes an HPTE for the code */
+/* In a new or reset HPT, user space or KVM enters an HPTE for the code */
 static void new_vrma(struct world *w)
 {
 	w->own_vrma = rnd(w, 2);
@@ -546,16 +547,16 @@ static void resize(struct world *w, unsigned int order)
 		new_order(w, order);
 		return;
 	}
-	/* Two that are bolted would be in the same place */
+	/* Two bolted HPTEs collide in the smaller HPT */
 	if (err == -ENOSPC && order < w->order)
 		return;
-	/* KVM has not made the VRMA yet */
+	/* KVM has not mapped the VRMA yet */
 	if (err == -EIO && !w->own_vrma)
 		return;
-	wrong(w, "the HPT is not resized: %s", strerror(-err));
+	wrong(w, "the HPT cannot be resized: %s", strerror(-err));
 }
 
-/* What can happen to the HPT as a whole */
+/* Resize, reset or replace the HPT */
 static void change_hpt(struct world *w)
 {
 	unsigned int what = rnd(w, w->vm.radix ? 5 : 4);
@@ -565,7 +566,7 @@ static void change_hpt(struct world *w)
 	if (what == 0) {
 		if (vm_resize_prepare(&w->vm, order) < 0 ||
 		    vm_resize_prepare(&w->vm, 0) < 0)
-			wrong(w, "resize given up: %s", strerror(errno));
+			wrong(w, "cancelled resize: %s", strerror(errno));
 		return;
 	}
 	if (what == 1) {
@@ -573,7 +574,7 @@ static void change_hpt(struct world *w)
 		return;
 	}
 
-	/* For the rest vcpus have to stand still */
+	/* The other changes are possible only with all vcpus stopped */
 	stop_vcpus(w, true);
 	if (what == 2)
 		order = w->order;
@@ -591,7 +592,7 @@ static void change_hpt(struct world *w)
 	start_vcpus(w);
 }
 
-/* Until the vcpus are done, or (with @turns) for some turns at most */
+/* Until the vcpus are done, or if @turns is not 0, for @turns turns at most */
 static void disturb(struct world *w, unsigned int what, unsigned int turns)
 {
 	unsigned int n = 0;
@@ -607,7 +608,7 @@ static void disturb(struct world *w, unsigned int what, unsigned int turns)
 	}
 }
 
-/* Four HPTEs as the guest is told by H_READ */
+/* Read four HPTEs with H_READ */
 static int read_four(struct guest *g, struct table *t, unsigned long index)
 {
 	unsigned long args[2] = { H_READ_4, index }, i;
@@ -625,7 +626,7 @@ static int read_four(struct guest *g, struct table *t, unsigned long index)
 	return 0;
 }
 
-/* All of the HPT where the guest may have entered HPTEs */
+/* Read all groups in which the guest may have entered HPTEs */
 static void read_by_guest(struct world *w, struct table *t)
 {
 	unsigned long npte = NPTE(w->order), page, index;
@@ -642,13 +643,13 @@ static void read_by_guest(struct world *w, struct table *t)
 		err |= read_four(g, t, index) || read_four(g, t, index + 4);
 	}
 	if (err)
-		wrong(w, "H_READ fails");
+		wrong(w, "H_READ failed");
 	ioctl(g->fd, KVM_SET_REGS, &regs);
 }
 
 /*
- * What debugfs and a dump have is the same, but for R and C of hardware that
- * are left over in HPTEs whose page is absent: they are not the guest's.
+ * debugfs and a dump agree, except for R and C in absent HPTEs: these are left
+ * over in the real HPTE and do not count.
  */
 static void check_debugfs(struct world *w, struct table *dump)
 {
@@ -667,7 +668,7 @@ static void check_debugfs(struct world *w, struct table *dump)
 	while (fscanf(f, "%lx %lx %lx %lx\n", &index, &v, &host_r, &r) == 4) {
 		e = &dump->hpte[index];
 		rc = v & HPTE_V_VALID ? host_r & HPTE_R_RC : 0;
-		/* What both formats of an HPTE have in common */
+		/* Compare the bits that both formats of an HPTE have */
 		if (!e->v || ((v ^ e->v) & 0x000fffffffffff9eUL) ||
 		    e->r != ((r & ~HPTE_R_SOFT) | rc))
 			wrong(w, "debugfs: %lx %016lx %016lx %016lx, dump: %016lx %016lx",
@@ -678,7 +679,7 @@ static void check_debugfs(struct world *w, struct table *dump)
 	for (i = 0; i < dump->npte; i++)
 		n -= !!dump->hpte[i].v;
 	if (n)
-		wrong(w, "debugfs has %ld HPTEs more", n);
+		wrong(w, "debugfs has %ld more HPTEs than the dump", n);
 }
 
 static void drain(struct reader *r, struct table *dump)
@@ -690,9 +691,9 @@ static void drain(struct reader *r, struct table *dump)
 		n = read_some(r, false);
 	} while (n > 0);
 	if (r->after < w->replaced)
-		wrong(w, "not stale, but the HPT is another one");
+		wrong(w, "not stale, but the HPT was replaced");
 	if (table_dump(dump, &w->vm, r->flags) != (long)dump->npte)
-		wrong(w, "a dump is not complete");
+		wrong(w, "a dump is incomplete");
 	r->got.npte = dump->npte;
 	if (table_diff(dump, &r->got))
 		wrong(w, "reader %zu (habit %u, flags %lx) differs from a dump",
@@ -700,7 +701,7 @@ static void drain(struct reader *r, struct table *dump)
 	r->got.npte = NPTE(MAX_ORDER);
 }
 
-/* The vcpus stand still: all agree */
+/* All views agree while the vcpus are stopped */
 static void compare(struct world *w)
 {
 	unsigned long npte = NPTE(w->order), i;
@@ -767,7 +768,7 @@ static void replicas(struct world *w, unsigned int what)
 	compare(w);
 }
 
-/* HPTEs of @t as records that begin and end anywhere */
+/* Turn the HPTEs of @t into records of random length */
 static void make_stream(struct world *w, struct stream *s, struct table *t)
 {
 	unsigned long i = 0, valid, invalid, k;
@@ -790,7 +791,7 @@ static void make_stream(struct world *w, struct stream *s, struct table *t)
 	}
 }
 
-/* Writes that end in the middle of records: the rest comes with the next one */
+/* Writes end anywhere in a record; the next one begins with what is left */
 static void write_stream(struct world *w, struct vm *vm, struct stream *s)
 {
 	int fd = vm_htab_fd(vm, KVM_GET_HTAB_WRITE, 0);
@@ -815,8 +816,8 @@ static void write_stream(struct world *w, struct vm *vm, struct stream *s)
 }
 
 /*
- * As a VMM migrates a guest: its memory is copied once while it runs, then
- * what the log says was written since.
+ * Copy memory as a VMM does: once while the guest runs, then the pages that
+ * were dirtied since, according to the log.
  */
 static void copy_memory(struct world *from, struct world *to, bool all)
 {
@@ -842,11 +843,11 @@ static void copy_vcpu(struct world *w, struct vcpu *from, struct vcpu *to)
 	    ioctl(from->guest.fd, KVM_GET_REGS, &regs) ||
 	    ioctl(to->guest.fd, KVM_SET_SREGS, &sregs) ||
 	    ioctl(to->guest.fd, KVM_SET_REGS, &regs))
-		wrong(w, "a vcpu is not copied: %s", strerror(errno));
+		wrong(w, "a vcpu cannot be copied: %s", strerror(errno));
 	to->done = from->done;
 }
 
-/* The receiving side of a migration: what comes instead of the vm of @w */
+/* The destination of a migration: @to takes over from the stopped @w */
 static void move_on(struct world *w, struct world *to)
 {
 	struct table *replica = &w->reader[0].got, dump;
@@ -862,21 +863,21 @@ static void move_on(struct world *w, struct world *to)
 	make_stream(w, &s, replica);
 	write_stream(w, &to->vm, &s);
 	if (table_dump(&dump, &to->vm, 0) < 0 || table_diff(replica, &dump))
-		wrong(w, "the HPT is another one after the move");
+		wrong(w, "the HPT differs after the move");
 	replica->npte = NPTE(MAX_ORDER);
 
 	memcpy(to->vm.mem, w->vm.mem, PAGE_64K);
 	copy_memory(w, to, false);
 	if (memcmp(to->vm.mem + SLOT_1, w->vm.mem + SLOT_1,
 		   w->n_pages * PAGE_64K))
-		wrong(w, "memory is not the same after the move");
+		wrong(w, "memory differs after the move");
 	for (i = 0; i < w->n_vcpus; i++)
 		copy_vcpu(w, &w->vcpu[i], &to->vcpu[i]);
 	stream_free(&s);
 	table_free(&dump);
 }
 
-/* From one VM to another in the midst of things, and on */
+/* Move a busy guest to another VM, and let it go on there */
 static void move(struct world *w, unsigned int what)
 {
 	static struct world to;
@@ -889,7 +890,7 @@ static void move(struct world *w, unsigned int what)
 	to.n_pages = w->n_pages;
 	to.own_vrma = true;
 	if (make_vm(&to)) {
-		wrong(w, "no second VM");
+		wrong(w, "cannot create a second VM");
 		return;
 	}
 
@@ -910,8 +911,8 @@ static void move(struct world *w, unsigned int what)
 	for (i = 0; i < to.n_readers && !w->wrong; i++) {
 		to.reader[i].edge = w->reader[i].edge;
 		if (make_reader(&to, &to.reader[i]))
-			wrong(w, "no reader");
-		/* It may have begun in the midst of what was there already */
+			wrong(w, "cannot open a reader");
+		/* The reader may begin in the middle: get all from a dump */
 		to.reader[i].got.npte = NPTE(ORDER);
 		table_dump(&to.reader[i].got, &to.vm, to.reader[i].flags);
 		to.reader[i].got.npte = NPTE(MAX_ORDER);
@@ -969,7 +970,7 @@ FIXTURE_TEARDOWN(random)
 		edge_free(&self->run.edge[i]);
 }
 
-/* How many seeds failed */
+/* Returns the number of failed seeds */
 static unsigned int run_seeds(struct run *run, const char *test,
 			      void (*fn)(struct world *w, unsigned int what),
 			      unsigned int what)
@@ -987,7 +988,7 @@ static unsigned int run_seeds(struct run *run, const char *test,
 			w->reader[k].edge = run->edge[k];
 		}
 		if (make_world(w))
-			wrong(w, "no VM");
+			wrong(w, "cannot create a VM");
 		else
 			fn(w, what);
 		free_world(w);
@@ -999,33 +1000,33 @@ static unsigned int run_seeds(struct run *run, const char *test,
 				seed, seed, test);
 	}
 	fprintf(stderr,
-		"# %s: %u of %u seeds from %u failed; %lu hypercalls, %lu accesses and %lu faults, %lu HPTEs told, %lu changes\n",
+		"# %s: %u of %u seeds from %u failed; %lu hypercalls, %lu accesses and %lu faults, %lu HPTEs reported, %lu changes\n",
 		test, failed, i, run->first, sum.hypercalls, sum.accesses,
 		sum.faults, sum.told, sum.changes);
 	return failed;
 }
 
-/* Nothing but vcpus and readers */
+/* Only vcpus and readers */
 TEST_F_TIMEOUT(random, replicas, NO_TIMEOUT)
 {
 	EXPECT_EQ(0, run_seeds(&self->run, "replicas", replicas, 0));
 }
 
-/* The host takes the guest's pages away, ages, write-protects, logs them */
+/* The host unmaps, ages, write-protects and logs the guest's pages */
 TEST_F_TIMEOUT(random, replicas_with_memory_in_motion, NO_TIMEOUT)
 {
 	EXPECT_EQ(0, run_seeds(&self->run, "replicas_with_memory_in_motion",
 			       replicas, MEMORY));
 }
 
-/* The HPT is reset, resized, replaced, gone for a while */
+/* The HPT is reset, resized, replaced, or removed for a while */
 TEST_F_TIMEOUT(random, replicas_with_changes_of_the_hpt, NO_TIMEOUT)
 {
 	EXPECT_EQ(0, run_seeds(&self->run, "replicas_with_changes_of_the_hpt",
 			       replicas, MEMORY | CHANGES));
 }
 
-/* To a second VM, by way of records that are cut at random */
+/* The guest moves to a second VM, in records and writes of random length */
 TEST_F_TIMEOUT(random, move, NO_TIMEOUT)
 {
 	EXPECT_EQ(0, run_seeds(&self->run, "move", move, MEMORY));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reading the HPT of a guest: passes, changes, several readers, buffers of any
- * size and quality, and what happens when the HPT goes away.  The HPTs here
- * have no guest running on them, all changes come from a writer.
+ * Reading the HPT of a guest: passes, changes, several readers, good and bad
+ * buffers of any size, and what happens when the HPT goes away.  No vcpu runs
+ * here; all changes are made by a writer.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -47,7 +47,7 @@ static int change(struct vm *vm, struct table *want, unsigned long index,
 	return valid ? vm_enter(vm, want, index, n) : drop(vm, want, index, n);
 }
 
-/* Runs of different lengths all over the table, its first and last HPTE too */
+/* Enter runs of different lengths all over the table, and its two ends */
 static int populate(struct vm *vm, struct table *want)
 {
 	unsigned long i;
@@ -61,7 +61,7 @@ static int populate(struct vm *vm, struct table *want)
 	return err;
 }
 
-/* The first pass tells every HPTE once, valid or not */
+/* The first pass reports every HPTE once, valid or not */
 TEST_F(read, first_pass_is_complete)
 {
 	int fd;
@@ -74,7 +74,7 @@ TEST_F(read, first_pass_is_complete)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* It goes from start_index to the end, and not to what is before that */
+/* The first pass goes from start_index to the end, without what is before */
 TEST_F(read, first_pass_from_start_index)
 {
 	unsigned long start;
@@ -93,7 +93,7 @@ TEST_F(read, first_pass_from_start_index)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* With BOLTED_ONLY those that are not bolted count as invalid */
+/* With BOLTED_ONLY, HPTEs that are not bolted are reported as invalid */
 TEST_F(read, first_pass_bolted_only)
 {
 	unsigned long i;
@@ -108,7 +108,7 @@ TEST_F(read, first_pass_bolted_only)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* The read that reaches the end of the table returns what it has */
+/* A read that reaches the end of the table does not go on from the beginning */
 TEST_F(read, pass_ends_a_read)
 {
 	int fd;
@@ -123,13 +123,13 @@ TEST_F(read, pass_ends_a_read)
 	EXPECT_LT(0, table_read(&self->got, fd, BIG));
 	EXPECT_EQ(1, self->got.seen[N - 1]);
 	EXPECT_EQ(0, table_seen(&self->got, 0, 4));
-	/* Those are the next pass */
+	/* These come in the next pass */
 	EXPECT_LT(0, table_drain(&self->got, fd, BIG));
 	EXPECT_EQ(4, table_seen(&self->got, 0, 4));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* After the first pass there is what changed, and only that */
+/* After the first pass, changes are reported, and nothing else */
 TEST_F(read, later_pass_tells_changes_only)
 {
 	int fd;
@@ -145,14 +145,14 @@ TEST_F(read, later_pass_tells_changes_only)
 	EXPECT_EQ(1, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(1, self->got.seen[5000]);
 
-	/* 7 is valid, 30 is not and stays so: no change */
+	/* 7 is valid; 30 was invalid and stays so, which is no change */
 	table_unsee(&self->got);
 	ASSERT_EQ(0, drop(&self->vm, &self->want, 7, 1));
 	ASSERT_EQ(0, drop(&self->vm, &self->want, 30, 1));
 	EXPECT_EQ(1, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(1, self->got.seen[7]);
 
-	/* Another HPTE in the place of one */
+	/* Replace an HPTE by another one */
 	table_unsee(&self->got);
 	table_set(&self->want, 8, hpte_at(9000));
 	ASSERT_EQ(0, vm_write_hpte(&self->vm, 8, hpte_at(9000)));
@@ -162,7 +162,7 @@ TEST_F(read, later_pass_tells_changes_only)
 	EXPECT_EQ(0, table_read(&self->got, fd, 4096));
 }
 
-/* Entered and removed, or removed and entered, before a pass comes by */
+/* HPTEs are entered and removed, or removed and entered, between two passes */
 TEST_F(read, later_pass_tells_the_latest)
 {
 	int fd;
@@ -180,7 +180,7 @@ TEST_F(read, later_pass_tells_the_latest)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* A bolted HPTE that is no longer bolted goes away under BOLTED_ONLY */
+/* A bolted HPTE that becomes unbolted is invalid under BOLTED_ONLY */
 TEST_F(read, bolted_to_unbolted)
 {
 	struct hpte e = hpte_at(600);
@@ -201,13 +201,13 @@ TEST_F(read, bolted_to_unbolted)
 	EXPECT_EQ(1, self->got.seen[600]);
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 
-	/* And back */
+	/* Bolted again */
 	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 600, 1));
 	EXPECT_EQ(1, table_drain(&self->got, fd, 4096));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* Later passes are of the whole table, wherever the first one started */
+/* Later passes cover the whole table, wherever the first one started */
 TEST_F(read, later_pass_goes_before_start_index)
 {
 	int fd;
@@ -221,7 +221,7 @@ TEST_F(read, later_pass_goes_before_start_index)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* The same for a change from the time between open and the first read */
+/* So does a change between the open and the first read */
 TEST_F(read, changes_count_from_the_open)
 {
 	int fd;
@@ -235,8 +235,8 @@ TEST_F(read, changes_count_from_the_open)
 }
 
 /*
- * 0 means that there is no change left anywhere, also when the last ones are
- * behind the cursor.  This is where a migration ends.
+ * 0 means that no change is left anywhere, even if the last ones are behind the
+ * cursor.  A migration ends at this 0.
  */
 TEST_F(read, zero_means_clean)
 {
@@ -247,7 +247,7 @@ TEST_F(read, zero_means_clean)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ((long)N, table_drain(&self->got, fd, 4096));
 	for (at = 4096; at < N; at += 1500) {
-		/* The buffer is full here, so the cursor stays behind at */
+		/* The buffer is full then, so the cursor stays after @at */
 		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, at, 1));
 		ASSERT_EQ(0, vm_enter(&self->vm, &self->want, at + 8, 1));
 		ASSERT_LT(0, table_read(&self->got, fd, MIN_READ + 8));
@@ -258,7 +258,7 @@ TEST_F(read, zero_means_clean)
 	}
 }
 
-/* The same in the first pass */
+/* Likewise, for changes during the first pass */
 TEST_F(read, zero_means_clean_in_first_pass)
 {
 	int fd;
@@ -279,9 +279,8 @@ TEST_F(read, zero_means_clean_in_first_pass)
 }
 
 /*
- * A first pass that stands in the middle of a group, when something changes
- * before and behind that in the same group.  Another reader may be the one
- * that finds it first.
+ * The cursor of a first pass is in the middle of a group when HPTEs of the same
+ * group change, before and after it.  Another reader may find the change first.
  */
 TEST_F(read, changes_around_the_cursor)
 {
@@ -316,7 +315,7 @@ TEST_F(read, changes_around_the_cursor)
 	}
 }
 
-/* And for changes at random between reads of random size, from any position */
+/* Likewise, for random changes between reads of random size */
 TEST_F(read, replica_is_equal_at_zero)
 {
 	unsigned int seed = 1, round, i, index;
@@ -342,7 +341,7 @@ TEST_F(read, replica_is_equal_at_zero)
 	}
 }
 
-/* Two readers, each is told of each change */
+/* Each of two readers reports each change */
 TEST_F(read, readers_are_independent)
 {
 	struct table other;
@@ -365,7 +364,7 @@ TEST_F(read, readers_are_independent)
 	EXPECT_EQ(0, table_diff(&self->want, &other));
 }
 
-/* Many of them, of different speed, start and in different passes */
+/* Many readers with different speeds, starts and passes */
 TEST_F(read, many_readers)
 {
 	enum { READERS = 16 };
@@ -376,7 +375,7 @@ TEST_F(read, many_readers)
 	ASSERT_EQ(0, populate(&self->vm, &self->want));
 	for (i = 0; i < READERS; i++) {
 		ASSERT_EQ(0, table_init(&got[i], N));
-		/* Those that start late know the rest from elsewhere */
+		/* Those with a start_index have the rest from elsewhere */
 		if (i % 4 == 3)
 			memcpy(got[i].hpte, self->want.hpte,
 			       N * sizeof(struct hpte));
@@ -399,8 +398,8 @@ TEST_F(read, many_readers)
 }
 
 /*
- * What is done to look at a single guest address: open at a group, read that,
- * close.  Nothing is lost for the one that migrates meanwhile.
+ * Readers that look up one guest address: open at a group, read it, close.  The
+ * reader of a migration loses nothing by that.
  */
 TEST_F(read, one_group_readers_in_between)
 {
@@ -430,7 +429,7 @@ TEST_F(read, one_group_readers_in_between)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* 24 bytes, which is one HPTE, are enough to get along */
+/* Reads of 24 bytes, room for one HPTE, make progress */
 TEST_F(read, smallest_buffer)
 {
 	int fd;
@@ -447,7 +446,7 @@ TEST_F(read, smallest_buffer)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* A buffer that fits exactly is filled */
+/* A buffer that the records fit into exactly is filled */
 TEST_F(read, exact_fit)
 {
 	unsigned int n;
@@ -460,7 +459,7 @@ TEST_F(read, exact_fit)
 		EXPECT_EQ((ssize_t)(REC_BYTES + n * HPTE_BYTES),
 			  table_read(&self->got, fd,
 				     REC_BYTES + n * HPTE_BYTES));
-		/* All of the run, and the rest of the table */
+		/* The end of the run, and the rest of the table */
 		EXPECT_EQ((ssize_t)MIN_READ,
 			  table_read(&self->got, fd, MIN_READ));
 		EXPECT_EQ(0, table_read(&self->got, fd, MIN_READ));
@@ -469,7 +468,7 @@ TEST_F(read, exact_fit)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* A buffer that can't hold an HPTE: EINVAL, but 0 bytes are 0 */
+/* EINVAL if the buffer cannot hold an HPTE, but a read of 0 bytes returns 0 */
 TEST_F(read, too_small)
 {
 	size_t size;
@@ -488,7 +487,7 @@ TEST_F(read, too_small)
 	EXPECT_EQ(0, table_read(&self->got, fd, MIN_READ));
 }
 
-/* Any size gives whole records, and all of them */
+/* Reads of any size return whole records, and all of them */
 TEST_F(read, any_size)
 {
 	struct table got;
@@ -510,8 +509,8 @@ TEST_F(read, any_size)
 }
 
 /*
- * A read into memory that ends after any number of bytes: what was not
- * delivered comes with a later one.
+ * Read into memory that faults after @good bytes.  Later reads return what this
+ * one did not deliver.
  */
 static void faulting_read(struct __test_metadata *const _metadata,
 			  struct table *want, int fd, struct edge *e,
@@ -575,7 +574,7 @@ TEST_F(read, fault_loses_nothing_of_later_pass)
 	}
 }
 
-/* A buffer that is bad from its first byte: EFAULT */
+/* A buffer whose first byte is inaccessible: EFAULT */
 TEST_F(read, fault_at_once)
 {
 	struct edge e;
@@ -593,7 +592,7 @@ TEST_F(read, fault_at_once)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* A reset at the same order: a new first pass from index 0 */
+/* A reset with the same order starts a new first pass at index 0 */
 TEST_F(read, reset_starts_over)
 {
 	int fd;
@@ -613,7 +612,7 @@ TEST_F(read, reset_starts_over)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* The same in the middle of a pass, and with a start_index */
+/* Likewise, in the middle of a pass, and with a start_index */
 TEST_F(read, reset_starts_over_at_zero)
 {
 	int fd;
@@ -634,7 +633,7 @@ TEST_F(read, reset_starts_over_at_zero)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* An HPT in the place of another one: ESTALE, for good */
+/* Once the HPT has been replaced, all reads fail with ESTALE */
 TEST_F(read, replaced_is_stale)
 {
 	struct table big;
@@ -651,7 +650,7 @@ TEST_F(read, replaced_is_stale)
 	EXPECT_EQ(-ESTALE, table_read(&self->got, fd, 4096));
 	EXPECT_EQ(-ESTALE, table_read(&self->got, fresh, 4096));
 
-	/* Also when the next one has the old size */
+	/* Even if the next HPT has the original order */
 	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(-ESTALE, table_read(&self->got, fd, 4096));
@@ -663,7 +662,7 @@ TEST_F(read, replaced_is_stale)
 	EXPECT_EQ((long)(2 * N), table_dump(&big, &self->vm, 0));
 }
 
-/* Nothing is left of an HPT in the next one, which may be where it was */
+/* A new HPT is empty, even if it takes the memory of the previous one */
 TEST_F(read, replaced_is_empty)
 {
 	ASSERT_EQ(0, vm_enter(&self->vm, &self->want, 0, N));
@@ -674,13 +673,13 @@ TEST_F(read, replaced_is_empty)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* A resize replaces it, and moves what is bolted */
+/* A resize replaces the HPT, and moves bolted HPTEs */
 TEST_F(read, resized_is_stale)
 {
 	struct table big;
 	int fd;
 
-	/* Makes the MMU ready, which a commit needs */
+	/* This makes the MMU ready, which a commit needs */
 	ASSERT_EQ(0, vm_write_vrma(&self->vm, N, 0, HPTE_R_RC));
 	fd = vm_htab_fd(&self->vm, 0, 0);
 	ASSERT_LE(0, fd);
@@ -696,7 +695,7 @@ TEST_F(read, resized_is_stale)
 	EXPECT_EQ(vrma_count(), big.n_valid);
 }
 
-/* A resize that is prepared, or refused, changes nothing */
+/* A resize that is only prepared, or refused, changes nothing */
 TEST_F(read, resize_not_committed)
 {
 	int fd;
@@ -712,7 +711,7 @@ TEST_F(read, resize_not_committed)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* A commit fails when no MMU is ready, and that isn't worth a warning */
+/* A commit fails if the MMU is not ready, without a warning */
 TEST_F(read, resize_commit_not_ready)
 {
 	int fd;
@@ -728,7 +727,7 @@ TEST_F(read, resize_commit_not_ready)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* A switch to radix takes the HPT away */
+/* A switch to radix removes the HPT */
 TEST_F(read, radix_is_stale)
 {
 	int fd;
@@ -802,7 +801,7 @@ TEST_F(read, reads_are_serialised)
 	EXPECT_EQ(8 * N, table_seen_once(&a[0].t));
 }
 
-/* The file in debugfs shows the same HPTEs, as the host has them */
+/* The file in debugfs shows the same HPTEs in the host's view */
 TEST_F(read, debugfs_agrees)
 {
 	unsigned long index, v, host_r, r, diff, n = 0;
@@ -811,13 +810,14 @@ TEST_F(read, debugfs_agrees)
 
 	snprintf(name, sizeof(name), "/sys/kernel/debug/kvm/%d-%d/htab",
 		 getpid(), self->vm.fd);
-	f = fopen(name, "r");
-	if (!f)
+	if (access("/sys/kernel/debug/kvm", F_OK))
 		SKIP(return, "debugfs is not mounted");
+	f = fopen(name, "r");
+	ASSERT_NE(NULL, f);
 	ASSERT_EQ(0, populate(&self->vm, &self->want));
 	while (fscanf(f, "%lx %lx %lx %lx\n", &index, &v, &host_r, &r) == 4) {
 		ASSERT_GT(N, index);
-		/* What both formats of an HPTE have in common */
+		/* Compare the bits that both formats of an HPTE have */
 		diff = v ^ self->want.hpte[index].v;
 		EXPECT_EQ(0, diff & 0x000fffffffffff9eUL);
 		EXPECT_EQ(self->want.hpte[index].r, r & ~HPTE_R_SOFT);
@@ -826,14 +826,12 @@ TEST_F(read, debugfs_agrees)
 	}
 	EXPECT_TRUE(feof(f));
 	EXPECT_LT(0, n);
-	/* None is missing */
+	/* No HPTE is missing in debugfs */
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 	fclose(f);
 }
 
-/*
- * A VM that has no HPT yet; on a radix host it is radix until it gets one
- */
+/* A VM that has no HPT yet; on a radix host it is radix until it gets one */
 FIXTURE(no_hpt)
 {
 	struct vm vm;
@@ -851,7 +849,7 @@ FIXTURE_TEARDOWN(no_hpt)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* Reads are 0, writes are EINVAL */
+/* Reads return 0, writes fail with EINVAL */
 TEST_F(no_hpt, reads_nothing)
 {
 	int fd;
@@ -865,7 +863,7 @@ TEST_F(no_hpt, reads_nothing)
 	EXPECT_EQ(0, table_read(&self->got, fd, 4096));
 }
 
-/* The first pass comes with the HPT */
+/* The first pass begins once there is an HPT */
 TEST_F(no_hpt, first_pass_comes_later)
 {
 	struct table want;
@@ -888,7 +886,7 @@ TEST_F(no_hpt, first_pass_comes_later)
 	EXPECT_EQ(0, table_diff(&want, &self->got));
 }
 
-/* The same without a read in between, and for an HPT that was and is gone */
+/* Likewise, if there was an HPT before; nothing of it is reported */
 TEST_F(no_hpt, after_radix)
 {
 	int fd;

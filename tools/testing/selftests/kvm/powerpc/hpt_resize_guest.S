@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Loops that the vcpus of hpt_resize_test run in real mode, copied to the
- * guest's real address RESIZE_CODE.  Each goes on until something is not as it
- * must be, or a signal stops the vcpu.  r20 counts the turns.
+ * guest's real address RESIZE_CODE.  Each ends when a result is wrong, or a
+ * signal stops the vcpu.  r20 counts the turns.
  */
 #include "hpt_guest_code.h"
 #include "hpt_resize_guest.h"
@@ -16,7 +16,7 @@
 resize_guest:
 
 	/*
-	 * H_ENTER, then H_REMOVE: both succeed.
+	 * H_ENTER, then H_REMOVE; both have to succeed.
 	 *
 	 * r14: flags of H_ENTER, r15: index, r16, r17: HPTE.
 	 * Results: the hypercall that failed in r18, what it returned in r19.
@@ -48,9 +48,9 @@ failed:
 	b	leave
 
 	/*
-	 * H_READ.  If it succeeds, the HPTE is what it is to be.
+	 * H_READ.  If it succeeds, the HPTE has to be the expected one.
 	 *
-	 * r15: index, r16: mask for dword 0, r17: what that has to give,
+	 * r15: index, r16: mask for dword 0, r17: expected result,
 	 * r21, r22: the same for dword 1, r23: where r20 is stored.
 	 * Results: the HPTE in r18, r19.
 	 */
@@ -73,7 +73,7 @@ resize_guest_read:
 	bne	leave
 	b	resize_guest_read
 
-	/* Loads from the effective address in r15, translated for data */
+	/* Load from the effective address in r15 */
 resize_guest_load:
 	addi	20, 20, 1
 	ld	18, 0(15)

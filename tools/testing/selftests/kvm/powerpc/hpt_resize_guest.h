@@ -2,7 +2,7 @@
 #ifndef SELFTEST_KVM_POWERPC_HPT_RESIZE_GUEST_H
 #define SELFTEST_KVM_POWERPC_HPT_RESIZE_GUEST_H
 
-/* In the first page, clear of GUEST_CODE and GUEST_FLAG */
+/* In the first page, away from GUEST_CODE and GUEST_FLAG */
 #define RESIZE_CODE	0xa000
 
 #ifndef __ASSEMBLER__

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The HPT is replaced while vcpus run, by a resize, or between two runs, by a
- * reset: no HPTE is lost, none is used that is gone.  And H_READ while the host
- * takes C out of the HPTE.
+ * A resize replaces the HPT while vcpus run, or a reset between two runs: no
+ * HPTE is lost, and none is used after it is gone.  Also H_READ while the host
+ * moves C from the HPTE to the reverse map.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -19,14 +19,14 @@
 #include "hpt_resize_guest.h"
 
 #define ORDER		MIN_ORDER
-#define LARGE_ORDER	22
+#define LARGE_ORDER	20
 #define MEM		PAGE_16M
 
-/* How long vcpus run beside resizes, and how many of these there are at least */
+/* How long vcpus run during resizes, and the minimum number of resizes */
 #define SECONDS		3
-#define RESIZES		20
+#define RESIZES		60
 
-/* In an emulator on a busy machine */
+/* Seconds that a test may need in an emulator on a busy machine */
 #define BUSY_TIMEOUT	300
 
 #define VCPUS		2
@@ -35,9 +35,9 @@
 #define PAGE		3UL
 #define GPA		(PAGE * PAGE_64K)
 
-/* What KVM_RUN came back for */
+/* Why KVM_RUN returned */
 enum left {
-	LEFT_DONE,		/* the guest's code came to its end */
+	LEFT_DONE,		/* the guest's code has ended */
 	LEFT_TRAPPED,		/* an interrupt */
 	LEFT_MMIO,
 	LEFT_SIGNAL,
@@ -119,7 +119,7 @@ static int loop_start(struct loop *loop, const char *code,
 	return -pthread_create(&loop->thread, NULL, run_loop, loop);
 }
 
-/* A loop that has nothing to complain about goes on until it is stopped */
+/* Returns true if the loop was still running, so all results were right */
 static bool loop_stop(struct loop *loop, struct kvm_regs *regs)
 {
 	loop->guest.run->immediate_exit = 1;
@@ -146,7 +146,7 @@ static bool time_is_up(struct timespec *end)
 					    now.tv_nsec >= end->tv_nsec);
 }
 
-/* Larger, smaller, larger...; it is as large as at first in the end */
+/* Alternate between two orders; end with the first one */
 static int resize_on(struct vm *vm, struct timespec *end)
 {
 	unsigned int n, order = ORDER;
@@ -166,8 +166,8 @@ static int resize_on(struct vm *vm, struct timespec *end)
 }
 
 /*
- * An HPTE of VSID 0 and offset 0, bolted: it belongs to group 0 of any HPT, the
- * first that a resize copies.
+ * A bolted HPTE of VSID 0 and offset 0.  It belongs to group 0 of any HPT,
+ * which a resize copies first.
  */
 static struct hpte first_hpte(void)
 {
@@ -180,8 +180,8 @@ static struct hpte first_hpte(void)
 }
 
 /*
- * H_ENTER of a bolted HPTE and H_REMOVE are either before a resize or behind
- * it: what was entered can be removed, what was removed can be entered.
+ * H_ENTER of a bolted HPTE and H_REMOVE take effect either before a resize or
+ * after it: an entered HPTE can be removed, and a removed one entered again.
  */
 TEST_F_TIMEOUT(resize, vs_enter_and_remove, BUSY_TIMEOUT)
 {
@@ -243,9 +243,9 @@ static void *unmap_on(void *arg)
 }
 
 /*
- * Page faults.  In the larger HPT, the HPTE is where the smaller one has none;
- * it is bolted, so it is always there, but absent each time that the host has
- * taken the page away.
+ * Page faults during resizes.  In the larger HPT, the HPTE has an index that
+ * the smaller one lacks.  It is bolted, so resizes keep it; it is absent after
+ * each time that the host has unmapped the page.
  */
 TEST_F_TIMEOUT(resize, vs_page_fault, BUSY_TIMEOUT)
 {
@@ -271,7 +271,7 @@ TEST_F_TIMEOUT(resize, vs_page_fault, BUSY_TIMEOUT)
 	EXPECT_LT(0, u.done);
 }
 
-/* R and C that hardware has set are taken along */
+/* A resize keeps R and C that hardware has set */
 TEST_F(resize, keeps_rc)
 {
 	struct guest *g = &self->loop[0].guest;
@@ -296,7 +296,7 @@ TEST_F(resize, keeps_rc)
 	}
 }
 
-/* A load, with translation; emulated MMIO reads as zeroes */
+/* A load with translation; emulated MMIO reads as zero */
 static enum left load(struct guest *g, unsigned long addr)
 {
 	struct kvm_regs regs = {
@@ -317,7 +317,7 @@ static enum left load(struct guest *g, unsigned long addr)
 	return left;
 }
 
-/* KVM remembers HPTEs of emulated MMIO for each vcpu: not beyond a resize */
+/* KVM caches each vcpu's HPTEs for emulated MMIO; a resize empties the cache */
 TEST_F(resize, forgets_mmio)
 {
 	struct guest *g = &self->loop[0].guest;
@@ -330,7 +330,7 @@ TEST_F(resize, forgets_mmio)
 	EXPECT_EQ(LEFT_TRAPPED, load(g, GUEST_EA + GPA));
 }
 
-/* Nor beyond a reset, or when an HPT of another order takes its place */
+/* So does a reset, or an HPT of another order */
 TEST_F(resize, reset_forgets_mmio)
 {
 	struct guest *g = &self->loop[0].guest;
@@ -366,8 +366,8 @@ static void *commit(void *arg)
 }
 
 /*
- * A resize is committed as the VM becomes radix: it comes too early, since no
- * vcpu has made the MMU ready, or too late.
+ * A commit of a resize races with a switch to radix.  The commit always fails:
+ * it comes too early, before a vcpu has made the MMU ready, or too late.
  */
 TEST_F_TIMEOUT(resize, vs_radix, BUSY_TIMEOUT)
 {
@@ -393,7 +393,7 @@ TEST_F_TIMEOUT(resize, vs_radix, BUSY_TIMEOUT)
 	}
 }
 
-/* KVM_GET_DIRTY_LOG takes C out of the HPTE: the guest sees it all along */
+/* KVM_GET_DIRTY_LOG clears C in the HPTE, but H_READ always shows it */
 #define LOGS		200
 
 TEST_F_TIMEOUT(resize, read_keeps_c_from_dirty_log, BUSY_TIMEOUT)

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A stream that goes from one kernel to another:
+ * Transfer a stream from one kernel to another:
  *
  *	hpt_stream dump FILE
  *	hpt_stream load FILE
  *
- * The first makes a VM with HPTEs of all kinds and reads its HPT to FILE, the
- * second writes FILE to the HPT of a new VM and reads that back.  Both compare
- * what they have read with what it must be, HPTE by HPTE.  To see whether a
- * kernel takes the streams of another run the one here and the other there; the
- * pages of both have the same size.
+ * The first creates a VM with HPTEs of all kinds and reads its HPT into FILE.
+ * The second writes FILE to the HPT of a new VM and reads the HPT back.  Both
+ * compare what they read with the expected HPTEs.  To check that a kernel
+ * accepts the streams of another one, dump on one and load on the other; both
+ * must have the same page size.
  *
- * The records go to the kernel one by one, as QEMU has always done it.
+ * Records are written one by one, as QEMU has always done it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -25,11 +25,11 @@
 #define ORDER	MIN_ORDER
 #define N	NPTE(ORDER)
 
-/* Guest memory: slot 0, of which half is there, and slot 1, not touched yet */
+/* Guest memory: the host has allocated half of slot 0, and nothing of slot 1 */
 #define MEM		PAGE_16M
 #define SLOT1_GPA	0x4000000UL
 
-/* Base and actual page size of an HPTE, as encoded in its dword 1 */
+/* Base and actual page sizes, as encoded in dword 1 of an HPTE */
 static const unsigned long page_sizes[] = {
 	0x00000,	/* 16M */
 	0x01000,	/* 64K */
@@ -43,7 +43,7 @@ static const unsigned long protections[] = {
 	0, 1, 2, 3, HPTE_R_PP0 | 2, HPTE_R_N, HPTE_R_KEY_LO, HPTE_R_KEY_HI | 1,
 };
 
-/* Where it points: memory that is there, that is not, and emulated MMIO */
+/* An HPTE for memory that is present or absent, or for emulated MMIO */
 static struct hpte kind(unsigned long i)
 {
 	unsigned long size = page_sizes[i % ARRAY_SIZE(page_sizes)];
@@ -78,7 +78,7 @@ static struct hpte kind(unsigned long i)
 	return e;
 }
 
-/* Runs of growing length with growing gaps, the first and the last HPTE */
+/* Runs and gaps of growing length, including the first and the last HPTE */
 static void expected(struct table *t)
 {
 	unsigned long i, run, end;
@@ -118,7 +118,7 @@ static int enter_all(struct vm *vm, struct table *t)
 	return err;
 }
 
-/* Also to @f if that is given */
+/* Read the HPT into @t, and into @f if that is not NULL */
 static int read_all(struct vm *vm, struct table *t, FILE *f)
 {
 	char buf[4096];
@@ -188,7 +188,7 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	ksft_set_plan(3);
 	if (table_init(&want, N) || table_init(&got, N) || make_vm(&vm))
-		ksft_exit_fail_msg("no VM\n");
+		ksft_exit_fail_msg("cannot create a VM\n");
 	expected(&want);
 	if (dump) {
 		ksft_test_result(!enter_all(&vm, &want), "enters\n");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The HPT of a guest that runs: each hypercall that changes an HPTE, the R and
- * C bits that hardware sets, what the host does to guest memory, and what a
- * writer may do with a vcpu around.
+ * The HPT of a running guest: hypercalls that change HPTEs, R and C bits set by
+ * hardware, operations of the host on guest memory, and writers while a vcpu
+ * runs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +23,8 @@
 #define GPA	(PAGE * PAGE_64K)
 
 /*
- * A guest with nothing but its VRMA HPTE for page 0, and a reader that has
- * seen all of that.  @want is what the HPT is to be, @got what was read.
+ * A guest that has only its VRMA HPTEs for page 0, and a reader that has
+ * reported them.  @want is the expected HPT, @got what was read.
  */
 FIXTURE(vcpu)
 {
@@ -59,7 +59,7 @@ FIXTURE_TEARDOWN(vcpu)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* What the guest reads and writes at GUEST_EA */
+/* The HPTE of the page that page_load() and page_store() access */
 static struct hpte page_hpte(unsigned long rc)
 {
 	return guest_hpte(PAGE, GPA, rc);
@@ -75,7 +75,7 @@ static int page_store(struct guest *g)
 	return guest_store(g, GUEST_EA + GPA, true);
 }
 
-/* Reads to 0: exactly @n HPTEs are told about, and the replica is right */
+/* Reads until 0 report exactly @n HPTEs, and the replica is right */
 #define EXPECT_TOLD(n) do { \
 	table_unsee(&self->got); \
 	EXPECT_EQ((long)(n), table_drain(&self->got, self->fd, 4096)); \
@@ -98,12 +98,12 @@ TEST_F(vcpu, entered)
 	EXPECT_TOLD(1);
 	EXPECT_EQ(1, self->got.seen[5000]);
 
-	/* One that fails is no change */
+	/* A failed H_ENTER changes nothing */
 	ASSERT_EQ(H_PTEG_FULL, guest_enter(&self->guest, 5000, hpte_at(1)));
 	EXPECT_TOLD(0);
 }
 
-/* What KVM keeps in dword 1 for itself is not taken for that */
+/* KVM ignores its internal bits in dword 1 if the guest sets them */
 TEST_F(vcpu, entered_with_a_mark)
 {
 	struct hpte e = hpte_at(5000);
@@ -112,7 +112,7 @@ TEST_F(vcpu, entered_with_a_mark)
 	close(self->fd);
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 5000, e));
 
-	/* Behind it, so only told about changes of it, once all is looked at */
+	/* A reader that begins after this HPTE reports only changes of it */
 	self->fd = vm_htab_fd(&self->vm, 0, N - 8);
 	ASSERT_LE(0, self->fd);
 	EXPECT_EQ(8, table_drain(&self->got, self->fd, 4096));
@@ -120,7 +120,7 @@ TEST_F(vcpu, entered_with_a_mark)
 	EXPECT_EQ(1, table_drain(&self->got, self->fd, 4096));
 }
 
-/* H_REMOVE: reported, and so is what comes instead */
+/* H_REMOVE: reported, as is the HPTE that is entered there next */
 TEST_F(vcpu, removed)
 {
 	struct hpte gone = { 0 };
@@ -145,7 +145,7 @@ TEST_F(vcpu, removed)
 	EXPECT_TOLD(1);
 }
 
-/* H_BULK_REMOVE: each of its HPTEs, whether present or not */
+/* H_BULK_REMOVE: each removed HPTE is reported, present or not */
 TEST_F(vcpu, bulk_removed)
 {
 	unsigned long args[] = {
@@ -192,7 +192,7 @@ TEST_F(vcpu, protected)
 	EXPECT_TOLD(2);
 }
 
-/* H_CLEAR_REF: reported if R was set in what the reader knows */
+/* H_CLEAR_REF: reported if the reader has reported R before */
 TEST_F(vcpu, r_cleared)
 {
 	struct hpte mmio = hpte_at(5000);
@@ -214,7 +214,7 @@ TEST_F(vcpu, r_cleared)
 	EXPECT_TOLD(0);
 }
 
-/* H_CLEAR_MOD: the same with C */
+/* H_CLEAR_MOD: likewise for C */
 TEST_F(vcpu, c_cleared)
 {
 	struct hpte mmio = hpte_at(5000);
@@ -236,7 +236,7 @@ TEST_F(vcpu, c_cleared)
 	EXPECT_TOLD(0);
 }
 
-/* R and C that hardware sets are reported without anyone having marked them */
+/* R and C set by hardware are reported, although nothing marks them */
 TEST_F(vcpu, hardware_r_then_c)
 {
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
@@ -252,12 +252,12 @@ TEST_F(vcpu, hardware_r_then_c)
 	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
 	EXPECT_TOLD(1);
 
-	/* From now on it can't change by itself any more */
+	/* Hardware cannot change the HPTE any more */
 	ASSERT_EQ(0, page_store(&self->guest));
 	EXPECT_TOLD(0);
 }
 
-/* The same again after they were cleared, and in one go */
+/* Likewise, after the guest has cleared both, and both at once */
 TEST_F(vcpu, hardware_rc_after_clear)
 {
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
@@ -276,7 +276,7 @@ TEST_F(vcpu, hardware_rc_after_clear)
 	EXPECT_TOLD(1);
 }
 
-/* In the VRMA, where a guest starts */
+/* Likewise, in the VRMA, where a guest starts */
 TEST_F(vcpu, hardware_rc_in_vrma)
 {
 	unsigned long i = vrma_index(N, GPA);
@@ -292,12 +292,12 @@ TEST_F(vcpu, hardware_rc_in_vrma)
 	EXPECT_TOLD(1);
 }
 
-/* Also in front of where the reader began, on HPTEs that it never told of */
+/* Also before start_index, in HPTEs that the reader has never reported */
 TEST_F(vcpu, hardware_rc_before_start_index)
 {
 	unsigned long start = self->index + 8;
 
-	/* Nobody reads when it is entered, so nobody looks at its group */
+	/* Entered without a reader, so no harvest visits its group */
 	close(self->fd);
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
 					 page_hpte(0)));
@@ -314,7 +314,7 @@ TEST_F(vcpu, hardware_rc_before_start_index)
 	EXPECT_TOLD(1);
 }
 
-/* A first pass has them too, wherever they are kept */
+/* A first pass reports R and C, wherever KVM keeps them */
 TEST_F(vcpu, hardware_rc_in_first_pass)
 {
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
@@ -325,10 +325,10 @@ TEST_F(vcpu, hardware_rc_in_first_pass)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* An HPTE that is absent becomes present at the first access: no change */
+/* An absent HPTE that becomes present at the first access has not changed */
 TEST_F(vcpu, paged_in)
 {
-	/* The host has no page there yet */
+	/* The host has not allocated this page */
 	unsigned long page = PAGE + 1, gpa = page * PAGE_64K;
 	unsigned long index = guest_index(N, page);
 	struct hpte e = guest_hpte(page, gpa, HPTE_R_RC);
@@ -342,7 +342,7 @@ TEST_F(vcpu, paged_in)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* The host takes the page away: it is absent then, R and C are not lost */
+/* The host unmaps the page: the HPTE becomes absent and keeps R and C */
 TEST_F(vcpu, unmapped_by_the_host)
 {
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
@@ -355,7 +355,7 @@ TEST_F(vcpu, unmapped_by_the_host)
 	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
 	EXPECT_TOLD(1);
 
-	/* When they were reported before, the unmapping itself is no change */
+	/* If R and C were reported before, unmapping is no change */
 	ASSERT_EQ(0, page_store(&self->guest));
 	EXPECT_TOLD(0);
 	ASSERT_EQ(0, madvise(self->vm.mem + GPA, PAGE_64K, MADV_DONTNEED));
@@ -364,7 +364,7 @@ TEST_F(vcpu, unmapped_by_the_host)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* The same when the memslot goes */
+/* Likewise if the memslot is deleted */
 TEST_F(vcpu, memslot_deleted)
 {
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
@@ -379,8 +379,8 @@ TEST_F(vcpu, memslot_deleted)
 }
 
 /*
- * The host looks which pages are in use, which clears R in the HPT, but not
- * for the guest.
+ * When the host ages pages, it clears R in the real HPTE, but not in the
+ * guest's view.
  */
 TEST_F(vcpu, aged_by_the_host)
 {
@@ -396,7 +396,7 @@ TEST_F(vcpu, aged_by_the_host)
 	EXPECT_TOLD(1);
 
 	ASSERT_EQ(0, page_load(&self->guest));
-	/* Many new pages, so that this one gets where it can be aged */
+	/* Allocate many pages, which moves this one to a list that is aged */
 	memset(self->vm.mem + MEM / 2, 1, MEM / 2);
 	memset(all, 0xff, sizeof(all));
 	while (write(fd, all, sizeof(all)) == sizeof(all))
@@ -416,7 +416,7 @@ static bool page_is_dirty(struct vm *vm)
 	return in_dirty_log(bitmap, GPA);
 }
 
-/* Dirty logging clears C in the HPT, but not for the guest */
+/* Dirty logging clears C in the real HPTE, but not in the guest's view */
 TEST_F(vcpu, dirty_log)
 {
 	ASSERT_EQ(0, vm_memslot(&self->vm, 0, 0, self->vm.mem, MEM,
@@ -431,7 +431,7 @@ TEST_F(vcpu, dirty_log)
 	table_set(&self->want, self->index, page_hpte(HPTE_R_RC));
 	EXPECT_TOLD(1);
 
-	/* Dirtied again: C was there all the time */
+	/* Dirty again, but no change: C was set in the guest's view */
 	ASSERT_EQ(0, page_store(&self->guest));
 	EXPECT_TOLD(0);
 	EXPECT_TRUE(page_is_dirty(&self->vm));
@@ -439,7 +439,7 @@ TEST_F(vcpu, dirty_log)
 	EXPECT_TOLD(0);
 }
 
-/* A page is dirty as well when its HPTE, or the C in it, went before the log */
+/* A page is in the log even if its HPTE, or C in it, was removed before */
 TEST_F(vcpu, dirty_log_after_hypercall)
 {
 	ASSERT_EQ(0, vm_memslot(&self->vm, 0, 0, self->vm.mem, MEM,
@@ -457,7 +457,7 @@ TEST_F(vcpu, dirty_log_after_hypercall)
 	EXPECT_FALSE(page_is_dirty(&self->vm));
 }
 
-/* C is kept when a page becomes read-only, and with the HPTE removed */
+/* H_PROTECT to read-only keeps C, and H_REMOVE returns it */
 TEST_F(vcpu, c_survives_protect)
 {
 	struct hpte e = page_hpte(HPTE_R_RC);
@@ -476,7 +476,7 @@ TEST_F(vcpu, c_survives_protect)
 	EXPECT_TOLD(1);
 }
 
-/* Bolted, then in its place one that is not: gone under BOLTED_ONLY */
+/* With BOLTED_ONLY, an unbolted HPTE in place of a bolted one is a removal */
 TEST_F(vcpu, bolted_to_unbolted)
 {
 	struct hpte e = hpte_at(6000);
@@ -497,7 +497,7 @@ TEST_F(vcpu, bolted_to_unbolted)
 	EXPECT_TOLD(1);
 }
 
-/* What a guest reads of an HPTE has none of the marks of a reader in it */
+/* H_READ does not show the marks for readers */
 TEST_F(vcpu, h_read_shows_no_mark)
 {
 	struct hpte e = hpte_at(6000);
@@ -519,7 +519,36 @@ TEST_F(vcpu, h_read_shows_no_mark)
 	EXPECT_EQ(0, self->guest.ret[0] & HPTE_R_SOFT);
 }
 
-/* A guest's change while the reader is in the middle of its first pass */
+static long guest_read(struct guest *g, unsigned long index)
+{
+	unsigned long args[] = { 0, index };
+
+	return guest_hcall(g, H_READ, args, 2);
+}
+
+/*
+ * The guest clears R and C after the host has taken the page away.  They may be
+ * left over in the HPTE, which is absent, and must not come back.
+ */
+TEST_F(vcpu, h_read_of_unmapped_page)
+{
+	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
+					 page_hpte(0)));
+	ASSERT_EQ(0, page_store(&self->guest));
+	ASSERT_EQ(0, madvise(self->vm.mem + GPA, PAGE_64K, MADV_DONTNEED));
+	ASSERT_EQ(H_SUCCESS, guest_read(&self->guest, self->index));
+	EXPECT_EQ(page_hpte(0).v, self->guest.ret[0]);
+	EXPECT_EQ(page_hpte(HPTE_R_RC).r, self->guest.ret[1]);
+	ASSERT_EQ(H_SUCCESS, guest_clear_mod(&self->guest, self->index));
+	ASSERT_EQ(H_SUCCESS, guest_read(&self->guest, self->index));
+	EXPECT_EQ(page_hpte(HPTE_R_R).r, self->guest.ret[1]);
+	ASSERT_EQ(H_SUCCESS, guest_clear_ref(&self->guest, self->index));
+	ASSERT_EQ(H_SUCCESS, guest_read(&self->guest, self->index));
+	EXPECT_EQ(page_hpte(0).v, self->guest.ret[0]);
+	EXPECT_EQ(page_hpte(0).r, self->guest.ret[1]);
+}
+
+/* The guest changes HPTEs while a reader is in the middle of its first pass */
 TEST_F(vcpu, changes_during_first_pass)
 {
 	struct hpte gone = { 0 };
@@ -543,20 +572,20 @@ TEST_F(vcpu, changes_during_first_pass)
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* What was written before a vcpu ran: the guest goes on with it */
+/* A guest runs with the HPTEs that were written before */
 TEST_F(vcpu, write_of_vrma_makes_mmu_ready)
 {
-	/* The vcpu has not run yet; if KVM mapped the VRMA it would show */
+	/* The first run: if KVM mapped the VRMA, a read would show it */
 	ASSERT_EQ(0, guest_load(&self->guest, 0x8000, false));
 	EXPECT_TOLD(0);
 	ASSERT_EQ((long)N, table_dump(&self->got, &self->vm, 0));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 }
 
-/* Without one KVM maps all of the guest's memory, which is reported */
+/* If no VRMA was written, KVM maps all of slot 0, which is reported */
 TEST_F(vcpu, vrma_made_by_kvm)
 {
-	/* As many as there are groups, if there is memory for more */
+	/* One HPTE for each page, but no more than one in each group */
 	unsigned long n = MEM >> mem_shift(), page, gpa;
 
 	if (n > N / 8)
@@ -578,7 +607,7 @@ TEST_F(vcpu, vrma_made_by_kvm)
 	EXPECT_TOLD(n);
 }
 
-/* A writer is refused while a vcpu runs, and only then */
+/* Writes fail while a vcpu runs, and only then */
 TEST_F(vcpu, busy)
 {
 	ASSERT_EQ(0, guest_spin(&self->guest));
@@ -592,7 +621,7 @@ TEST_F(vcpu, busy)
 	EXPECT_TOLD(1);
 }
 
-/* A reader is not */
+/* Reads succeed while a vcpu runs */
 TEST_F(vcpu, read_while_running)
 {
 	unsigned int i;
@@ -606,7 +635,7 @@ TEST_F(vcpu, read_while_running)
 	ASSERT_EQ(0, guest_spin_stop(&self->guest));
 }
 
-/* The guest's HPT is reset under its reader: the VRMA comes anew */
+/* A reset between two runs: the reader reports the new contents */
 TEST_F(vcpu, reset_between_runs)
 {
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index,
@@ -623,21 +652,21 @@ TEST_F(vcpu, reset_between_runs)
 	EXPECT_TOLD(1);
 }
 
-/* A resize keeps what is bolted, and a new reader follows the new HPT */
+/* A resize keeps bolted HPTEs, and a new reader follows the new HPT */
 TEST_F(vcpu, resize)
 {
 	struct hpte e = page_hpte(0);
 	struct table big;
 	int fd;
 
-	/* What is bolted is moved */
+	/* Bolted, so the resize moves it */
 	e.v |= HPTE_V_BOLTED;
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, self->index, e));
 	ASSERT_EQ(0, vm_resize(&self->vm, ORDER + 1));
 	EXPECT_EQ(-ESTALE, table_read(&self->got, self->fd, 4096));
 
 	ASSERT_EQ(0, table_init(&big, 2 * N));
-	/* To be moved is no change that a new reader is told about */
+	/* A new reader does not report moved HPTEs as changes */
 	fd = vm_htab_fd(&self->vm, 0, 2 * N - 8);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(8, table_drain(&big, fd, 4096));
@@ -655,10 +684,30 @@ TEST_F(vcpu, resize)
 	EXPECT_EQ(-ESTALE, table_read(&self->got, self->fd, 4096));
 }
 
+/* Dword 0 of an HPTE as hardware sees it; 0 without debugfs */
+static unsigned long host_dword0(struct vm *vm, unsigned long index)
+{
+	unsigned long found, v, host_r, r;
+	char name[64];
+	FILE *f;
+
+	snprintf(name, sizeof(name), "/sys/kernel/debug/kvm/%d-%d/htab",
+		 getpid(), vm->fd);
+	f = fopen(name, "r");
+	if (!f)
+		return 0;
+	do {
+		if (fscanf(f, "%lx %lx %lx %lx\n", &found, &v, &host_r, &r) != 4)
+			v = 0;
+	} while (v && found != index);
+	fclose(f);
+	return v;
+}
+
 /*
- * Where a 16M page belongs follows from its AVPN alone, so two with the same
- * AVPN collide when they are moved, however large the new HPT is.  The resize
- * fails, and the guest goes on with what it had.
+ * The group of a 16M page follows from its AVPN alone, so two HPTEs with the
+ * same AVPN collide in a resize, however large the new HPT is.  The resize
+ * fails, and the guest keeps its HPT, with HPTEs in the same format.
  */
 TEST_F(vcpu, resize_collision)
 {
@@ -667,6 +716,7 @@ TEST_F(vcpu, resize_collision)
 		     HPTE_V_LARGE | HPTE_V_VALID,
 		.r = GPA_MMIO | HPTE_R_M | HPTE_R_RC | 2,
 	};
+	unsigned long first, second;
 	unsigned int order;
 
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, 5000, e));
@@ -675,8 +725,12 @@ TEST_F(vcpu, resize_collision)
 	table_set(&self->want, 6000, e);
 	EXPECT_TOLD(2);
 
+	first = host_dword0(&self->vm, 5000);
+	second = host_dword0(&self->vm, 6000);
 	for (order = ORDER + 1; order <= ORDER + 2; order++)
 		EXPECT_EQ(-ENOSPC, vm_resize(&self->vm, order));
+	EXPECT_EQ(first, host_dword0(&self->vm, 5000));
+	EXPECT_EQ(second, host_dword0(&self->vm, 6000));
 	EXPECT_TOLD(0);
 	ASSERT_EQ((long)N, table_dump(&self->got, &self->vm, 0));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How a VMM migrates an HPT.  What stands between the comments [name and
- * name] is shown in Documentation/virt/kvm/ppc-hpt-vmm.rst, and tested here: a
- * guest works on its HPT while it is migrated to another VM.
+ * How a VMM migrates an HPT: a guest works on its HPT while it is migrated to
+ * another VM.  Documentation/virt/kvm/ppc-hpt-vmm.rst quotes the functions that
+ * do this.
  *
- * stock.expected says what fails on the stock kernel.  What else was broken to
- * see each test fail is said there too.
+ * stock.expected lists the tests that fail on the stock kernel, and what was
+ * broken to see each of the others fail.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,10 +21,10 @@
 #include "kselftest_harness.h"
 #include "hpt_guest.h"
 
-/* The stream has no end of its own, so it goes to the destination in frames */
+/* The stream has no end marker, so it is sent to the destination in frames */
 enum {
 	HTAB_BEGIN,	/* value: order of the HPT, which is empty */
-	HTAB_RECORDS,	/* value: so many bytes of records follow */
+	HTAB_RECORDS,	/* value: number of bytes of records that follow */
 	HTAB_END,	/* value: 0 */
 };
 
@@ -33,7 +33,7 @@ struct htab_frame {
 	uint32_t value;
 };
 
-/* What a read() returns at most; a record is never longer than that */
+/* The largest result of a read(); no record is longer than that */
 #define HTAB_CHUNK	(64 << 10)
 
 static int send_all(int out, const void *buf, size_t len)
@@ -78,12 +78,12 @@ static int send_frame(int out, uint32_t type, uint32_t value)
 }
 
 struct htab_source {
-	int vm;			/* of KVM_CREATE_VM */
-	unsigned int order;	/* of the HPT that the guest has */
+	int vm;			/* from KVM_CREATE_VM */
+	unsigned int order;	/* of the guest's present HPT */
 	bool old;		/* KVM_CAP_PPC_HTAB_FD is 1 */
 	int out;		/* to the destination */
 	int htab;		/* the reader, -1 at first */
-	uint64_t begun;		/* readers that were opened */
+	uint64_t begun;		/* number of readers opened so far */
 	size_t len;		/* bytes that the last read returned */
 	char buf[HTAB_CHUNK];
 };
@@ -113,7 +113,7 @@ static int htab_begin(struct htab_source *s)
 	return send_frame(s->out, HTAB_BEGIN, s->order);
 }
 
-/* Send what one read gives: 1, or 0 if there was nothing, or an error */
+/* Send the result of one read.  Returns 1, 0 if it was empty, or an error. */
 static int htab_send(struct htab_source *s)
 {
 	ssize_t len = read(s->htab, s->buf, sizeof(s->buf));
@@ -121,7 +121,7 @@ static int htab_send(struct htab_source *s)
 
 	s->len = len > 0 ? len : 0;
 	if (len < 0 && errno == ESTALE) {
-		/* The guest has another HPT: all over again */
+		/* The guest has another HPT: begin again */
 		err = htab_begin(s);
 		return err ? err : 1;
 	}
@@ -131,13 +131,13 @@ static int htab_send(struct htab_source *s)
 	err = send_frame(s->out, HTAB_RECORDS, len);
 	if (!err)
 		err = send_all(s->out, s->buf, len);
-	/* What was read is lost if it did not go out: the reader is no good */
+	/* The records that were not sent are lost: the reader is of no use */
 	if (err)
 		htab_close(s);
 	return err ? err : 1;
 }
 
-/* The bytes of the record at @buf, 0 if it is not all there */
+/* The length of the record at @buf, or 0 if it is incomplete */
 static size_t htab_record(const char *buf, size_t len)
 {
 	struct kvm_get_htab_header header;
@@ -151,10 +151,10 @@ static size_t htab_record(const char *buf, size_t len)
 }
 
 struct htab_pass {
-	uint64_t next;		/* index behind the last record */
-	uint64_t bytes;		/* that it has had so far */
-	uint64_t last;		/* that the one before it had */
-	uint64_t nr;		/* passes that are over */
+	uint64_t next;		/* index after the last record */
+	uint64_t bytes;		/* in this pass so far */
+	uint64_t last;		/* bytes in the previous pass */
+	uint64_t nr;		/* number of passes that are over */
 };
 
 static void htab_pass_over(struct htab_pass *p)
@@ -165,7 +165,7 @@ static void htab_pass_over(struct htab_pass *p)
 	p->nr++;
 }
 
-/* A pass is over at a read of nothing, or if the index gets smaller */
+/* A pass is over when a read returns 0, or the index gets smaller */
 static void htab_count(struct htab_source *s, struct htab_pass *p)
 {
 	struct kvm_get_htab_header header;
@@ -185,8 +185,8 @@ static void htab_count(struct htab_source *s, struct htab_pass *p)
 }
 
 /*
- * The same if the kernel does not say what is left: until a pass had no more
- * than @max_left bytes, so that the next one will not have many more.
+ * Precopy without KVM_PPC_HTAB_PROGRESS: until a pass had no more than
+ * @max_left bytes, so the next one is not expected to have many more.
  */
 static int htab_precopy_old(struct htab_source *s, uint64_t max_left,
 			    uint64_t max_passes)
@@ -198,7 +198,7 @@ static int htab_precopy_old(struct htab_source *s, uint64_t max_left,
 		ret = htab_send(s);
 		if (ret < 0)
 			return ret;
-		/* RAM has its turn here */
+		/* Send some RAM here */
 		htab_count(s, &p);
 	} while (p.last > max_left && p.nr < max_passes);
 	return 0;
@@ -212,9 +212,9 @@ static int htab_progress(struct htab_source *s, struct kvm_ppc_htab_progress *p)
 }
 
 /*
- * While the guest runs: until no more than @max_left bytes are left, or
- * @max_passes are over if the guest is too busy for that, or replaces or
- * resets its HPT again and again.
+ * Precopy, while the guest runs: until no more than @max_left bytes are left.
+ * Gives up after @max_passes, if the guest is too busy, or replaces or resets
+ * its HPT again and again.
  */
 static int htab_precopy(struct htab_source *s, uint64_t max_left,
 			uint64_t max_passes)
@@ -229,30 +229,30 @@ static int htab_precopy(struct htab_source *s, uint64_t max_left,
 		ret = htab_send(s);
 		if (ret < 0)
 			return ret;
-		/* RAM has its turn here */
+		/* Send some RAM here */
 		ret = htab_progress(s, &p);
 		if (ret)
 			return ret;
 		/* A radix guest, or one that has not started */
 		if (p.state == KVM_PPC_HTAB_STATE_NONE)
 			return 0;
-		/* All was void, and is sent once more */
+		/* What was sent is void, and the reader has begun again */
 		if (p.generation != generation || s->begun != begun)
 			earlier += pass;
 		generation = p.generation;
 		begun = s->begun;
 		pass = p.pass;
-		/* If it is stale the next read says so, and begins again */
+		/* If the reader is stale, htab_send() opens another one */
 	} while ((p.state == KVM_PPC_HTAB_STATE_STALE ||
 		  p.first_bytes + p.changed_bytes > max_left) &&
 		 earlier + pass <= max_passes);
 	return 0;
 }
 
-/* With all vcpus stopped: what is left, to the end */
+/* Send all that is left, after all vcpus have stopped */
 static int htab_drain(struct htab_source *s)
 {
-	/* If old, a 0 can be too early: changes are left behind the reader */
+	/* If old, the first 0 may come with changes left behind the cursor */
 	int zeros = s->old ? 2 : 1, left = zeros, ret;
 
 	do {
@@ -265,7 +265,7 @@ static int htab_drain(struct htab_source *s)
 	return ret;
 }
 
-/* The HPTE at @index as the guest has it, in the CPU's byte order; 0: none */
+/* The guest's HPTE at @index in CPU byte order, or 0 if there is none */
 static int htab_lookup(int vm, uint64_t index, uint64_t hpte[2])
 {
 	struct kvm_get_htab_fd args = { .start_index = index };
@@ -288,7 +288,7 @@ static int htab_lookup(int vm, uint64_t index, uint64_t hpte[2])
 
 	hpte[0] = 0;
 	hpte[1] = 0;
-	/* A first pass begins with that HPTE; no byte at all: there is no HPT */
+	/* A first pass begins with that HPTE.  If len is 0, there is no HPT. */
 	if (len && buf.header.n_valid) {
 		hpte[0] = be64toh(buf.hpte[0][0]);
 		hpte[1] = be64toh(buf.hpte[0][1]);
@@ -301,7 +301,7 @@ struct htab_sink {
 	int in;			/* from the source */
 	int htab;		/* the writer */
 	bool one_by_one;	/* KVM_CAP_PPC_HTAB_FD is 1 */
-	size_t len;		/* bytes in buf, the first begins a record */
+	size_t len;		/* bytes in buf, which begins with a header */
 	char buf[HTAB_CHUNK];
 };
 
@@ -315,7 +315,7 @@ static int htab_open_sink(struct htab_sink *d)
 	return d->htab < 0 ? -errno : 0;
 }
 
-/* Write whole records, and keep what there is of the last one */
+/* Write whole records, and keep a part of the last one in the buffer */
 static int htab_apply(struct htab_sink *d)
 {
 	size_t done = 0, whole, size;
@@ -330,7 +330,7 @@ static int htab_apply(struct htab_sink *d)
 		} while (size && !d->one_by_one);
 		if (!whole)
 			break;
-		/* Less is written if a later record is bad; then that fails */
+		/* After a short write, the next one fails or goes on */
 		n = write(d->htab, d->buf + done, whole);
 		if (n < 0)
 			return -errno;
@@ -338,7 +338,7 @@ static int htab_apply(struct htab_sink *d)
 	}
 	d->len -= done;
 	memmove(d->buf, d->buf + done, d->len);
-	/* A record that will never fit? */
+	/* A full buffer: the record can never be completed */
 	return d->len < sizeof(d->buf) ? 0 : -EMSGSIZE;
 }
 
@@ -363,7 +363,7 @@ static int htab_records(struct htab_sink *d, size_t left)
 	return 0;
 }
 
-/* All of the source's frames. Guest memory is there, and no vcpu runs. */
+/* Take all frames of the source. The memslots exist, and no vcpu runs. */
 static int htab_receive(struct htab_sink *d)
 {
 	struct htab_frame frame;
@@ -376,7 +376,7 @@ static int htab_receive(struct htab_sink *d)
 			return err;
 		switch (frame.type) {
 		case HTAB_BEGIN:
-			/* Another HPT, or the same one without HPTEs */
+			/* Allocate another HPT, or empty the present one */
 			order = frame.value;
 			if (ioctl(d->vm, KVM_PPC_ALLOCATE_HTAB, &order))
 				return -errno;
@@ -400,23 +400,23 @@ static int htab_receive(struct htab_sink *d)
 #define MEM	PAGE_16M
 
 /*
- * Pages that the guest maps and unmaps at GUEST_EA, and one it leaves alone.
- * Their HPTEs are behind those of FILL.
+ * Pages that the guest maps and unmaps at GUEST_EA, and one that stays mapped.
+ * Their HPTEs come after those of FILL.
  */
 #define FIRST_PAGE	16UL
 #define PAGES		32UL
 #define KEPT_PAGE	8UL
 
-/* HPTEs from the beginning on, more than go into one read */
+/* The first HPTEs of the HPT, too many for one read */
 #define FILL	8000UL
 
-/* HPTEs of one record that leave no room for another one in a read */
+/* Number of HPTEs in a record that fills a read */
 #define FULL_READ	((HTAB_CHUNK - REC_BYTES) / HPTE_BYTES)
 
-/* Things that the guest has done at least when it is stopped */
+/* Number of things that the guest does at least before it is stopped */
 #define THINGS	300UL
 
-/* Seconds that a kernel with KASAN in an emulator may take for these */
+/* Seconds that these may take with KASAN in an emulator */
 #define BUSY_TIMEOUT	300
 
 struct migration {
@@ -437,7 +437,7 @@ FIXTURE(vmm)
 	struct migration m;
 };
 
-/* From the source to the destination */
+/* Connect the source to the destination */
 static int make_way(struct migration *m)
 {
 	if (pipe(m->pipe))
@@ -478,7 +478,7 @@ FIXTURE_TEARDOWN(vmm)
 	EXPECT_EQ(0, vm_free(&self->m.vm[0]));
 }
 
-/* Whatever the page's HPTE is, something is done with it */
+/* Do something with the HPTE of a random page, whether it exists or not */
 static long one_thing(struct migration *m)
 {
 	unsigned long page = FIRST_PAGE + rand_r(&m->seed) % PAGES;
@@ -520,7 +520,7 @@ static void guest_starts(struct migration *m)
 	pthread_create(&m->worker, NULL, work, m);
 }
 
-/* Has it done what it should? */
+/* Stop the guest after it has done enough.  Were all results right? */
 static bool guest_stops(struct migration *m)
 {
 	while (__atomic_load_n(&m->things, __ATOMIC_RELAXED) < THINGS)
@@ -535,7 +535,7 @@ static void *receive(void *arg)
 	struct migration *m = arg;
 
 	m->received = htab_receive(&m->sink);
-	/* The source's next write fails */
+	/* Make the source's next write fail */
 	close(m->sink.in);
 	return NULL;
 }
@@ -545,7 +545,7 @@ static void receiver_starts(struct migration *m)
 	pthread_create(&m->receiver, NULL, receive, m);
 }
 
-/* The destination's result, when there is no more to come */
+/* Close the connection, and return the destination's result */
 static int receiver_ends(struct migration *m)
 {
 	close(m->source.out);
@@ -553,7 +553,7 @@ static int receiver_ends(struct migration *m)
 	return m->received;
 }
 
-/* The number of HPTEs that differ, ~0 if the tables cannot be read */
+/* The number of HPTEs that differ, or ~0 if the HPTs cannot be read */
 static unsigned long difference(struct migration *m, unsigned long npte)
 {
 	struct table a, b;
@@ -568,7 +568,7 @@ static unsigned long difference(struct migration *m, unsigned long npte)
 	return n;
 }
 
-/* One that works all the time, after so many passes at most */
+/* Migrate a guest that works all the time; precopy has a limit of passes */
 static void migrate_busy_guest(struct __test_metadata *_metadata,
 			       struct migration *m, uint64_t max_passes)
 {
@@ -582,7 +582,7 @@ static void migrate_busy_guest(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, difference(m, N));
 }
 
-/* A guest that works all the time arrives, and goes on */
+/* A guest that works all the time is migrated, and goes on */
 TEST_F_TIMEOUT(vmm, busy_guest, BUSY_TIMEOUT)
 {
 	struct guest there;
@@ -596,7 +596,7 @@ TEST_F_TIMEOUT(vmm, busy_guest, BUSY_TIMEOUT)
 	guest_free(&there);
 }
 
-/* Precopy ends when so much is left as is allowed, with no guest all is sent */
+/* Precopy with max_left of 0 sends everything if no vcpu runs */
 TEST_F(vmm, precopy_ends)
 {
 	struct kvm_ppc_htab_progress p;
@@ -608,7 +608,7 @@ TEST_F(vmm, precopy_ends)
 	EXPECT_EQ(0, p.first_bytes + p.changed_bytes);
 	EXPECT_EQ(0, htab_send(&self->m.source));
 
-	/* More than go into one read */
+	/* Too many for one read */
 	ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 9500, FILL * 3 / 4, 0));
 	ASSERT_EQ(0, htab_precopy(&self->m.source, 0, 1000));
 	EXPECT_EQ(0, htab_send(&self->m.source));
@@ -617,7 +617,7 @@ TEST_F(vmm, precopy_ends)
 	EXPECT_EQ(0, difference(&self->m, N));
 }
 
-/* What is sent of an HPT that is gone does not count */
+/* After the HPT is replaced, precopy sends all of the new one */
 TEST_F(vmm, precopy_sends_a_new_hpt)
 {
 	struct htab_source *s = &self->m.source;
@@ -645,7 +645,7 @@ static void *replace_for_ever(void *arg)
 	unsigned int i;
 
 	for (i = 0; !__atomic_load_n(&m->stop, __ATOMIC_RELAXED); i++) {
-		/* The same order: a reset. Another one: a new HPT */
+		/* If the order is the same, this is a reset */
 		m->source.order = ORDER + i / 2 % 2;
 		m->wrong |= vm_alloc_hpt(&m->vm[0], m->source.order);
 		m->wrong |= vm_write_run(&m->vm[0], 9500, FILL / 2, 0);
@@ -653,7 +653,7 @@ static void *replace_for_ever(void *arg)
 	return NULL;
 }
 
-/* A guest that reboots all the time does not hold up the migration for ever */
+/* A guest that reboots again and again cannot delay the migration for ever */
 TEST_F(vmm, precopy_of_a_guest_that_resets)
 {
 	struct htab_source *s = &self->m.source;
@@ -671,7 +671,7 @@ TEST_F(vmm, precopy_of_a_guest_that_resets)
 	EXPECT_EQ(0, difference(&self->m, NPTE(s->order)));
 }
 
-/* A guest without an HPT has nothing to be sent */
+/* For a guest without an HPT, nothing is sent */
 TEST_F(vmm, precopy_of_no_hpt)
 {
 	struct htab_source *s = &self->m.source;
@@ -687,7 +687,7 @@ TEST_F(vmm, precopy_of_no_hpt)
 	vm_free(&none);
 }
 
-/* All of that as if the kernel were an old one */
+/* Treat the kernel like one with the existing implementation */
 TEST_F_TIMEOUT(vmm, old_kernel, BUSY_TIMEOUT)
 {
 	self->m.source.old = true;
@@ -695,7 +695,7 @@ TEST_F_TIMEOUT(vmm, old_kernel, BUSY_TIMEOUT)
 	migrate_busy_guest(_metadata, &self->m, 20);
 }
 
-/* Precopy ends there after a pass of no more than so much, or so many passes */
+/* There, precopy ends after a pass of at most max_left bytes, or max_passes */
 TEST_F(vmm, old_precopy_ends)
 {
 	struct htab_source *s = &self->m.source;
@@ -709,7 +709,7 @@ TEST_F(vmm, old_precopy_ends)
 	EXPECT_EQ(0, htab_send(s));
 
 	for (i = 0; i < 2; i++) {
-		/* The rest of a pass, and less for the next one */
+		/* Leave a long rest of this pass, and less for the next one */
 		ASSERT_EQ(0, vm_write_run(&self->m.vm[0], 9000, FULL_READ + 99,
 					  0));
 		ASSERT_EQ(1, htab_send(s));
@@ -722,7 +722,7 @@ TEST_F(vmm, old_precopy_ends)
 	EXPECT_EQ(0, difference(&self->m, N));
 }
 
-/* What is counted for a pass, wherever in a read that ends */
+/* The bytes of a pass are counted right if it ends within a read, too */
 TEST(old_pass)
 {
 	struct htab_pass p = { .last = UINT64_MAX };
@@ -756,8 +756,8 @@ TEST(old_pass)
 }
 
 /*
- * A read that is full with the last of the changes, and then one behind it: the
- * old file says 0 to that
+ * A change behind the cursor after a read that was filled by the last change:
+ * the existing implementation then returns 0
  */
 TEST_F(vmm, change_behind_the_reader)
 {
@@ -775,7 +775,7 @@ TEST_F(vmm, change_behind_the_reader)
 	EXPECT_EQ(0, difference(&self->m, N));
 }
 
-/* A guest that stands still is saved, without precopy */
+/* A stopped guest is saved, without precopy */
 TEST_F(vmm, saved)
 {
 	receiver_starts(&self->m);
@@ -785,7 +785,7 @@ TEST_F(vmm, saved)
 	EXPECT_EQ(0, difference(&self->m, N));
 }
 
-/* The guest resizes its HPT: ESTALE, and all over again */
+/* The guest resizes its HPT: ESTALE, and the VMM begins again */
 TEST_F_TIMEOUT(vmm, resized, BUSY_TIMEOUT)
 {
 	receiver_starts(&self->m);
@@ -803,7 +803,7 @@ TEST_F_TIMEOUT(vmm, resized, BUSY_TIMEOUT)
 	EXPECT_EQ(0, difference(&self->m, 2 * N));
 }
 
-/* The guest is reset: the reader tells of that by itself */
+/* The guest is reset: the reader itself begins a new first pass */
 TEST_F(vmm, reset)
 {
 	receiver_starts(&self->m);
@@ -816,7 +816,7 @@ TEST_F(vmm, reset)
 	EXPECT_EQ(0, difference(&self->m, N));
 }
 
-/* The destination goes away: the guest does not, and another one gets it */
+/* The destination disappears: the guest goes on, and is migrated elsewhere */
 TEST_F_TIMEOUT(vmm, destination_gone, BUSY_TIMEOUT)
 {
 	close(self->m.sink.in);
@@ -824,7 +824,7 @@ TEST_F_TIMEOUT(vmm, destination_gone, BUSY_TIMEOUT)
 	htab_close(&self->m.source);
 	close(self->m.source.out);
 
-	/* With room for a read's worth that nobody takes */
+	/* This pipe has room for the records of a read, which nobody takes */
 	ASSERT_EQ(0, make_way(&self->m));
 	ASSERT_LE(0, fcntl(self->m.pipe[0], F_SETPIPE_SZ, 4 * HTAB_CHUNK));
 	ASSERT_EQ(0, htab_begin(&self->m.source));
@@ -839,7 +839,7 @@ TEST_F_TIMEOUT(vmm, destination_gone, BUSY_TIMEOUT)
 	migrate_busy_guest(_metadata, &self->m, 3);
 }
 
-/* Records in frames that have nothing to do with where they begin and end */
+/* Frames may begin and end anywhere in a record */
 TEST_F(vmm, frames_of_any_size)
 {
 	unsigned char buf[HTAB_CHUNK];
@@ -868,7 +868,7 @@ TEST_F(vmm, frames_of_any_size)
 	EXPECT_EQ(0, difference(&self->m, N));
 }
 
-/* What the destination makes of a stream that is cut or wrong */
+/* The destination's errors for streams that are truncated or bad */
 TEST_F(vmm, bad_streams)
 {
 	struct {
@@ -921,7 +921,7 @@ TEST_F(vmm, bad_streams)
 	}
 }
 
-/* A bad record ends the stream, what was before it is there */
+/* A bad record ends the stream; the records before it are applied */
 TEST_F(vmm, refused_in_the_middle)
 {
 	struct stream s;
@@ -943,7 +943,7 @@ TEST_F(vmm, refused_in_the_middle)
 	EXPECT_EQ(0, hpte[0]);
 }
 
-/* One HPTE, beside a migration that loses nothing by that */
+/* Look up single HPTEs during a migration, which loses nothing by that */
 TEST_F(vmm, lookup)
 {
 	unsigned long index = guest_index(N, KEPT_PAGE);

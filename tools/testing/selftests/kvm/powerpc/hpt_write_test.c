@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Writing HPTEs: any number of records at a time, what is refused and how, and
- * that nothing of a refused record is applied or logged.  Every test here runs
- * with a VM in which no vcpu exists.
+ * Writing HPTEs: any number of records at once, which records are refused and
+ * how, and that nothing of a refused record is applied or logged.  The VMs here
+ * have no vcpus.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ FIXTURE_SETUP(write)
 	ASSERT_EQ(0, stream_init(&self->s, 4 << 20));
 	self->fd = vm_htab_fd(&self->vm, KVM_GET_HTAB_WRITE, 0);
 	ASSERT_LE(0, self->fd);
-	/* There, so that HPTEs for guest page 0 are valid at once */
+	/* Allocate guest page 0, so that its HPTEs are present at once */
 	self->vm.mem[0] = 1;
 }
 
@@ -40,7 +40,7 @@ FIXTURE_TEARDOWN(write)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* A record in the stream, and what it does in the table that is expected */
+/* Add a record to the stream, and its effect to the expected table */
 static void add(struct stream *s, struct table *want, unsigned long index,
 		unsigned int n_valid, unsigned int n_invalid)
 {
@@ -50,7 +50,7 @@ static void add(struct stream *s, struct table *want, unsigned long index,
 	       n_invalid * sizeof(struct hpte));
 }
 
-/* How the HPT differs from the table that is expected */
+/* The number of HPTEs that differ from the expected table */
 static unsigned long differs(struct vm *vm, struct table *want)
 {
 	struct table got;
@@ -63,7 +63,7 @@ static unsigned long differs(struct vm *vm, struct table *want)
 	return n;
 }
 
-/* Of any page size */
+/* An HPTE for a page of 64K or 16M */
 static struct hpte mapping(unsigned long index, unsigned long gpa,
 			   unsigned long page_size)
 {
@@ -89,7 +89,7 @@ TEST_F(write, many_records)
 	EXPECT_EQ(0, differs(&self->vm, &self->want));
 }
 
-/* The same in which all kinds of pages are mapped */
+/* HPTEs for pages of all sizes */
 TEST_F(write, page_sizes)
 {
 	struct hpte e[] = {
@@ -116,7 +116,7 @@ TEST_F(write, page_sizes)
 	EXPECT_EQ(0, differs(&self->vm, &self->want));
 }
 
-/* What was there is removed first, invalid ones are removed if present */
+/* Existing HPTEs are replaced; those counted as invalid are removed */
 TEST_F(write, replaces_and_removes)
 {
 	unsigned int i;
@@ -137,13 +137,13 @@ TEST_F(write, replaces_and_removes)
 		  stream_write(self->fd, self->s.buf, self->s.len));
 	EXPECT_EQ(0, differs(&self->vm, &self->want));
 
-	/* Once more the same: there is nothing that a second time changes */
+	/* Writing the same again changes nothing */
 	EXPECT_EQ((ssize_t)self->s.len,
 		  stream_write(self->fd, self->s.buf, self->s.len));
 	EXPECT_EQ(0, differs(&self->vm, &self->want));
 }
 
-/* In one write the last one counts */
+/* If a write contains an index twice, the last HPTE counts */
 TEST_F(write, same_index_twice)
 {
 	add(&self->s, &self->want, 50, 8, 0);
@@ -154,7 +154,7 @@ TEST_F(write, same_index_twice)
 	EXPECT_EQ(0, differs(&self->vm, &self->want));
 }
 
-/* The largest records that there are */
+/* The longest possible records */
 TEST_F(write, record_of_65535)
 {
 	struct table want;
@@ -187,13 +187,13 @@ TEST_F(write, whole_table)
 	EXPECT_EQ(0, differs(&self->vm, &self->want));
 }
 
-/* Less than a record is EINVAL, nothing is 0, a byte too many is left over */
+/* A write of a part of a record: EINVAL; of 0 bytes: 0; extra bytes are left */
 TEST_F(write, counts_around_one_record)
 {
 	stream_run(&self->s, 77, 2, 0);
 	EXPECT_EQ(0, stream_write(self->fd, self->s.buf, 0));
 
-	/* With n_valid = 2 these are cut off */
+	/* A record with n_valid = 2 is longer than these */
 	EXPECT_EQ(-EINVAL, stream_write(self->fd, self->s.buf, 1));
 	EXPECT_EQ(-EINVAL, stream_write(self->fd, self->s.buf, 23));
 	EXPECT_EQ(-EINVAL, stream_write(self->fd, self->s.buf, 24));
@@ -212,8 +212,9 @@ TEST_F(write, counts_around_one_record)
 }
 
 /*
- * Three records of 40, 24 and 56 bytes, of which the first @end bytes are
- * there: how many are taken, and what that does
+ * Three records of 40, 24 and 56 bytes, of which a write gets the first @end
+ * bytes.  Returns how many of these are applied, and adds their effect to
+ * @want.
  */
 static size_t three_records(struct stream *s, struct table *want, size_t end)
 {
@@ -238,7 +239,7 @@ static size_t three_records(struct stream *s, struct table *want, size_t end)
 	return taken;
 }
 
-/* A stream that is cut off anywhere: its whole records count */
+/* A stream that is cut off anywhere: its whole records are applied */
 TEST_F(write, truncated_anywhere)
 {
 	size_t end, taken;
@@ -255,7 +256,7 @@ TEST_F(write, truncated_anywhere)
 	}
 }
 
-/* One that can't be read from any byte on: EFAULT if that's in the first */
+/* A stream that is unreadable from a byte on: EFAULT if in the first record */
 TEST_F(write, unreadable_anywhere)
 {
 	size_t good, taken;
@@ -277,7 +278,7 @@ TEST_F(write, unreadable_anywhere)
 	EXPECT_EQ(-EFAULT, stream_write(self->fd, (void *)(1UL << 62), 64));
 }
 
-/* A long record whose end can't be read */
+/* A long record whose end is unreadable */
 TEST_F(write, long_record_unreadable)
 {
 	struct edge e;
@@ -296,9 +297,9 @@ TEST_F(write, long_record_unreadable)
 }
 
 /*
- * A record that must be refused, at the beginning of a write and behind good
- * ones, with the bad HPTE first and last, over HPTEs that are there: nothing
- * of it is applied, and there is nothing for a reader to report.
+ * Write a bad record over existing HPTEs, at the beginning of a write and after
+ * good records, with the bad HPTE first and last.  Nothing of the record is
+ * applied, and a reader has nothing to report.
  */
 static void refused(struct __test_metadata *const _metadata, struct vm *vm,
 		    struct stream *s, int fd, struct hpte bad, int err)
@@ -354,10 +355,10 @@ TEST_F(write, v_clear)
 	refused(_metadata, &self->vm, &self->s, self->fd, e, -EINVAL);
 }
 
-/* A page size that does not exist: EINVAL */
+/* An undefined page size: EINVAL */
 TEST_F(write, bad_page_size)
 {
-	/* Dword 1 bits 12 and up of those: nothing that is decoded */
+	/* Undefined encodings, in dword 1 from bit 12 on */
 	unsigned int lp[] = { 0x10, 0x02, 0x04, 0x05, 0x06, 0x09, 0x0f, 0x13,
 			      0x18, 0x28, 0x48, 0xff };
 	struct hpte e = hpte_at(3);
@@ -370,7 +371,7 @@ TEST_F(write, bad_page_size)
 	}
 }
 
-/* A segment size that is reserved can't be entered: EIO */
+/* A reserved segment size: EIO */
 TEST_F(write, reserved_segment_size)
 {
 	struct hpte e = hpte_at(3);
@@ -381,9 +382,15 @@ TEST_F(write, reserved_segment_size)
 	refused(_metadata, &self->vm, &self->s, self->fd, e, -EIO);
 }
 
-/* Nor can a page that is larger than the host's under it: EIO */
+/* A page that is larger than the host's page behind it: EIO */
 TEST_F(write, larger_than_host_page)
 {
+	/* Fails on a host without huge pages, where it is not needed */
+	madvise(self->vm.mem, self->vm.mem_size, MADV_NOHUGEPAGE);
+	/* Discard a huge page that is there already */
+	ASSERT_EQ(0, madvise(self->vm.mem, self->vm.mem_size, MADV_DONTNEED));
+	*self->vm.mem = 1;
+
 	refused(_metadata, &self->vm, &self->s, self->fd,
 		mapping(3, 0, PAGE_16M), -EIO);
 	if (mem_shift() < 16)
@@ -391,10 +398,10 @@ TEST_F(write, larger_than_host_page)
 			mapping(3, 0, PAGE_64K), -EIO);
 }
 
-/* Nor one that does not fit into the guest's memory: EIO */
+/* A page that does not fit into the memslot: EIO */
 TEST_F(write, larger_than_memslot)
 {
-	/* Slot 1 is 1M behind the 16M of slot 0 */
+	/* Instead of slot 0, there is 1M of memory at 16M */
 	ASSERT_EQ(0, vm_memslot(&self->vm, 0, 0, NULL, 0, 0));
 	ASSERT_EQ(0, vm_memslot(&self->vm, 1, PAGE_16M, self->vm.mem,
 				16 * PAGE_64K, 0));
@@ -443,7 +450,7 @@ TEST_F(write, bad_index)
 	}
 	EXPECT_EQ(0, differs(&self->vm, &self->want));
 
-	/* And the last ones that are right */
+	/* The last valid indexes are accepted */
 	self->s.len = 0;
 	add(&self->s, &self->want, N - 3, 1, 2);
 	EXPECT_EQ((ssize_t)self->s.len,
@@ -451,14 +458,14 @@ TEST_F(write, bad_index)
 	EXPECT_EQ(0, differs(&self->vm, &self->want));
 }
 
-/* A write says at most what it was given, whatever the records claim */
+/* A write never returns more than its size, whatever the records contain */
 TEST_F(write, never_more_than_count)
 {
 	struct stream *s = &self->s;
 	unsigned int i;
 	ssize_t n;
 
-	/* HPTEs that look like headers if taken for such */
+	/* HPTEs that would be valid headers */
 	stream_header(s, 500, 4, 0);
 	for (i = 0; i < 4; i++)
 		stream_header(s, 0x01000000, 0, 0x100);
@@ -471,7 +478,7 @@ TEST_F(write, never_more_than_count)
 	}
 }
 
-/* Bytes that splice() moves from a pipe, or a negative errno */
+/* The number of bytes that splice() moves from a pipe, or a negative errno */
 static ssize_t spliced(int from, int to)
 {
 	ssize_t n = splice(from, NULL, to, NULL, 1 << 20, SPLICE_F_NONBLOCK);
@@ -479,7 +486,7 @@ static ssize_t spliced(int from, int to)
 	return n < 0 ? -errno : n;
 }
 
-/* Of a record that a pipe has a part of, that stays there until all has come */
+/* A part of a record stays in the pipe until the rest has arrived */
 TEST_F(write, splice_of_a_part)
 {
 	size_t part = REC_BYTES + HPTE_BYTES + 3, first;
@@ -501,7 +508,7 @@ TEST_F(write, splice_of_a_part)
 	EXPECT_EQ((ssize_t)(part + s->len), spliced(pipefd[0], self->fd));
 	EXPECT_EQ(0, differs(&self->vm, &self->want));
 
-	/* A record that is longer than the pipe, until that is made larger */
+	/* A record that is longer than the pipe, until the pipe is enlarged */
 	s->len = 0;
 	add(s, &self->want, 32, 5000, 0);
 	ASSERT_EQ((ssize_t)PAGE_64K, write(pipefd[1], s->buf, PAGE_64K));
@@ -515,7 +522,7 @@ TEST_F(write, splice_of_a_part)
 	close(pipefd[1]);
 }
 
-/* No file position: a write goes where its records say, again and again */
+/* A writer's position and start_index do not matter, only the records do */
 TEST_F(write, fresh_fd_each_time)
 {
 	unsigned int i;

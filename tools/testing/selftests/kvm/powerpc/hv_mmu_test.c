@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the MMU code of Book3S HV must not do for a guest or a process that may
- * open /dev/kvm: write to memory that its owner may only read, map more than a
- * memslot has, use a page table that is gone, confuse addresses, warn.
+ * What a guest, or a process that may open /dev/kvm, must not be able to make
+ * the MMU code of Book3S HV do: write to memory that its owner may only read,
+ * map more than a memslot contains, use a page table that was freed, confuse
+ * addresses, or print a warning.
  *
- * What needs large pages is skipped on a host without them: 16M on a hash host,
- * 2M on a radix host.
+ * Tests that need large pages, 16M on a hash host or 2M on a radix host, are
+ * skipped on hosts without them.
  */
 #include <endian.h>
 #include <errno.h>
@@ -30,7 +31,7 @@
 #define SLOT		1
 #define PAGE_2M		0x200000UL
 
-/* Behind guest memory */
+/* After slot 0 */
 #define GPA		(16 * PAGE_16M)
 
 #define H_PARAMETER	(-4)
@@ -53,7 +54,7 @@
 #define SECONDS		5
 #define TIMEOUT		60
 
-/* Pages of @size, from the host's reserve of those; NULL: it has none */
+/* @n huge pages of @size, or NULL if the host does not have them */
 static char *large_pages(unsigned long size, unsigned int n)
 {
 	char path[96];
@@ -111,7 +112,7 @@ static int enable_page_init(struct vm *vm)
 	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
 }
 
-/* A guest with an HPT, and with a page of memory that it may do all to */
+/* A guest with an HPT; page 1 of its memory is filled with 'g' */
 FIXTURE(hash)
 {
 	struct vm vm;
@@ -132,7 +133,7 @@ FIXTURE_TEARDOWN(hash)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* H_PAGE_INIT writes to memory, but not to a file that is mapped read-only */
+/* H_PAGE_INIT does not write to a file that is mapped read-only */
 TEST_F(hash, page_init_of_read_only_file)
 {
 	int fd = memfd_create("read-only", 0);
@@ -154,13 +155,13 @@ TEST_F(hash, page_init_of_read_only_file)
 					 PAGE_64K));
 	EXPECT_TRUE(all_are(map, 'f', PAGE_4K));
 
-	/* It may be read */
+	/* But it can read the file */
 	EXPECT_EQ(H_SUCCESS, page_init(&self->guest, H_COPY_PAGE, PAGE_64K,
 				       GPA));
 	EXPECT_TRUE(all_are(self->vm.mem + PAGE_64K, 'f', PAGE_4K));
 }
 
-/* A page that others have as well is copied first: here the one of zeroes */
+/* A shared page is copied before a write: here, the zero page */
 TEST_F(hash, page_init_copies_on_write)
 {
 	char *own = anonymous(PAGE_64K), *other = anonymous(PAGE_64K);
@@ -174,7 +175,7 @@ TEST_F(hash, page_init_copies_on_write)
 	EXPECT_EQ(H_SUCCESS, page_init(&self->guest, H_COPY_PAGE, GPA,
 				       PAGE_64K));
 	zero = all_are(other, 0, PAGE_4K);
-	/* If not, nobody else gets on until it is */
+	/* If the zero page was written, repair it for all other tasks */
 	if (!zero)
 		page_init(&self->guest, H_ZERO_PAGE, GPA, 0);
 	else
@@ -182,7 +183,7 @@ TEST_F(hash, page_init_copies_on_write)
 	EXPECT_TRUE(zero);
 }
 
-/* Memory that its owner may not access is neither written nor read */
+/* H_PAGE_INIT does not access memory that its owner may not access */
 TEST_F(hash, page_init_without_access)
 {
 	char *map = anonymous(PAGE_64K);
@@ -200,7 +201,7 @@ TEST_F(hash, page_init_without_access)
 	EXPECT_TRUE(all_are(map, 'n', PAGE_64K));
 }
 
-/* The last 4K of a memslot are as good as the others */
+/* H_PAGE_INIT accepts the last 4K of a memslot */
 TEST_F(hash, page_init_at_the_end)
 {
 	char *map = anonymous(PAGE_64K);
@@ -216,7 +217,7 @@ TEST_F(hash, page_init_at_the_end)
 	EXPECT_TRUE(all_are(self->vm.mem + 2 * PAGE_64K, 'g', PAGE_4K));
 }
 
-/* Nor does an HPTE give access to it, even if it is there when it is entered */
+/* An HPTE gives no access to memory that its owner may not access */
 TEST_F(hash, hpte_without_access)
 {
 	unsigned long index = guest_index(N, 0);
@@ -260,7 +261,7 @@ static int slb_16m(struct guest *g)
 	return ioctl(g->fd, KVM_SET_SREGS, &sregs) ? -errno : 0;
 }
 
-/* H_READ shows nothing of the host's that an HPTE had before it was removed */
+/* H_READ of a removed HPTE does not show host addresses */
 TEST_F(hash, read_of_removed_hpte)
 {
 	struct hpte e = mem_hpte(8, PAGE_64K);
@@ -283,7 +284,7 @@ TEST_F(hash, read_of_removed_hpte)
 	EXPECT_EQ(0, g->ret[1]);
 }
 
-/* With a memslot for all of it, an HPTE of 16M works */
+/* An HPTE of 16M works if the memslot contains all of the page */
 TEST_F(hash, hpte_16m)
 {
 	char *map = large_pages(PAGE_16M, 1);
@@ -300,8 +301,8 @@ TEST_F(hash, hpte_16m)
 }
 
 /*
- * Enter an HPTE that is larger than the memslot that is there in the end: before
- * there is none, or one that it fits into.
+ * Enter an HPTE that is larger than the final memslot.  At that time, there is
+ * a memslot into which the HPTE fits (@fitted), or none.
  */
 static int enter_beyond_memslot(struct guest *g, char *map, bool fitted)
 {
@@ -318,7 +319,7 @@ static int enter_beyond_memslot(struct guest *g, char *map, bool fitted)
 				 KVM_MEM_LOG_DIRTY_PAGES);
 }
 
-/* It gives no access to what is behind the memslot in the process */
+/* The HPTE gives no access to the process's memory after the memslot */
 #define EXPECT_NO_ACCESS(map) do { \
 	EXPECT_EQ(-EFAULT, guest_store(&self->guest, EA_16M, true)); \
 	EXPECT_NE(0, guest_store(&self->guest, EA_16M + PAGE_64K, true)); \
@@ -348,8 +349,8 @@ TEST_F(hash, hpte_beyond_smaller_memslot)
 }
 
 /*
- * A memslot whose host addresses are not aligned as those of the guest: a page
- * of the host does not become one of the guest then.
+ * If the host addresses of a memslot are not aligned like its guest addresses,
+ * a large page of the host is not mapped as a large page of the guest.
  */
 TEST_F(hash, hpte_of_unaligned_memslot)
 {
@@ -360,7 +361,7 @@ TEST_F(hash, hpte_of_unaligned_memslot)
 	memset(map, 'u', 2 * PAGE_16M);
 	ASSERT_EQ(0, slb_16m(&self->guest));
 
-	/* When it is entered, and when that was before there was a memslot */
+	/* An HPTE entered before the memslot exists, and one after that */
 	ASSERT_EQ(H_SUCCESS, guest_enter(&self->guest, index_16m(),
 					 hpte_16m(GPA)));
 	ASSERT_EQ(0, vm_memslot(&self->vm, SLOT, GPA, map + PAGE_64K, PAGE_16M,
@@ -376,7 +377,7 @@ static void kick(int sig)
 	(void)sig;
 }
 
-/* Runs until a signal comes */
+/* Run until a signal arrives */
 static void *run_on(void *arg)
 {
 	struct guest *g = arg;
@@ -403,7 +404,7 @@ static struct timespec in_seconds(unsigned int n)
 	return end;
 }
 
-/* In user mode external interrupts are on, and the decrementer's comes at once */
+/* Handler of the decrementer interrupt, which comes in user mode at once */
 static void start_decrementer_anew(char *mem)
 {
 	const __u32 code[] = {
@@ -415,7 +416,7 @@ static void start_decrementer_anew(char *mem)
 	memcpy(mem + 0x900, code, sizeof(code));
 }
 
-/* That a vcpu makes a hypercall is not what user space writes to its kvm_run */
+/* KVM does not read exit_reason in kvm_run, which user space may overwrite */
 TEST_F_TIMEOUT(hash, exit_reason_is_not_read, TIMEOUT)
 {
 	struct guest *g = &self->guest;
@@ -448,7 +449,7 @@ TEST_F_TIMEOUT(hash, exit_reason_is_not_read, TIMEOUT)
 	EXPECT_FALSE(all_are(self->vm.mem + GUEST_FLAG, 0, 8));
 }
 
-/* A radix guest, which runs in real mode: its addresses are guest real ones */
+/* A radix guest in real mode, so its addresses are guest real addresses */
 FIXTURE(radix)
 {
 	struct vm vm;
@@ -470,7 +471,7 @@ FIXTURE_TEARDOWN(radix)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* Guest memory is where it belongs, to its last byte */
+/* Guest memory can be accessed up to its last byte */
 TEST_F(radix, load_and_store)
 {
 	EXPECT_EQ(0, guest_store(&self->guest, MEM - 8, false));
@@ -486,7 +487,7 @@ struct switcher {
 	int wrong;
 };
 
-/* The VM is an HPT guest, is radix, is not */
+/* Switch the VM between HPT and radix */
 static void *switch_on(void *arg)
 {
 	struct switcher *s = arg;
@@ -508,7 +509,7 @@ static char *big_slot(struct vm *vm)
 	return map;
 }
 
-/* The page table of a radix guest goes away as the dirty log is made of it */
+/* A radix guest's page table is freed while the dirty log is collected */
 TEST_F_TIMEOUT(radix, dirty_log_vs_hpt, TIMEOUT)
 {
 	struct switcher s = { .vm = &self->vm };
@@ -527,7 +528,7 @@ TEST_F_TIMEOUT(radix, dirty_log_vs_hpt, TIMEOUT)
 	EXPECT_EQ(0, s.wrong);
 }
 
-/* And as memslots are flushed */
+/* The page table is freed while memslots are flushed */
 TEST_F_TIMEOUT(radix, memslot_vs_hpt, TIMEOUT)
 {
 	struct switcher s = { .vm = &self->vm };
@@ -547,7 +548,7 @@ TEST_F_TIMEOUT(radix, memslot_vs_hpt, TIMEOUT)
 	EXPECT_EQ(0, s.wrong);
 }
 
-/* What an LPCR may have as an HPT guest's is dropped if a radix guest may not */
+/* A switch to radix clears LPCR bits that only HPT guests may have */
 TEST_F(radix, lpcr_is_filtered)
 {
 	__u64 value;
@@ -576,7 +577,7 @@ static int try_memslot(struct vm *vm, unsigned long gpa, void *host, size_t size
 	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
 }
 
-/* Guest real addresses that a radix guest's page table does not tell apart */
+/* No memslots at addresses beyond the range of a radix guest's page table */
 TEST_F(radix, memslot_beyond_the_tree)
 {
 	char *map = anonymous(2 * PAGE_64K);
@@ -588,18 +589,18 @@ TEST_F(radix, memslot_beyond_the_tree)
 	EXPECT_EQ(-EINVAL, try_memslot(vm, RADIX_RANGE - PAGE_64K, map,
 				       2 * PAGE_64K));
 	EXPECT_EQ(0, try_memslot(vm, RADIX_RANGE - PAGE_64K, map, PAGE_64K));
-	/* Moved there */
+	/* Nor can a memslot be moved there */
 	EXPECT_EQ(-EINVAL, try_memslot(vm, RADIX_RANGE, map, PAGE_64K));
 	EXPECT_EQ(0, guest_store(&self->guest, RADIX_RANGE - 8, false));
 	EXPECT_FALSE(all_are(map + PAGE_64K - 8, 0, 8));
 	EXPECT_EQ(0, try_memslot(vm, RADIX_RANGE - PAGE_64K, map, 0));
 
-	/* As an HPT guest it could become a radix guest with it */
+	/* Nor in an HPT guest, which may become a radix guest */
 	ASSERT_EQ(0, vm_set_radix(vm, false));
 	EXPECT_EQ(-EINVAL, try_memslot(vm, RADIX_RANGE, map, PAGE_64K));
 }
 
-/* Bits of a host PTE that only software looks at may change at any time */
+/* Software bits of a host PTE may change at any time */
 TEST_F(radix, soft_dirty)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY);
@@ -616,7 +617,7 @@ TEST_F(radix, soft_dirty)
 	EXPECT_FALSE(all_are(map, 0, 8));
 }
 
-/* Private memory that is in the host by the guest's first read of it only */
+/* The guest reads a 2M page that the host has not allocated, then writes */
 TEST_F(radix, read_then_written_2m)
 {
 	char *map = large_pages(PAGE_2M, 1);
@@ -629,7 +630,7 @@ TEST_F(radix, read_then_written_2m)
 	EXPECT_FALSE(all_are(map, 0, 8));
 }
 
-/* A large page is no way to what is beside the memslot in the process */
+/* A large page gives no access to the process's memory beside the memslot */
 TEST_F(radix, page_2m_beyond_memslot)
 {
 	char *map = large_pages(PAGE_2M, 1), *slot = map + PAGE_64K;
@@ -648,7 +649,7 @@ TEST_F(radix, page_2m_beyond_memslot)
 	EXPECT_EQ(0, vm_memslot(&self->vm, SLOT, 0, NULL, 0, 0));
 }
 
-/* Memory whose first access waits until give_page() */
+/* Allocate memory whose first access waits for give_page() */
 static int slow_page(char **map)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -685,7 +686,7 @@ static unsigned long real_address(const void *p)
 	return (entry & ((1UL << 55) - 1)) * size;
 }
 
-/* A page of 2M that is not at a real address below, where few fit */
+/* A page of 2M at real address @real or above; few pages are below that */
 static char *page_2m_from(unsigned long real)
 {
 	unsigned int i, n = real / PAGE_2M + 1;
@@ -699,7 +700,7 @@ static char *page_2m_from(unsigned long real)
 	return NULL;
 }
 
-/* Where no real address of the host is */
+/* Guest real address that no host real address can have */
 #define FAR	(1UL << 45)
 
 struct logging {
@@ -724,11 +725,11 @@ static void *load_slow_page(void *arg)
 }
 
 /*
- * Dirty logging of a memslot is turned off.  A vcpu that is in a page fault
- * holds that up between the two halves, when others map pages of 2M already
- * though there are some of 64K.  Those are unmapped where they are in the guest:
- * nothing happens to the memslot that is at the same address as they are in the
- * host.
+ * Dirty logging of a memslot is switched off.  A vcpu in a page fault delays
+ * that half-way, when other vcpus already map pages of 2M over existing ones of
+ * 64K.  KVM then has to unmap the 64K pages at their guest addresses.  It must
+ * not unmap the pages of a memslot whose guest addresses are equal to the host
+ * real addresses of these pages.
  */
 TEST_F_TIMEOUT(radix, tables_replaced_2m, TIMEOUT)
 {
@@ -776,22 +777,22 @@ TEST_F_TIMEOUT(radix, tables_replaced_2m, TIMEOUT)
 	close(fd);
 }
 
-/* A nested guest: L1 is the VM's guest, whose memory has all that is about L2 */
+/* A nested guest: L1 is the VM's guest, whose memory holds all state of L2 */
 #define H_SET_PARTITION_TABLE	0xf800
 #define H_ENTER_NESTED		0xf804
 #define LPID			1UL
 #define SYSTEM_CALL		0xc00
 
-/* Pages of L1's memory: its partition table, the levels of L2's tree, its state */
+/* In L1's memory: its partition table, L2's page table, L2's state */
 #define PARTITION_TABLE		(1 * PAGE_64K)
 #define ROOT			(2 * PAGE_64K)
 #define LEVEL(n)		((3 + (n)) * PAGE_64K)
 #define STATE			(7 * PAGE_64K)
 #define REGS			(STATE + PAGE_4K)
-/* The first of those that are free */
+/* The first free page */
 #define FREE			8
 
-/* Trees of 52 bits: 13, 9, 9, 5 bits to the page of 64K */
+/* Page tables for 52 bits: levels of 13, 9, 9 and 5 bits, pages of 64K */
 #define TREE_52			(2UL << 61 | 5UL << 5)
 #define TREE_VALID		(1UL << 63)
 #define PTE_LEAF		(3UL << 62)
@@ -800,7 +801,7 @@ TEST_F_TIMEOUT(radix, tables_replaced_2m, TIMEOUT)
 #define PTE_W			0x2UL
 #define PTE_X			0x1UL
 
-/* What L1 gives KVM of L2, as in arch/powerpc/include/asm/hvcall.h */
+/* L2's state as in arch/powerpc/include/asm/hvcall.h */
 struct nested_state {
 	__u64 version;
 	__u32 lpid;
@@ -826,7 +827,7 @@ static void set_entry(struct vm *vm, unsigned long table, unsigned int index,
 	entry[index] = htobe64(value);
 }
 
-/* L2's addresses from @addr on are L1's from @gpa on */
+/* Map L1's page at @gpa to L2's address @addr */
 static void map_nested(struct vm *vm, unsigned long addr, unsigned long gpa,
 		       __u64 access)
 {
@@ -854,7 +855,7 @@ static int init_nested(struct guest *g)
 	return guest_hcall(g, H_SET_PARTITION_TABLE, &table, 1);
 }
 
-/* L2 executes @code, which ends in a system call, with @value and @addr */
+/* Let L2 execute @code, which ends with a system call, with @value and @addr */
 static long run_nested(struct guest *g, const char *code, unsigned long value,
 		       unsigned long addr)
 {
@@ -874,7 +875,7 @@ static long run_nested(struct guest *g, const char *code, unsigned long value,
 	return guest_hcall(g, H_ENTER_NESTED, args, 2);
 }
 
-/* Pages whose real addresses make that of a third one if they are or'ed */
+/* Two pages whose real addresses, combined by OR, are that of a third page */
 static bool find_pages(struct vm *vm, unsigned long *a, unsigned long *b,
 		       unsigned long *c)
 {
@@ -896,8 +897,8 @@ static bool find_pages(struct vm *vm, unsigned long *a, unsigned long *b,
 }
 
 /*
- * L1 gives L2 another page at an address that L2 has read from, and says nothing
- * of it to KVM.  L2 gets that one or still the first, but no other.
+ * L1 maps another page at an address that L2 has read from, without telling
+ * KVM.  L2 then accesses the new page or the previous one, but no third page.
  */
 TEST_F(radix, nested_page_replaced)
 {
@@ -907,7 +908,7 @@ TEST_F(radix, nested_page_replaced)
 	char *mem = vm->mem;
 
 	if (sysconf(_SC_PAGESIZE) != (long)PAGE_64K)
-		SKIP(return, "L2's tree here has pages of 64K");
+		SKIP(return, "L2's page table here has pages of 64K");
 	memset(mem + FREE * PAGE_64K, 'n', MEM - FREE * PAGE_64K);
 	ASSERT_TRUE(find_pages(vm, &first, &second, &neither));
 	ASSERT_EQ(H_SUCCESS, init_nested(g));

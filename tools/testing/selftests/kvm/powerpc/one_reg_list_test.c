@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KVM_GET_REG_LIST on a vcpu of Book3S HV: the list is what one_reg_table.h
- * says can be read and set, without what the host's processor does not have.
+ * KVM_GET_REG_LIST on a vcpu of Book3S HV: the list contains the registers that
+ * can be read and set according to one_reg_table.h, except for those that the
+ * host's processor lacks.
  */
 #include <errno.h>
 #include <sys/auxv.h>
@@ -35,10 +36,10 @@ static const struct reg table[] = {
 #undef REG
 };
 
-/* What a processor may lack, by the beginning of the names */
+/* Registers that a processor may lack */
 static const struct sublist {
 	const char *what;
-	unsigned long needs;	/* one of these, see features() */
+	unsigned long needs;	/* one of these features(), unless 0 */
 	unsigned long not;	/* none of these */
 	const char * const *names;
 } sublists[] = {
@@ -97,7 +98,7 @@ static bool named(const struct sublist *sub, const char *name)
 
 	for (p = sub->names; *p; p++) {
 		len = strlen(*p);
-		/* SIER2 is not SIER, but SPMC2 is one of SPMC */
+		/* TM_ and SPMC are prefixes, the others whole names */
 		if (!strcmp(*p, name) || (strstr("TM_ SPMC", *p) &&
 					  !strncmp(*p, name, len)))
 			return true;
@@ -153,7 +154,7 @@ TEST_F(reg_list, is_what_the_table_says)
 			total += want;
 		}
 	}
-	/* So there is none that the table has not */
+	/* So each register in the list is in the table */
 	EXPECT_EQ(total, self->list.n);
 }
 
@@ -186,7 +187,7 @@ TEST_F(reg_list, room)
 	EXPECT_EQ(-EFAULT, get_list(&self->guest, NULL));
 }
 
-/* As a migration does: read all there, set all here */
+/* Copy all registers from one vcpu to another, as a migration does */
 TEST_F(reg_list, migrates)
 {
 	unsigned long value[MAX_REGS][2] = { }, got[2], i;

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Every KVM_REG_PPC_* that names a register, and what a vcpu of Book3S HV makes
- * of it.  To be included with REG() defined:
+ * Every KVM_REG_PPC_* that names a register, and how a Book3S HV vcpu handles
+ * it. Include this file with REG() defined:
  *
- *	REG(name without KVM_REG_PPC_, how many come one after the other,
+ *	REG(name without KVM_REG_PPC_, number of consecutive registers,
  *	    kind, bits of each doubleword that can be written)
  *
- * For the kinds see one_reg_test.c, which has is_power9 as well.
+ * See one_reg_test.c for the kinds and for is_power9.
  */
 #define ALL		~0UL
 #define LOW_32		0xffffffffUL
 
-/* Breakpoints in the hypervisor are not for guests */
+/* All bits but those for breakpoints in hypervisor state */
 #define DABRX_BITS	(ALL & ~0x4UL)
 #define DAWRX_BITS	(ALL & ~0x4UL)
 
-/* DPFD, AIL, ILE and TC, and from POWER9 on LD */
+/* DPFD, AIL, ILE and TC; LD on POWER9 and later */
 #define LPCR_BITS	(is_power9 ? 0x0070000003820200UL : 0x0070000003800200UL)
 
-/* What is not for the hypervisor alone */
+/* Bits that are not for the hypervisor only */
 #define PSSCR_BITS	0xf0000000000003ffUL
 
 REG(HIOR, 1, ZERO, 0)

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KVM_GET_ONE_REG and KVM_SET_ONE_REG on a vcpu of Book3S HV: every register
- * that the header of the kernel names, what can be written and what of it is
- * kept, and whether the list in the kernel's documentation, the header and the
- * kernel agree.
+ * KVM_GET_ONE_REG and KVM_SET_ONE_REG on a vcpu of Book3S HV: for every
+ * register in the kernel's header, what can be written, and which bits are
+ * kept.  Also checks that the kernel, its header and its documentation agree.
  *
- * one_reg_table.h says what is expected of each.  The build takes the names in
- * the header and in the documentation into one_reg_list.h; that one does not
- * compile if the table lacks a name.
+ * one_reg_table.h lists what is expected of each register.  The build collects
+ * the names in the header and the documentation in one_reg_list.h, and fails if
+ * the table lacks a name.
  */
 #include <errno.h>
 #include <sys/auxv.h>
@@ -20,11 +19,11 @@
 #define HWCAP2_ARCH_3_1		0x00040000UL
 
 enum kind {
-	HELD,		/* what is written is read again, as far as it's kept */
-	BREAKPOINT,	/* so too, with no privilege for 3, the hypervisor */
-	LPCR,		/* so too, with an AIL of 0 for one that isn't 3 */
-	ROUNDED_UP,	/* so too, to a multiple of 2^24 */
-	ZERO,		/* is 0 and can be set to that */
+	HELD,		/* keeps the bits of its mask */
+	BREAKPOINT,	/* likewise, but privilege 3, hypervisor, becomes 0 */
+	LPCR,		/* likewise, but an AIL other than 3 becomes 0 */
+	ROUNDED_UP,	/* likewise, rounded up to a multiple of 2^24 */
+	ZERO,		/* is 0 and can be set to 0 only */
 	READ_ONLY,
 	VPA,		/* see the test of that name */
 	COMPAT,		/* see the test of that name */
@@ -64,7 +63,7 @@ static size_t reg_size(unsigned long id)
 	return 1UL << ((id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT);
 }
 
-/* A register of less than a doubleword is at the front of the first word */
+/* A register of less than a doubleword begins at the first byte */
 static unsigned int shift_of(unsigned long id)
 {
 	size_t size = reg_size(id);
@@ -101,13 +100,12 @@ FIXTURE_TEARDOWN(one_reg)
 	EXPECT_EQ(0, vm_free(&self->vm));
 }
 
-/* A register beyond the first of those that go by one name: name + number */
 static void here(struct reg *r)
 {
 	fprintf(stderr, "# KVM_REG_PPC_%s, id %lx\n", r->name, r->id);
 }
 
-/* Those that are there can be read, and nothing but their size is written */
+/* Existing registers can be read, and no byte after their size is written */
 TEST_F(one_reg, get)
 {
 	unsigned char buf[64], mark[64];
@@ -131,7 +129,7 @@ TEST_F(one_reg, get)
 	}
 }
 
-/* What is read when @in was written */
+/* The value that is read after @in was written */
 static void expect_value(struct reg *r, const union value *in,
 			 union value *out)
 {
@@ -230,10 +228,10 @@ static bool between(unsigned long id, unsigned long first, unsigned long last)
 	return id >= first && id <= last;
 }
 
-/* One goes with the other */
+/* Does a write to one of them change the other? */
 static bool related(unsigned long a, unsigned long b)
 {
-	/* FPRs are in the VSRs of the same number */
+	/* FPRs are parts of the VSRs with the same number */
 	if (between(a, KVM_REG_PPC_FPR0, KVM_REG_PPC_FPR31))
 		return b == KVM_REG_PPC_VSR(a - KVM_REG_PPC_FPR0);
 	if (between(a, KVM_REG_PPC_VSR0, KVM_REG_PPC_VSR31))
@@ -249,7 +247,7 @@ static bool related(unsigned long a, unsigned long b)
 	return false;
 }
 
-/* A register that is written does not change any other */
+/* A write to a register does not change any other */
 TEST_F(one_reg, set_only_one)
 {
 	union value in = { .word = { 0x1122334455667788, 0x1122334455667788 } };
@@ -257,7 +255,7 @@ TEST_F(one_reg, set_only_one)
 	struct reg *r, *other;
 	union value got;
 
-	/* All of another value, none 0 */
+	/* Give each register another value, but not 0 */
 	for (r = self->reg; r < self->reg + self->n; r++) {
 		other_in.word[0]++;
 		if (r->kind == HELD)
@@ -285,7 +283,7 @@ TEST_F(one_reg, set_only_one)
 				TH_LOG("changed by KVM_REG_PPC_%s, id %lx",
 				       r->name, r->id);
 			}
-			/* It is told once */
+			/* Report each change only once */
 			other->was = got;
 		}
 		ASSERT_EQ(0, guest_set_reg(&self->guest, r->id, &r->was))
@@ -316,7 +314,7 @@ TEST_F(one_reg, fpr_is_in_vsr)
 	}
 }
 
-/* The SLB shadow and the dispatch log need a VPA, all three whole cache lines */
+/* The SLB shadow and the dispatch trace log need a VPA */
 TEST_F(one_reg, vpa)
 {
 	union value area = { .word = { 0x20000, 1000 } }, none = { }, got;
@@ -335,7 +333,7 @@ TEST_F(one_reg, vpa)
 	EXPECT_EQ(0x20000, got.word[0]);
 	EXPECT_EQ(1000, got.word[1]);
 
-	/* Whole entries of 48 bytes */
+	/* The length is rounded down to entries of 48 bytes */
 	ASSERT_EQ(0, guest_set_reg(g, KVM_REG_PPC_VPA_DTL, &area));
 	ASSERT_EQ(0, guest_get_reg(g, KVM_REG_PPC_VPA_DTL, &got));
 	EXPECT_EQ(0x20000, got.word[0]);
@@ -343,7 +341,7 @@ TEST_F(one_reg, vpa)
 	area.word[1] = 47;
 	EXPECT_EQ(-EINVAL, guest_set_reg(g, KVM_REG_PPC_VPA_DTL, &area));
 
-	/* The VPA goes last */
+	/* The VPA has to be unregistered last */
 	EXPECT_EQ(-EINVAL, guest_set_reg(g, KVM_REG_PPC_VPA_ADDR, &zero));
 	EXPECT_EQ(0, guest_set_reg(g, KVM_REG_PPC_VPA_SLB, &none));
 	EXPECT_EQ(-EINVAL, guest_set_reg(g, KVM_REG_PPC_VPA_ADDR, &zero));
@@ -351,7 +349,7 @@ TEST_F(one_reg, vpa)
 	EXPECT_EQ(0, guest_set_reg(g, KVM_REG_PPC_VPA_ADDR, &zero));
 }
 
-/* A processor compatibility mode, of what the host is and anything older */
+/* Compatibility modes of the host's processor and older ones are accepted */
 TEST_F(one_reg, compat)
 {
 	static const struct {
@@ -383,7 +381,7 @@ TEST_F(one_reg, compat)
 	}
 }
 
-/* Any other id, also one with a known number and another size or architecture */
+/* EINVAL for any other id, including known numbers with another size or arch */
 TEST_F(one_reg, unknown_id)
 {
 	unsigned long low, size, id, tried = 0;
@@ -447,7 +445,7 @@ TEST_F(one_reg, bad_address)
 	}
 }
 
-/* Does not compile without an entry in the table for a name in the header */
+/* Does not compile if the table lacks a name of the header */
 enum in_table {
 #define REG(name, ...) IN_TABLE_KVM_REG_PPC_##name,
 #include "one_reg_table.h"
@@ -475,7 +473,7 @@ static const struct {
 #include "one_reg_list.h"
 };
 
-/* Where documentation, header and kernel are known not to agree */
+/* Known disagreements of the documentation, the header and the kernel */
 static const char * const known[] = {
 	"KVM_REG_PPC_DEBUG_INST is not documented",
 	"KVM_REG_PPC_ONLINE is not documented",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A guest whose vcpus do one thing at a time: a hypercall, a load, a store, or
- * nothing for as long as they are left alone.  It runs in the host's byte order
- * and in real mode, so through the VRMA; loads and stores can be made with
+ * spinning until they are stopped.  It runs in the host's byte order and in
+ * real mode, that is, through the VRMA.  Loads and stores can be done with
  * address translation for data, through an SLB entry and an HPTE.
  */
 #ifndef SELFTEST_KVM_POWERPC_GUEST_H
@@ -13,7 +13,7 @@
 
 #include "hpt_vm.h"
 
-/* Hypercalls, their flags and their results, from PAPR */
+/* Hypercalls of PAPR, their flags and their results */
 #define H_REMOVE		0x04
 #define H_ENTER			0x08
 #define H_READ			0x0c
@@ -36,7 +36,7 @@
 #define GUEST_EA		0x100000000000UL
 #define GUEST_VSID		0x123456UL
 
-/* SF, ME and maybe LE; with address translation for data */
+/* SF, ME and, on a little-endian host, LE; then with data translation */
 #define GUEST_MSR		(0x8000000000001000UL | \
 				 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__))
 #define GUEST_MSR_DR		(GUEST_MSR | 0x10UL)
@@ -46,26 +46,27 @@ struct guest {
 	struct kvm_run *run;
 	size_t run_size;
 	int fd;
-	unsigned long ret[9];		/* what a hypercall gave besides r3 */
+	unsigned long ret[9];		/* hypercall results in r4 to r12 */
 	pthread_t spinner;
 	bool spinning;
 	int spin_result;
 };
 
 /*
- * @own_vrma: enter an HPTE for guest page 0, where the code is, as a VMM does
- * that restores a guest.  Otherwise KVM maps all of slot 0 at the first entry.
+ * @own_vrma: write an HPTE for guest page 0, which holds the code, as a VMM
+ * does when it restores a guest.  Otherwise KVM maps all of slot 0 at the first
+ * KVM_RUN.
  */
 int guest_init(struct guest *g, struct vm *vm, bool own_vrma);
-/* Another vcpu of a guest that has been made so */
+/* Add a vcpu to a VM that guest_init() has prepared */
 int guest_init_vcpu(struct guest *g, struct vm *vm, unsigned int id);
 void guest_free(struct guest *g);
 
-/* A register by its id: 0 or -errno */
+/* Get or set a register by its id; returns 0 or -errno */
 int guest_get_reg(struct guest *g, unsigned long id, void *value);
 int guest_set_reg(struct guest *g, unsigned long id, const void *value);
 
-/* PAPR's result, or -1000 - errno if the vcpu did not get that far */
+/* Returns PAPR's result, or -1000 - errno if the vcpu failed before that */
 long guest_hcall(struct guest *g, unsigned long number,
 		 const unsigned long *args, unsigned int n_args);
 long guest_enter(struct guest *g, unsigned long index, struct hpte e);
@@ -77,12 +78,12 @@ long guest_clear_mod(struct guest *g, unsigned long index);
 /* Access guest memory, with or without translation of the address */
 int guest_load(struct guest *g, unsigned long addr, bool translate);
 int guest_store(struct guest *g, unsigned long addr, bool translate);
-/* What maps GUEST_EA + @page * 64K: the HPTE, and where it belongs */
+/* The HPTE that maps GUEST_EA + @page * 64K, and where its group begins */
 struct hpte guest_hpte(unsigned long page, unsigned long gpa,
 		       unsigned long rc);
 unsigned long guest_index(unsigned long npte, unsigned long page);
 
-/* Runs until it is stopped; at the return of guest_spin() it is running */
+/* Start a vcpu that runs until it is stopped; returns once it runs */
 int guest_spin(struct guest *g);
 int guest_spin_stop(struct guest *g);
 

@@ -5,10 +5,10 @@
 /* Behind the interrupt vectors, in the first 64K page */
 #define GUEST_CODE	0x4000
 
-/* Where a spinning guest says that it runs */
+/* Real address to which a spinning guest writes to show that it runs */
 #define GUEST_FLAG	0x8000
 
-/* Hypercalls that KVM leaves to user space: all is well, an interrupt came */
+/* Hypercalls that KVM passes to user space: code finished, interrupt taken */
 #define GUEST_LEAVE	0x7000
 #define GUEST_TRAPPED	0x7004
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Does something that takes long let others have the CPU?  A thread that wants
- * it for a moment each millisecond shares it with the caller, and notes how
- * long it had to wait.
+ * Check that a long operation lets other tasks run.  A thread on the caller's
+ * CPU wakes up every millisecond and records how long it had to wait.
  */
 #ifndef SELFTEST_KVM_POWERPC_HPT_TICKER_H
 #define SELFTEST_KVM_POWERPC_HPT_TICKER_H
@@ -11,7 +10,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* Others use the machine as well: one good try of so many is enough */
+/* One good try of this many is enough, as other programs run as well */
 #define TICKER_TRIES	5
 
 struct ticker {
@@ -22,15 +21,15 @@ struct ticker {
 };
 
 long us_between(struct timespec *then, struct timespec *now);
-/* All threads the caller starts from here on share one CPU with it */
+/* Bind the caller, and threads that it starts later, to one CPU */
 int one_processor(void);
 
 int ticker_init(struct ticker *t);
 void ticker_free(struct ticker *t);
 void ticker_begin(struct ticker *t);
 /*
- * true if no wait since ticker_begin() took half of the time since or more, or
- * none was worth mention
+ * Returns true if each wait since ticker_begin() took less than half of the
+ * time since then, or was too short to matter.
  */
 bool ticker_ends(struct ticker *t);
 

@@ -52,7 +52,7 @@ unsigned long vrma_index(unsigned long npte, unsigned long gpa)
 {
 	unsigned long hash = gpa >> mem_shift() ^ VRMA_VSID ^ (VRMA_VSID << 25);
 
-	/* Guests use the first slot of a group, KVM the last for its own */
+	/* Guests fill groups from slot 0; KVM's own VRMA HPTEs are in slot 7 */
 	return (hash & (npte / 8 - 1)) * 8 + 6;
 }
 
@@ -85,7 +85,7 @@ struct hpte hpte_at(unsigned long index)
 {
 	unsigned long mix = (index + 1) * 0x9e3779b97f4a7c15UL;
 	struct hpte e = {
-		/* ISA v3.0 has fewer bits for the AVPN, stay inside those */
+		/* Use only the AVPN bits that ISA v3.0 has as well */
 		.v = (mix & 0x0007fffffffff000UL) | HPTE_V_VALID,
 		.r = GPA_MMIO | (mix >> 44) << 16 | HPTE_R_M | HPTE_R_RC | 2,
 	};
@@ -310,7 +310,7 @@ long table_apply(struct table *t, const void *buf, size_t len)
 	return n;
 }
 
-/* Both the buffer and its size are the caller's, the result is read()'s */
+/* Read into @buf and apply it; returns the result of read() */
 static ssize_t read_into(struct table *t, int fd, void *buf, size_t size,
 			 long *told)
 {

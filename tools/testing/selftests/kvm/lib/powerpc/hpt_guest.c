@@ -26,7 +26,7 @@ static int fail(const char *what)
 	return -err;
 }
 
-/* All interrupts end in a hypercall; they arrive big-endian */
+/* All interrupts end in a hypercall; they are taken in big-endian mode */
 static void set_vectors(char *mem)
 {
 	const __u32 code[] = {
@@ -137,7 +137,7 @@ static int trapped(struct guest *g, const char *what)
 	return -EIO;
 }
 
-/* Runs @code once, with and into @regs */
+/* Run @code once with the arguments in @regs, and store the results there */
 static int run(struct guest *g, const char *code, unsigned long *regs,
 	       unsigned int n, bool translate)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a guest of the tests runs, copied to its real address GUEST_CODE.  Each
- * piece takes its arguments from r14 and up, leaves its results there, and
- * ends in a hypercall that KVM does not know and hands to user space.  KVM
- * writes r3 to r12 when it comes back from that, so those carry nothing.
+ * The code of the tests' guest, copied to its real address GUEST_CODE.  Each
+ * routine takes its arguments in r14 and up, leaves its results there, and ends
+ * with a hypercall that KVM does not handle and passes to user space.  KVM
+ * overwrites r3 to r12 when it returns from that, so these hold nothing.
  */
 #include "hpt_guest_code.h"
 
@@ -16,7 +16,7 @@
 
 guest_code:
 
-	/* r14: number, r15 to r23: arguments; result in r14, rest in r15... */
+	/* r14: number, r15 to r23: arguments; results from r14 on */
 guest_code_hcall:
 	mr	3, 14
 	mr	4, 15
@@ -41,7 +41,7 @@ guest_code_hcall:
 	mr	23, 12
 	b	leave
 
-	/* r15: effective address; the doubleword there in r14 */
+	/* r15: effective address; the doubleword is loaded into r14 */
 guest_code_load:
 	ld	14, 0(15)
 	b	leave
@@ -51,7 +51,7 @@ guest_code_store:
 	std	14, 0(15)
 	b	leave
 
-	/* r14 to real address r15, and on until a signal comes */
+	/* Store r14 to real address r15, then spin until a signal arrives */
 guest_code_spin:
 	std	14, 0(15)
 1:	b	1b

@@ -7,7 +7,7 @@
 
 #include "hpt_ticker.h"
 
-/* Microseconds that the CPU may be had at once, however little there is to do */
+/* A wait of less than this many microseconds is never a failure */
 #define TICKER_FLOOR	5000
 
 long us_between(struct timespec *then, struct timespec *now)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
@@ -97,7 +98,7 @@ int vm_set_radix(struct vm *vm, bool radix)
 {
 	struct kvm_ppc_mmuv3_cfg cfg = {
 		.flags = radix ? KVM_PPC_MMUV3_RADIX : 0,
-		/* The top bit says radix here too */
+		/* The topmost bit also selects radix */
 		.process_table = radix ? 1UL << 63 : 0,
 	};
 
@@ -153,7 +154,10 @@ int vm_htab_fd(struct vm *vm, unsigned long flags, unsigned long start_index)
 	return fd < 0 ? -errno : fd;
 }
 
-/* What the kernel says of a machine that is slow or has just been booted */
+/*
+ * Messages that only show that the machine is slow or has just booted, and
+ * those of CONFIG_DEBUG_STACK_USAGE about tasks that exit
+ */
 static bool is_about_machine(const char *text)
 {
 	static const char * const about[] = {
@@ -165,7 +169,7 @@ static bool is_about_machine(const char *text)
 	for (i = 0; i < ARRAY_SIZE(about); i++)
 		if (!strncmp(text, about[i], strlen(about[i])))
 			return true;
-	return false;
+	return strstr(text, " used greatest stack depth: ");
 }
 
 int vm_kernel_log(struct vm *vm)
@@ -190,7 +194,7 @@ int vm_kernel_log(struct vm *vm)
 	}
 }
 
-/* The log is read last: much of what can be wrong is told as a VM is freed */
+/* Read the log last, since freeing a VM may log messages */
 int vm_free(struct vm *vm)
 {
 	int lines = 0;
@@ -259,7 +263,7 @@ bool in_dirty_log(const unsigned char *bitmap, unsigned long offset)
 {
 	unsigned long page = offset >> mem_shift();
 
-	/* The bitmap is one of bytes */
+	/* The bitmap is little-endian */
 	return bitmap[page / 8] & 1 << page % 8;
 }
 
@@ -290,4 +294,30 @@ long table_dump(struct table *t, struct vm *vm, unsigned long flags)
 	told = table_drain(t, fd, 1 << 16);
 	close(fd);
 	return told;
+}
+
+int host_set(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, value, strlen(value)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+long host_kib(const char *name)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	size_t len = strlen(name);
+	char line[128];
+	long kib = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			kib = strtol(line + len + 1, NULL, 0);
+	if (file)
+		fclose(file);
+	return kib;
 }
