@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kvm-hpt check: is a stream well-formed, and could its HPTEs be those of a
- * guest?
+ * kvm-hpt check: is a stream well-formed, and can its HPTEs be a guest's?
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -14,10 +13,10 @@
 #include "table.h"
 
 /*
- * What is known of an HPTE in the table, instead of its two dwords. One for the
- * same page has the same of dword 0 and the same base page size. Where it was
- * in the stream is the position and the lowest bits of the record's number;
- * the others are known from the position.
+ * Instead of its two dwords, the table has a key and a place for each HPTE. The
+ * key has the bits of dword 0 and the base page size that are equal for HPTEs
+ * of the same page. The place is the position in the stream and the lowest bits
+ * of the record's number; its other bits follow from the position.
  */
 #define KEY_V		(HPTE_V_B | HPTE_V_AVPN | HPTE_V_SECONDARY)
 #define KEY_SHIFT	1
@@ -31,8 +30,8 @@
  * @s: the stream
  * @t: what has been in it until now
  * @digest: of which only digests are kept: enough for a stream without a fault
- * @suspect: of these, two may translate the same page
  * @f: the faults found
+ * @order: of the HPT, as far as the stream said when it began
  * @valid: number of valid HPTEs
  * @invalid: number of invalid HPTEs
  * @places: where each record is that has a round number
@@ -48,8 +47,8 @@ struct check {
 	struct stream s;
 	struct table t;
 	bool digest;
-	bool suspect;
 	struct faults f;
+	unsigned int order;
 	u64 valid;
 	u64 invalid;
 	u64 *places;
@@ -89,17 +88,17 @@ static bool wimg_reserved(struct hpte hpte)
 	       wimg != (HPTE_R_W | HPTE_R_I | HPTE_R_M);
 }
 
-/* Bits that can't be like that, whatever the others say */
+/* Faults in single bits, independent of the page */
 static const char *wrong_bits(struct hpte hpte)
 {
 	unsigned int pp = hpte_pp(hpte);
 
 	if (!(hpte.v & HPTE_V_VALID))
-		return "V is 0 in an HPTE that is said to be valid";
+		return "V is 0 in an HPTE that is counted as valid";
 	if (hpte.v & HPTE_V_HOST)
-		return "bits of dword 0 that are KVM's own are set";
+		return "KVM's internal bits are set in dword 0";
 	if (hpte.r & HPTE_R_MARK)
-		return "bit 1 of dword 1 is set, KVM's own mark";
+		return "bit 1 of dword 1, KVM's mark, is set";
 	if (pp == 4 || pp == 5 || pp == 7)
 		return "the protection is reserved";
 	if (wimg_reserved(hpte))
@@ -122,14 +121,14 @@ static const char *wrong_page(struct hpte hpte, const struct hpte_page *page)
 	return NULL;
 }
 
-/* What is not of this stream is told of behind the record, not in it */
+/* Data of another stream is reported after the record, not in it */
 static bool of_another(struct check *c)
 {
 	return c->s.format == FORMAT_QEMU &&
 	       (c->s.qemu.cut || qemu_record_cut(&c->s));
 }
 
-/* Is an HPTE in the right group? If its order is another one, it may be. */
+/* Is an HPTE in the right group? If not, it may be with another order. */
 static void check_hash(struct check *c, struct place at, struct hpte hpte,
 		       const struct hpte_page *page)
 {
@@ -155,15 +154,15 @@ static void check_hash(struct check *c, struct place at, struct hpte hpte,
 }
 
 /*
- * Most HPTEs have a page of 4K or 64K and nothing unusual. The rules above have
- * nothing to say of these: this is the short way to see that.
+ * Most HPTEs have a page of 4K or 64K, the primary hash and nothing unusual.
+ * This finds quickly that none of the rules above applies to them.
  *
- * Return: log2 of their base page size, 0 of all others.
+ * Return: log2 of the base page size of such HPTEs, 0 for all others.
  */
 static inline unsigned int plain_shift(struct hpte hpte)
 {
-	if ((hpte.v & (HPTE_V_VALID | HPTE_V_HOST)) != HPTE_V_VALID ||
-	    hpte.v >> (HPTE_V_B_SHIFT + 1) ||
+	if ((hpte.v & (HPTE_V_B_RESERVED | HPTE_V_VALID | HPTE_V_SECONDARY |
+		       HPTE_V_HOST)) != HPTE_V_VALID ||
 	    hpte.r & (HPTE_R_PP0 | HPTE_R_MARK | HPTE_R_W))
 		return 0;
 	if (!(hpte.v & HPTE_V_LARGE))
@@ -172,22 +171,28 @@ static inline unsigned int plain_shift(struct hpte hpte)
 }
 
 /* hpte_unlike() for such HPTEs */
-static inline u64 plain_unlike(struct hpte hpte, unsigned int base_shift, u64 index)
+static inline u64 plain_unlike(struct hpte hpte, unsigned int base_shift, u64 group)
 {
-	u64 avpn = (hpte.v & HPTE_V_AVPN) >> HPTE_V_AVPN_SHIFT;
-	unsigned int seg = hpte.v >> HPTE_V_B_SHIFT ? 40 - AVPN_LOW :
-						      28 - AVPN_LOW;
-	u64 hash = avpn >> seg, group = index >> GROUP_SHIFT;
+	u64 avpn = (hpte.v & HPTE_V_AVPN) >> HPTE_V_AVPN_SHIFT, hash, page;
 
-	if (seg == 40 - AVPN_LOW)
+	if (hpte.v >> HPTE_V_B_SHIFT) {
+		hash = avpn >> (40 - AVPN_LOW);
 		hash ^= hash << 25;
-	hash ^= (avpn & (BIT_ULL(seg) - 1)) << (AVPN_LOW - base_shift);
-	if (hpte.v & HPTE_V_SECONDARY)
-		group = ~group;
-	return (hash ^ group) & (~0ULL << (AVPN_LOW - base_shift));
+		page = avpn & (BIT_ULL(40 - AVPN_LOW) - 1);
+	} else {
+		hash = avpn >> (28 - AVPN_LOW);
+		page = avpn & (BIT_ULL(28 - AVPN_LOW) - 1);
+	}
+	return (hash ^ page << (AVPN_LOW - base_shift) ^ group) &
+	       (~0ULL << (AVPN_LOW - base_shift));
 }
 
-/* Return: what to keep of the HPTE */
+static inline u64 plain_key(struct hpte hpte, unsigned int base_shift)
+{
+	return (hpte.v & (HPTE_V_B | HPTE_V_AVPN)) | base_shift << KEY_SHIFT;
+}
+
+/* Return: the key of the HPTE */
 static u64 check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
 {
 	unsigned int shift = plain_shift(hpte);
@@ -196,11 +201,11 @@ static u64 check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
 	const char *why;
 
 	if (shift) {
-		unlike = plain_unlike(hpte, shift, index);
+		unlike = plain_unlike(hpte, shift, index >> GROUP_SHIFT);
 		if (!c->hashed)
 			c->unlike |= unlike;
 		if (!c->hashed || !(unlike & (order_groups(c->s.order) - 1)))
-			return (hpte.v & KEY_V) | shift << KEY_SHIFT;
+			return plain_key(hpte, shift);
 	}
 	hpte_page(hpte, &page);
 	key = (hpte.v & KEY_V) | page.base_shift << KEY_SHIFT;
@@ -222,7 +227,7 @@ static u64 check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
 	return key;
 }
 
-/* As much of an HPTE as its key has */
+/* An HPTE with the fields that its key has */
 static struct hpte key_hpte(u64 key)
 {
 	struct hpte hpte = { .v = (key & KEY_V) | HPTE_V_VALID };
@@ -241,7 +246,7 @@ static int add_place(struct check *c)
 {
 	u64 *places;
 
-	/* Each time there are twice as many */
+	/* Double the size each time */
 	if (!(c->nr_places & (c->nr_places - 1))) {
 		places = realloc(c->places, (2 * c->nr_places + 1) *
 					    sizeof(*places));
@@ -253,7 +258,7 @@ static int add_place(struct check *c)
 	return 0;
 }
 
-/* Where in the stream an HPTE in the table was */
+/* The place in the stream of an HPTE in the table */
 static struct place find_place(const struct check *c, u64 kept, u64 index)
 {
 	u64 low = 0, high = c->nr_places, middle;
@@ -270,7 +275,7 @@ static struct place find_place(const struct check *c, u64 kept, u64 index)
 	return place;
 }
 
-/* The order is known only now: look at the HPTEs that there were before */
+/* Now that the order is known, check the HPTEs before that */
 static int check_hashes(struct check *c)
 {
 	struct table_group *group;
@@ -280,6 +285,7 @@ static int check_hashes(struct check *c)
 	u64 number;
 
 	c->hashed = true;
+	c->order = c->s.order;
 	if (c->opts->no_hash || !(c->unlike & (order_groups(c->s.order) - 1)))
 		return 0;
 	if (c->digest)
@@ -298,22 +304,23 @@ static int check_hashes(struct check *c)
 	return 0;
 }
 
-/* The first pass has every HPTE, in order, and no other way to tell its end */
+/* The first pass has every HPTE, in order; only this shows its end */
 static void check_first_pass(struct check *c)
 {
 	u64 index = c->s.rec.index, byte = c->s.offset;
+	bool first = stream_hpt_records(&c->s) == 1;
 
 	/* The order may have become known with this record */
 	if (c->expected >= c->s.nr_hptes) {
 		c->first_pass = false;
 		return;
 	}
-	if (c->s.format == FORMAT_QEMU && c->s.records == 1)
+	if (c->s.format == FORMAT_QEMU && first)
 		c->sparse = true;
 	if (c->sparse && index != c->expected) {
-		/* That it has ended can only be seen when the next one begins */
+		/* Its end shows only when the next pass begins */
 		c->first_pass = index > c->expected;
-	} else if (c->s.records == 1 && index != c->expected) {
+	} else if (first && index != c->expected) {
 		fault(c, byte, index, "the first pass doesn't begin at index 0x%llx",
 		      c->expected);
 	} else if (index > c->expected) {
@@ -323,15 +330,15 @@ static void check_first_pass(struct check *c)
 		fault(c, byte, index, "the first pass goes back from 0x%llx",
 		      c->expected);
 	}
-	if (c->s.rec.n_invalid)
+	if (c->s.full)
 		c->sparse = false;
-	/* At index 0 it starts over: the HPT was reset */
+	/* At index 0 it begins again: the HPT was reset */
 	c->expected = c->s.next;
 	if (c->expected >= c->s.nr_hptes)
 		c->first_pass = false;
 }
 
-/* Orders with which a record would not reach beyond the end of the HPT */
+/* The orders with which a record is within the HPT */
 static u64 record_orders(const struct check *c)
 {
 	u64 orders = 0, end = c->s.next;
@@ -357,33 +364,36 @@ static void check_range(struct check *c)
 	if (orders && c->s.next - 1 > c->f.last_index)
 		c->f.last_index = c->s.next - 1;
 	faults_add(&c->f, place, orders, place.index >= c->s.nr_hptes ?
-		   "begins behind the end of the HPT at 0x%llx" :
+		   "begins past the end of the HPT at 0x%llx" :
 		   "reaches beyond the end of the HPT at 0x%llx",
 		   c->s.nr_hptes);
 }
 
-static inline void put(struct check *c, struct table_group *group, u64 slot,
-		       struct place at, u64 key)
+/* Put an HPTE that was read into its group */
+static __always_inline void put(void *group, struct place at, u64 key,
+				const bool digest)
 {
-	if (c->digest) {
-		c->suspect |= digest_put((struct digest_group *)group, slot, key);
+	u64 slot = at.index & (GROUP_HPTES - 1);
+	struct table_group *full = group;
+
+	if (digest) {
+		digest_put(group, slot, key);
 		return;
 	}
-	group->used |= 1 << slot;
-	group->hpte[slot].v = key;
-	group->hpte[slot].r = at.byte << PLACE_RECORD |
-			      (at.record & (BIT_ULL(PLACE_RECORD) - 1));
+	full->used |= 1 << slot;
+	full->hpte[slot].v = key;
+	full->hpte[slot].r = at.byte << PLACE_RECORD |
+			     (at.record & (BIT_ULL(PLACE_RECORD) - 1));
 }
 
-/* Take an HPTE that was read into the table */
+/* Put an HPTE into the table */
 static inline int keep(struct check *c, struct place at, u64 key)
 {
 	struct table_group *group = table_make(&c->t, at.index >> GROUP_SHIFT);
-	u64 slot = at.index & (GROUP_HPTES - 1);
 
 	if (!group)
 		return -ENOMEM;
-	put(c, group, slot, at, key);
+	put(group, at, key, c->digest);
 	return 0;
 }
 
@@ -394,7 +404,8 @@ static int check_record(struct check *c)
 	unsigned int i;
 	int err;
 
-	if (c->nr_places <= c->s.records >> PLACE_RECORD && add_place(c))
+	if (!c->digest && c->nr_places <= c->s.records >> PLACE_RECORD &&
+	    add_place(c))
 		return -ENOMEM;
 	if (!c->hashed && c->s.order) {
 		err = check_hashes(c);
@@ -406,7 +417,7 @@ static int check_record(struct check *c)
 	if (c->s.range)
 		check_range(c);
 	if (!c->s.rec.n_valid && !c->s.rec.n_invalid)
-		fault(c, byte, index, "a record of no HPTEs");
+		fault(c, byte, index, "a record without HPTEs");
 	if (c->first_pass)
 		check_first_pass(c);
 	byte += sizeof(*c->s.buf);
@@ -422,7 +433,7 @@ static int check_record(struct check *c)
 	return 0;
 }
 
-/* Do two HPTEs of the same pair of groups translate the same? */
+/* Do two HPTEs of the same pair of groups translate the same page? */
 static bool same_page(u64 a, u64 b)
 {
 	return !((a ^ b) & (HPTE_V_B | HPTE_V_AVPN | KEY_BASE));
@@ -438,7 +449,7 @@ static void twice(struct check *c, const struct table_group *group, u64 number,
 		   like);
 }
 
-/* Look for another HPTE like one, behind it or in its secondary group */
+/* Look for another HPTE of the same page, after it or in the other group */
 static void check_twice(struct check *c, const struct table_group *group,
 			u64 number, unsigned int i)
 {
@@ -463,7 +474,7 @@ static void check_twice(struct check *c, const struct table_group *group,
 			      ((~number & mask) << GROUP_SHIFT) + k);
 }
 
-/* No two are alike, and none may be like one in another group */
+/* No two have the same page, and none may have that of one in another group */
 static bool all_differ(const struct table_group *group)
 {
 	unsigned int i, k, nr = 0, alike = 0, used = group->used;
@@ -480,8 +491,8 @@ static bool all_differ(const struct table_group *group)
 }
 
 /*
- * No page has two HPTEs. While the guest runs it may seem to, as an HPTE that
- * moves may be seen in both places; when all is reported that is over.
+ * No page has two HPTEs at the end of a stream. Before that it may seem to,
+ * since an HPTE that moves may be reported in both places.
  */
 static void check_table(struct check *c)
 {
@@ -498,7 +509,7 @@ static void check_table(struct check *c)
 	}
 }
 
-/* A first pass ends where the HPT does, which is that of some HPT */
+/* A first pass ends at the end of the HPT, so at that of some order */
 static void check_first_end(struct check *c)
 {
 	struct place place = { c->s.src->pos, c->s.records, c->expected };
@@ -507,7 +518,7 @@ static void check_first_end(struct check *c)
 
 	if (!c->s.order) {
 		fault(c, place.byte, place.index,
-		      "ends before the first pass is at the end of an HPT");
+		      "ends before the first pass reaches the end of an HPT");
 		return;
 	}
 	if (c->expected >= c->s.nr_hptes)
@@ -516,17 +527,17 @@ static void check_first_end(struct check *c)
 		if (order_hptes(order) == c->expected)
 			orders = BIT_ULL(order);
 	faults_add(&c->f, place, orders,
-		   "ends before the first pass is at the end of the HPT at 0x%llx",
+		   "ends before the first pass reaches the end of the HPT at 0x%llx",
 		   c->s.nr_hptes);
 }
 
-/* The guest of a QEMU without KVM may have an HPT that is empty */
+/* The HPT may be empty with a QEMU without KVM */
 static int check_end(struct check *c)
 {
 	int err;
 
 	if (stream_no_hpt(&c->s) ||
-	    (!c->s.records && c->s.format == FORMAT_QEMU))
+	    (!stream_hpt_records(&c->s) && c->s.format == FORMAT_QEMU))
 		return 0;
 	if (!c->hashed && c->s.order) {
 		err = check_hashes(c);
@@ -538,141 +549,175 @@ static int check_end(struct check *c)
 	if (!c->s.order || c->opts->no_hash)
 		return 0;
 	if (c->digest)
-		return c->suspect && digest_twice(&c->t, c->s.order) ?
-		       -EAGAIN : 0;
+		return digest_twice(&c->t, c->s.order) ? -EAGAIN : 0;
 	if (!faults_order(&c->f, c->s.order))
 		check_table(c);
 	return 0;
 }
 
 /*
- * Take HPTEs of which all are plain and in a group that @mask lets them be in.
- * The first that is not ends it: what was taken may be taken again.
- *
- * Return: 1 if all were taken, 0 if not, -ENOMEM.
+ * Take HPTEs as long as they are plain; these may be taken again. False if one is
+ * not, or is in a group that @mask does not allow, or if there is no memory.
  */
-static inline int take_plain(struct check *c, const unsigned char *at,
-			     unsigned int nr, struct place place, u64 mask)
+static __always_inline bool take_plain(struct check *c, const unsigned char *at,
+				       struct place place, u64 end, u64 mask,
+				       const bool digest)
 {
-	u64 unlike = 0, change, slot;
-	struct table_group *group;
+	u64 unlike = 0, number;
+	void *group = NULL;
 	unsigned int shift;
 	__be64 dword[2];
 	struct hpte hpte;
 
-	while (nr) {
-		group = table_make(&c->t, place.index >> GROUP_SHIFT);
+	for (; place.index < end; place.index++) {
+		memcpy(dword, at, sizeof(dword));
+		hpte.v = be64toh(dword[0]);
+		hpte.r = be64toh(dword[1]);
+		shift = plain_shift(hpte);
+		if (!shift)
+			return false;
+		number = place.index >> GROUP_SHIFT;
+		unlike |= plain_unlike(hpte, shift, number);
+		if (!group || !(place.index & (GROUP_HPTES - 1)))
+			group = table_make(&c->t, number);
 		if (!group)
-			return -ENOMEM;
-		slot = place.index & (GROUP_HPTES - 1);
-		for (; nr && slot < GROUP_HPTES; nr--, slot++) {
-			memcpy(dword, at, sizeof(dword));
-			hpte.v = be64toh(dword[0]);
-			hpte.r = be64toh(dword[1]);
-			shift = plain_shift(hpte);
-			if (!shift)
-				return 0;
-			change = plain_unlike(hpte, shift, place.index);
-			if (change & mask)
-				return 0;
-			unlike |= change;
-			put(c, group, slot, place,
-			    (hpte.v & KEY_V) | shift << KEY_SHIFT);
-			at += HPTE_BYTES;
-			place.byte += HPTE_BYTES;
-			place.index++;
-		}
+			return false;
+		put(group, place, plain_key(hpte, shift), digest);
+		at += HPTE_BYTES;
+		place.byte += HPTE_BYTES;
 	}
 	c->unlike |= unlike;
-	return 1;
+	return !(unlike & mask);
 }
 
 /*
- * Take the records that are as most are: of a stream as it was read, in the look
- * ahead, behind the record before in the same pass, with plain HPTEs. This is
- * the short way of stream_next() and check_record(), which take all others.
+ * Take records of the usual kind: in the look-ahead buffer, after the previous
+ * record in the same pass, and with plain HPTEs. stream_next() and check_record()
+ * take all others.
  */
-static int take_records(struct check *c)
+static __always_inline void take_records(struct check *c, const bool digest,
+					 const bool big_endian)
 {
-	const unsigned char *at = c->s.src->buf + c->s.src->start;
+	const unsigned char *at = c->s.src->buf + c->s.src->start, *begin = at;
 	const unsigned char *limit = c->s.src->buf + c->s.src->end;
-	bool in_order = c->first_pass || c->s.pass == 1;
-	struct place place = { c->s.src->pos, c->s.records, 0 };
-	u64 next = c->s.next, mask = 0, end;
+	/* The end of the first pass is left to check_record() */
+	const bool in_order = c->first_pass || c->s.pass == 1;
+	const u64 most = c->s.nr_hptes - in_order, gap = in_order ? 0 : most;
+	u64 next = c->s.next, mask = 0, invalid = 0, records = 0, gaps = 0, end;
 	struct kvm_get_htab_header hdr;
-	int ret = 0;
+	struct place place;
+	size_t bytes;
 
-	if ((c->s.format != FORMAT_LE && c->s.format != FORMAT_BE) ||
-	    !c->s.pass || (!c->hashed && c->s.order))
-		return 0;
 	if (c->hashed && !c->opts->no_hash)
 		mask = order_groups(c->s.order) - 1;
-	while (limit - at >= sizeof(hdr)) {
+	for (; limit - at >= sizeof(hdr); at += bytes, next = end, records++) {
 		memcpy(&hdr, at, sizeof(hdr));
-		header_to_host(&hdr, c->s.format == FORMAT_BE);
+		header_to_host(&hdr, big_endian);
 		end = (u64)hdr.index + hdr.n_valid + hdr.n_invalid;
-		/* The end of the first pass is looked at as well */
-		if (hdr.index < next || (in_order && hdr.index != next) ||
-		    end == hdr.index || end + in_order > c->s.nr_hptes ||
-		    limit - at < hpt_record_bytes(&hdr) ||
-		    c->nr_places <= (place.record + 1) >> PLACE_RECORD)
-			break;
-		place.record++;
+		bytes = hpt_record_bytes(&hdr);
+		place.byte = c->s.src->pos + (at - begin) + sizeof(hdr);
+		place.record = c->s.records + records + 1;
 		place.index = hdr.index;
-		place.byte += sizeof(hdr);
-		ret = take_plain(c, at + sizeof(hdr), hdr.n_valid, place, mask);
-		if (ret != 1)
+		if (hdr.index - next > gap || end == hdr.index || end > most ||
+		    limit - at < bytes ||
+		    (!digest && c->nr_places <= place.record >> PLACE_RECORD) ||
+		    !take_plain(c, at + sizeof(hdr), place, end - hdr.n_invalid,
+				mask, digest))
 			break;
-		table_clear(&c->t, hdr.index + hdr.n_valid, end);
-		place.byte += hdr.n_valid * HPTE_BYTES;
-		at += hpt_record_bytes(&hdr);
-		next = end;
-		c->s.records++;
-		c->valid += hdr.n_valid;
-		c->invalid += hdr.n_invalid;
+		table_clear(&c->t, end - hdr.n_invalid, end);
+		gaps |= hdr.index - next;
+		invalid += hdr.n_invalid;
 	}
-	source_step(c->s.src, at - (c->s.src->buf + c->s.src->start));
+	source_step(c->s.src, at - begin);
+	c->s.records += records;
+	c->valid += (at - begin - records * sizeof(hdr)) / HPTE_BYTES;
+	c->invalid += invalid;
 	c->s.next = next;
+	c->s.dense &= !gaps;
 	if (next > c->s.max_end)
 		c->s.max_end = next;
 	if (c->first_pass)
 		c->expected = next;
-	return ret < 0 ? ret : 0;
+}
+
+/* Can most records be taken in the short way? */
+static bool short_way(const struct check *c)
+{
+	const struct qemu_stream *q = &c->s.qemu;
+
+	if (!c->s.pass || (!c->hashed && c->s.order))
+		return false;
+	/* The first record of a section may tell the byte order of the others */
+	if (c->s.format == FORMAT_QEMU)
+		return q->in_htab && !q->htab_begins && !q->cut &&
+		       !(c->first_pass && c->sparse);
+	return c->s.format == FORMAT_LE || c->s.format == FORMAT_BE;
+}
+
+/* Each kind of headers and of tables has a loop of its own */
+static void take_any(struct check *c)
+{
+	bool big_endian = c->s.format == FORMAT_QEMU ? !c->s.qemu.little :
+						       c->s.format == FORMAT_BE;
+
+	if (c->digest && big_endian)
+		take_records(c, true, true);
+	else if (c->digest)
+		take_records(c, true, false);
+	else if (big_endian)
+		take_records(c, false, true);
+	else
+		take_records(c, false, false);
+}
+
+/* At the beginning of a stream, and when the HPT is replaced */
+static void begin_hpt(struct check *c)
+{
+	table_free(&c->t);
+	c->valid = 0;
+	c->invalid = 0;
+	c->unlike = 0;
+	c->hashed = c->s.order;
+	c->first_pass = !c->opts->later && c->s.format != FORMAT_DEBUGFS;
+	c->sparse = false;
+	c->expected = c->opts->start;
+	c->order = c->s.order;
 }
 
 /*
- * Go through the stream. 0 at its end, -EAGAIN if there is something that takes
- * more than digests.
+ * Read the whole stream. Return: 0 at its end, -EAGAIN if digests are not
+ * enough to report a fault.
  */
 static int check_stream(struct check *c)
 {
 	int err = 0;
 
 	while (!err) {
-		err = take_records(c);
-		if (!err && c->digest && c->f.count)
-			err = -EAGAIN;
-		if (err)
-			break;
+		if (short_way(c))
+			take_any(c);
+		if (c->digest && c->f.count)
+			return -EAGAIN;
 		switch (stream_next(&c->s)) {
 		case STREAM_RECORD:
 			err = check_record(c);
 			break;
 		case STREAM_HPT:
-			c->hashed = true;
-			break;
 		case STREAM_RADIX:
-			table_free(&c->t);
+			faults_settle(&c->f, &c->s, c->order);
+			begin_hpt(c);
 			break;
 		case STREAM_FAULT:
 			fault(c, c->s.offset, NO_INDEX, "%s", c->s.error);
+			c->first_pass &= c->s.whole;
 			break;
 		case STREAM_BROKEN:
 			if (c->s.src->error)
 				return -EIO;
 			if (c->s.qemu.foreign)
 				return -EINVAL;
-			fault(c, c->s.offset, NO_INDEX, "%s", c->s.error);
+			if (!c->s.other || !c->s.order ||
+			    faults_order(&c->f, c->s.order) != c->s.other)
+				fault(c, c->s.offset, NO_INDEX, "%s", c->s.error);
 			return 0;
 		case STREAM_END:
 			return check_end(c);
@@ -692,10 +737,11 @@ static void summary_json(struct check *c, bool failed)
 	fprintf(out->file, ", \"order_deduced\": %s, ",
 		c->s.deduced ? "true" : "false");
 	fprintf(out->file, "\"records\": %llu, \"passes\": %llu, ",
-		c->s.records, c->s.pass);
+		stream_hpt_records(&c->s), c->s.pass);
 	fprintf(out->file, "\"valid\": %llu, \"invalid\": %llu, ", c->valid,
 		c->invalid);
 	fprintf(out->file, "\"count\": %llu", c->f.count);
+	out_replaced(out, c->s.replaced, c->s.replaced_at);
 	if (failed) {
 		fputs(", \"error\": ", out->file);
 		out_string(out, c->s.error);
@@ -705,10 +751,14 @@ static void summary_json(struct check *c, bool failed)
 
 static void summary(struct check *c)
 {
+	u64 records = stream_hpt_records(&c->s);
 	FILE *f = c->opts->out.file;
+	char text[REPLACED_TEXT];
 
 	if (c->opts->max && c->f.count > c->opts->max)
 		fprintf(f, "and %llu more\n", c->f.count - c->opts->max);
+	if (stream_replaced(&c->s, text, sizeof(text)))
+		fprintf(f, "%s\n", text);
 	if (stream_no_hpt(&c->s)) {
 		fputs("no HPT\n", f);
 	} else {
@@ -717,8 +767,8 @@ static void summary(struct check *c)
 				c->s.deduced ? " (deduced)" : "");
 		else
 			fputs("order unknown, ", f);
-		fprintf(f, "%llu record%s, %llu pass%s\n", c->s.records,
-			c->s.records == 1 ? "" : "s", c->s.pass,
+		fprintf(f, "%llu record%s, %llu pass%s\n", records,
+			records == 1 ? "" : "s", c->s.pass,
 			c->s.pass == 1 ? "" : "es");
 		fprintf(f, "%llu valid and %llu invalid HPTEs\n", c->valid,
 			c->invalid);
@@ -733,7 +783,7 @@ static void summary(struct check *c)
 	fputc('\n', f);
 }
 
-/* What can't be read or is no stream of an HPT has no summary */
+/* A file that cannot be read, or is not a stream of an HPT, has no summary */
 static int failed(struct check *c, int err)
 {
 	if (err == -ENOMEM)
@@ -746,9 +796,7 @@ static int failed(struct check *c, int err)
 
 static void begin(struct check *c)
 {
-	c->expected = c->opts->start;
-	c->first_pass = !c->opts->later && c->s.format != FORMAT_DEBUGFS;
-	c->hashed = c->s.order;
+	begin_hpt(c);
 	faults_init(&c->f, &c->opts->out, c->opts->max);
 }
 
@@ -760,8 +808,9 @@ static void end(struct check *c)
 }
 
 /*
- * A stream without a fault needs no more than digests of its HPTEs. To say where
- * a fault is takes a table four times as large: that is for the second time.
+ * A stream without a fault needs no more than digests of its HPTEs. To say
+ * where a fault is takes a table four times as large: that is for the second
+ * time.
  */
 static bool good_by_digests(struct check *c)
 {
@@ -771,6 +820,17 @@ static bool good_by_digests(struct check *c)
 	return !check_stream(c) && !c->f.count;
 }
 
+/*
+ * Go back to the beginning, and find where HPTs are replaced. If none is, the order
+ * is not known in advance, as in a pipe.
+ */
+static int find_replaced(struct check *c)
+{
+	if (stream_restart(&c->s) || stream_look_through(&c->s))
+		return -1;
+	return c->s.nr_hpts ? 0 : stream_restart(&c->s);
+}
+
 static int check_all(struct check *c)
 {
 	if (c->opts->max && c->s.src->seekable) {
@@ -778,9 +838,9 @@ static int check_all(struct check *c)
 			return 0;
 		end(c);
 		*c = (struct check) { .opts = c->opts, .s = c->s };
-		if (stream_restart(&c->s, &c->opts->stream))
-			return -EIO;
 	}
+	if (c->s.src->seekable && find_replaced(c))
+		return -EIO;
 	begin(c);
 	return check_stream(c);
 }
@@ -788,7 +848,6 @@ static int check_all(struct check *c)
 static int cmd_check(struct options *opts)
 {
 	struct check c = { .opts = opts };
-	unsigned int order;
 	int err, ret;
 
 	if (stream_open(&c.s, opts->args[0], &opts->stream))
@@ -796,8 +855,8 @@ static int cmd_check(struct options *opts)
 	if (opts->out.json)
 		fputs("{\"faults\": [", opts->out.file);
 	err = check_all(&c);
-	order = faults_order(&c.f, c.s.order);
-	faults_print(&c.f, &c.s, order);
+	faults_settle(&c.f, &c.s, c.s.order);
+	faults_print(&c.f);
 	if (opts->out.json)
 		summary_json(&c, err);
 	else if (!err)

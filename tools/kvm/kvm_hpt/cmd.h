@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The commands, and what the command line says.
+ * The commands and their options.
  */
 #ifndef KVM_HPT_CMD_H
 #define KVM_HPT_CMD_H
@@ -12,14 +12,14 @@
 struct options;
 
 /**
- * struct command - what kvm-hpt can do
- * @name: first argument
- * @run: does it, and returns the exit code
- * @min_args: number of arguments that are no options, at least
- * @max_args: at most
- * @args: these, for people
- * @options: options it takes, as for getopt()
- * @text: what it does
+ * struct command - a command of kvm-hpt
+ * @name: its name, the first argument
+ * @run: runs it, and returns the exit code
+ * @min_args: minimum number of arguments besides options
+ * @max_args: maximum number of these
+ * @args: these, for the help text
+ * @options: its options, as for getopt()
+ * @text: description for the help text
  */
 struct command {
 	const char *name;
@@ -45,9 +45,9 @@ struct range {
 /**
  * struct filter - which HPTEs to show
  * @index: those with these indexes
- * @real: those that have some of these real addresses in their page
+ * @real: those whose page has one of these real addresses
  * @vsid: those of this virtual segment, if @by_vsid
- * @by_vsid: @vsid counts
+ * @by_vsid: @vsid was given
  * @bolted: only bolted ones
  */
 struct filter {
@@ -59,27 +59,27 @@ struct filter {
 };
 
 /**
- * struct options - what the command line says
- * @out: where the output goes, and how
- * @stream: of streams
+ * struct options - the command line
+ * @out: where and how to print
+ * @stream: options of streams
  * @filter: which HPTEs to show
  * @raw: show doublewords
- * @v3: in the form of v3.0
- * @ignore_rc: differences in R and C don't count
- * @no_hash: don't see whether HPTEs are in the right group
+ * @v3: show doublewords in the format of v3.0
+ * @ignore_rc: ignore differences in R and C
+ * @no_hash: do not check whether HPTEs are in the right group
  * @later: the stream has no first pass
  * @ea: effective address to look for
- * @by_ea: it was given
- * @large_segment: it is in a segment of 1T
- * @start: where the first pass begins
+ * @by_ea: @ea was given
+ * @large_segment: @ea is in a segment of 1T
+ * @start: index at which the first pass begins
  * @max: how many faults to show, 0 for all
  * @output: file to write
- * @before: the table before
- * @interval: seconds between looks
- * @by_interval: it was given
- * @count: number of looks, 0 for no limit
- * @wait: wait for there to be something to watch
- * @nr_args: number of arguments that are no options
+ * @before: file with the earlier HPT
+ * @interval: seconds between updates
+ * @by_interval: @interval was given
+ * @count: number of updates, 0 for no limit
+ * @wait: wait for something to watch
+ * @nr_args: number of arguments besides options
  * @args: these
  */
 struct options {

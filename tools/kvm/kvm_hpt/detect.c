@@ -1,18 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a file is. Records have no magic number: a file is taken for a stream
- * of them if they follow each other and their HPTEs are valid, after all else
- * has been ruled out.
+ * Detect the format of a file. Records have no magic number: a file of no other
+ * known format is a stream if random bytes are too unlikely to look like its
+ * records.
  */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "../../../arch/powerpc/kvm/hpt/records.h"
 #include "detect.h"
 #include "hpte.h"
 #include "msg.h"
 
-/* HPTEs that are valid by chance are fewer */
-#define MANY	16
+/*
+ * Evidence for a stream, in bits: random bytes collect n bits with a probability of
+ * about 2^-n.
+ */
+#define BITS_ENOUGH	32
+#define BITS_EXACT	28	/* a record begins where the previous one ends */
+#define BITS_INDEX	6	/* most that another index is worth */
+#define BITS_V		1
+#define BITS_DWORD_0	2	/* three bits are 0 */
+#define BITS_DWORD_1	8	/* eleven bits are 0 */
+#define BITS_END	12	/* the last record ends where an HPT ends */
+
+/* Evidence against it */
+#define BITS_NO_V	24	/* an HPTE that is counted as valid has no V */
+#define BITS_NO_DWORD	4	/* a dword has bits that it should not have */
+#define BITS_BREAK	24	/* what follows the best evidence is none */
+#define BITS_CUT	8	/* the file ends in the middle of a record */
+
+/* In dword 0 and 1 of HPTEs: reserved, internal to KVM, or of no guest's memory */
+#define NEVER_V		(HPTE_V_B_RESERVED | HPTE_V_HOST)
+#define NEVER_R		(HPTE_R_MARK | (HPTE_R_RPN & ~(BIT_ULL(50) - 1)))
 
 struct magic {
 	unsigned int offset;
@@ -27,16 +48,26 @@ static const struct magic magics[] = {
 	{ 0, 8, "KDUMP   ", "a kdump-compressed dump, whose memory makedumpfile or crash reads" },
 	{ 0, 8, "DISKDUMP", "a diskdump, whose memory crash reads" },
 	{ 0, 12, "makedumpfile", "a flattened dump of makedumpfile" },
-	{ 0, 2, "\x1f\x8b", "compressed by gzip: zcat FILE | kvm-hpt ... -" },
+	{ 0, 3, "\x1f\x8b\x08", "compressed by gzip: zcat FILE | kvm-hpt ... -" },
 	{ 0, 6, "\xfd\x37zXZ\0", "compressed by xz: xzcat FILE | kvm-hpt ... -" },
 	{ 0, 4, "\x28\xb5\x2f\xfd", "compressed by zstd: zstdcat FILE | kvm-hpt ... -" },
+	{ 0, 4, "\x50\x2a\x4d\x18", "compressed by zstd: zstdcat FILE | kvm-hpt ... -" },
 	{ 0, 3, "BZh", "compressed by bzip2: bzcat FILE | kvm-hpt ... -" },
 	{ 0, 4, "\x04\x22\x4d\x18", "compressed by lz4: lz4cat FILE | kvm-hpt ... -" },
 	{ 0, 4, "\x02\x21\x4c\x18", "compressed by lz4: lz4cat FILE | kvm-hpt ... -" },
 	{ 0, 9, "\x89LZO\0\r\n\x1a\n", "compressed by lzop: lzop -dc FILE | kvm-hpt ... -" },
 	{ 0, 4, "LZIP", "compressed by lzip: lzip -dc FILE | kvm-hpt ... -" },
 	{ 0, 5, "\x5d\0\0\x80\0", "compressed by lzma: lzcat FILE | kvm-hpt ... -" },
+	{ 0, 3, "\x1f\x9d\x90", "compressed by compress: zcat FILE | kvm-hpt ... -" },
+	{ 0, 6, "7z\xbc\xaf\x27\x1c", "a 7z archive" },
 	{ 0, 4, "PK\3\4", "a zip archive" },
+	{ 0, 4, "\xed\xab\xee\xdb", "an RPM package" },
+	{ 0, 8, "!<arch>\n", "an archive of ar, as Debian packages are" },
+	{ 0, 4, "VMA\0", "a backup of Proxmox (VMA)" },
+	{ 0, 4, "\xd4\xc3\xb2\xa1", "a capture of network packets (pcap)" },
+	{ 0, 4, "\xa1\xb2\xc3\xd4", "a capture of network packets (pcap)" },
+	{ 0, 4, "\x0a\x0d\x0d\x0a", "a capture of network packets (pcapng)" },
+	{ 0, 4, "hsqs", "a raw image of a file system (squashfs)" },
 	{ 0, 6, "LUKS\xba\xbe", "a LUKS volume: what is in it is encrypted" },
 	{ 0, 3, "QFI", "a QEMU disk image of another version than qcow2" },
 	{ 0, 4, "QED\0", "a QED disk image, which has no snapshots" },
@@ -55,15 +86,32 @@ static const struct magic magics[] = {
 	{ 0, 4, "RDMA", "a channel of an RDMA migration" },
 	{ 0, 8, "PERFILE2", "a file of perf" },
 	{ 0, 6, "070701", "a cpio archive" },
+	{ 0, 10, "\x17\x08\x44tracing", "a file of trace-cmd" },
+	{ 0, 22, "\x7fVirtualBox SavedState", "the state of a VM of VirtualBox" },
+	{ 0, 6, "SQLite", "a database (SQLite)" },
 	{ 0, 4, "\xd0\x0d\xfe\xed", "a device tree" },
 	{ 0, 8, "\x89PNG\r\n\x1a\n", "a picture (PNG)" },
-	{ 0, 4, "Libv", "the beginning of a libvirt save image, or a damaged one" },
+	{ 0, 4, "Libv", "a libvirt save image that is cut off or damaged" },
 };
 
-/* A stream may have these by chance, so it comes before them */
+/* A stream may contain these by chance, so streams are detected first */
 static const struct magic hints[] = {
 	{ 257, 5, "ustar", "a tar archive" },
+	{ 514, 4, "HdrS", "a kernel image" },
+	{ 56, 4, "ARM\x64", "a kernel image" },
+	{ 0, 4, "\x27\x05\x19\x56", "an image of U-Boot" },
+	{ 0, 3, "\x16\x03\x01", "an encrypted connection (TLS)" },
+	{ 0, 2, "\xff\xfe", "text in UTF-16" },
+	{ 0, 2, "\xfe\xff", "text in UTF-16" },
 	{ 510, 2, "\x55\xaa", "a raw disk image" },
+	{ 512, 8, "EFI PART", "a raw disk image" },
+	{ 4096, 8, "EFI PART", "a raw disk image" },
+	{ 4096, 4, "\xfc\x4e\x2b\xa9", "a member of a RAID (md)" },
+	{ 65600, 8, "_BHRfS_M", "a raw image of a file system (Btrfs)" },
+	{ 512, 8, "LABELONE", "a physical volume of LVM" },
+	{ 4086, 10, "SWAPSPACE2", "a swap device" },
+	{ 65526, 10, "SWAPSPACE2", "a swap device" },
+	{ 32769, 5, "CD001", "an image of a CD or DVD" },
 	{ 1080, 2, "\x53\xef", "a raw image of a file system (ext4)" },
 };
 
@@ -77,198 +125,252 @@ static const char *known(const unsigned char *data, size_t len,
 	return NULL;
 }
 
-static bool all_zero(const unsigned char *data, size_t len)
+static bool one_byte(const unsigned char *data, size_t len)
 {
-	return !*data && !memcmp(data, data + 1, len - 1);
+	return !memcmp(data, data + 1, len - 1);
 }
 
-/* Printable in ASCII or, as it seems, UTF-8 */
+/* Printable ASCII or apparently UTF-8, and white space */
 static bool is_text(const unsigned char *data, size_t len)
 {
-	size_t i;
+	size_t i, ascii = 0;
 
-	for (i = 0; i < len; i++)
+	for (i = 0; i < len; i++) {
 		if (data[i] < 0x80 && !isprint(data[i]) && !isspace(data[i]))
 			return false;
-	return true;
+		ascii += data[i] < 0x80;
+	}
+	return ascii * 64 >= len;
 }
 
-/* Skip digits, and blanks before and behind them */
-static size_t skip_number(const unsigned char *data, size_t len, size_t digits)
+/* Describe where QEMU's stream begins after other data, or return NULL */
+static const char *find_stream(const unsigned char *data, size_t len)
 {
-	size_t i = 0, from;
+	static char text[120];
+	const unsigned char *at = memmem(data, len, QEMU_BEGIN,
+					 QEMU_BEGIN_BYTES);
 
-	while (i < len && data[i] == ' ')
-		i++;
-	for (from = i; i < len && isxdigit(data[i]) && i - from < digits;)
-		i++;
-	if (i == from || (i < len && data[i] != ' '))
-		return 0;
-	return i;
+	if (!at)
+		return NULL;
+	snprintf(text, sizeof(text),
+		 "unknown, but a QEMU stream begins at its byte %td: use --offset",
+		 at - data);
+	return text;
 }
 
 /*
- * A line of debugfs begins with an index and dwords, in hexadecimal. Where the
- * file ends is not part of what it is.
+ * A line of debugfs is an index in at least 6 columns and dwords with all of
+ * their digits, in hexadecimal. Where the file ends is not part of what it is.
  */
 static bool is_debugfs(const unsigned char *data, size_t len)
 {
-	size_t pos = 0, used;
-	unsigned int i;
+	size_t pos = 0, begin, i;
 
-	for (i = 0; i < 3 && pos < len; i++, pos += used) {
-		used = skip_number(data + pos, len - pos, i ? 16 : 9);
-		if (!used && (i < 2 || data[pos] != ' '))
+	while (pos < len && pos < 9 && data[pos] == ' ')
+		pos++;
+	for (begin = pos; pos < len && isxdigit(data[pos]);)
+		pos++;
+	if (pos == begin || pos > 9 || (pos < len && pos < 6))
+		return false;
+	for (i = 0; i < 17 && pos < len; i++, pos++)
+		if (i ? !isxdigit(data[pos]) : data[pos] != ' ')
 			return false;
-		/* An index has at least as many columns */
-		if (!i && used < 6)
-			return false;
-	}
-	return true;
+	return pos == len || data[pos] == ' ';
 }
 
 /**
- * struct guess - how records look if their headers have a byte order
- * @exact: records that begin where the one before ends
- * @later: records that begin behind that
- * @valid: valid HPTEs with V
- * @not: valid HPTEs without
- * @begin: index of the first
- * @end: index behind the last
+ * struct guess - records as decoded with one of the byte orders
+ * @bits: evidence
+ * @most: the most that there was of it
+ * @valid: number of valid HPTEs
+ * @later: number of records that begin after the end of the previous one
+ * @begin: index of the first HPTE
+ * @end: index after the last HPTE
  * @ended: the first pass went to the end of an HPT
- * @cut: the last of them is not all there
- * @all: no byte is left that is no record
+ * @all: all bytes belong to records
+ * @cut: the last record is incomplete
  */
 struct guess {
-	unsigned int exact;
+	int bits;
+	int most;
+	u64 valid;
 	unsigned int later;
-	unsigned int valid;
-	unsigned int not;
 	u64 begin;
 	u64 end;
 	bool ended;
-	bool cut;
 	bool all;
+	bool cut;
 };
 
-/* Look at the HPTEs of a record as far as they are there */
-static void look_at(struct guess *g, const unsigned char *data, size_t len,
-		    unsigned int n_valid)
+static int bit_length(u32 n)
 {
-	while (n_valid-- && len >= HPTE_BYTES) {
-		if (data[7] & HPTE_V_VALID)
-			g->valid++;
-		else
-			g->not++;
-		data += HPTE_BYTES;
-		len -= HPTE_BYTES;
-	}
+	return n ? 32 - __builtin_clz(n) : 0;
 }
 
-/* Is this the index behind the last HPTE of an HPT, with all before it? */
-static bool ends_hpt(const struct guess *g, u64 end)
+/* Small numbers are usual in headers, but not in random bytes */
+static int header_bits(const struct kvm_get_htab_header *hdr, bool exact)
 {
-	return !g->begin && !g->later && end >= MIN_HPTES &&
-	       !(end & (end - 1));
+	int index = 28 - bit_length(hdr->index);
+
+	if (index > BITS_INDEX)
+		index = BITS_INDEX;
+	return (exact ? BITS_EXACT : index) + 13 - bit_length(hdr->n_valid) +
+	       13 - bit_length(hdr->n_invalid);
+}
+
+static int hpte_bits(const unsigned char *data)
+{
+	__be64 dword[2];
+	int bits = BITS_V;
+
+	memcpy(dword, data, sizeof(dword));
+	if (!(be64toh(dword[0]) & HPTE_V_VALID))
+		return -BITS_NO_V;
+	bits += be64toh(dword[0]) & NEVER_V ? -BITS_NO_DWORD : BITS_DWORD_0;
+	bits += be64toh(dword[1]) & NEVER_R ? -BITS_NO_DWORD : BITS_DWORD_1;
+	return bits;
+}
+
+/* The evidence of @n HPTEs, as far as they are there */
+static int hptes_bits(const unsigned char *data, size_t len, unsigned int n)
+{
+	int bits = 0;
+
+	for (; n-- && len >= HPTE_BYTES; len -= HPTE_BYTES, data += HPTE_BYTES)
+		bits += hpte_bits(data);
+	return bits;
+}
+
+/* Is @end the number of HPTEs of an HPT? */
+static bool hpt_ends(u64 end)
+{
+	return end >= MIN_HPTES && !(end & (end - 1));
 }
 
 static void follow(struct guess *g, const unsigned char *data, size_t len,
 		   bool big_endian)
 {
 	struct kvm_get_htab_header hdr;
-	size_t pos = 0;
+	size_t pos = 0, left;
 	u64 next = 0;
 
 	*g = (struct guess) {};
-	while (len - pos >= sizeof(hdr)) {
+	for (; pos < len && len - pos >= sizeof(hdr); pos += hpt_record_bytes(&hdr)) {
 		memcpy(&hdr, data + pos, sizeof(hdr));
 		header_to_host(&hdr, big_endian);
 		if (!hdr.n_valid && !hdr.n_invalid)
 			return;
-		if (hdr.index < next && !g->ended && !ends_hpt(g, next))
+		if (hdr.index < next && !g->ended &&
+		    (g->begin || g->later || !hpt_ends(next)))
 			return;
+		left = len - pos - sizeof(hdr);
+		g->bits += header_bits(&hdr, hdr.index == next);
+		g->bits += hptes_bits(data + pos + sizeof(hdr), left, hdr.n_valid);
+		g->valid += hdr.n_valid;
+		if (g->bits > g->most)
+			g->most = g->bits;
 		g->ended |= hdr.index < next;
 		if (!pos)
 			g->begin = hdr.index;
-		if (pos && hdr.index == next)
-			g->exact++;
-		else if (pos)
-			g->later++;
+		g->later += pos && hdr.index != next;
 		next = (u64)hdr.index + hdr.n_valid + hdr.n_invalid;
 		g->end = next;
-		pos += sizeof(hdr);
-		look_at(g, data + pos, len - pos, hdr.n_valid);
-		/* With more without V than with it, it is none */
-		if (g->not > g->valid + 1)
-			return;
-		g->cut = len - pos < (size_t)hdr.n_valid * HPTE_BYTES;
-		if (g->cut)
-			break;
-		pos += (size_t)hdr.n_valid * HPTE_BYTES;
 	}
 	g->all = true;
+	g->cut = pos != len;
 }
 
-/* How sure it is; 0 if it is no such stream */
-static u64 score(const struct guess *g)
+/* The evidence for a stream with this byte order; @all: the file ends here */
+static int evidence(const unsigned char *data, size_t len, bool all,
+		    bool big_endian)
 {
-	u64 sum = 8ULL * g->exact + g->later + 2ULL * g->valid;
-	bool single;
+	struct guess g;
 
-	if (!g->end || g->not * 4 > g->valid + 4)
+	follow(&g, data, len, big_endian);
+	/* Without HPTEs, headers may be any numbers that grow */
+	if (!g.valid && (!g.all || g.begin || g.later))
 		return 0;
-	if (!g->all && !g->exact && g->valid < MANY)
-		return 0;
-	/* A single record that begins elsewhere is a whole one */
-	single = !g->exact && !g->later && g->begin && g->valid < MANY;
-	if (single && (g->cut || !g->valid || g->not))
-		return 0;
-	if (g->all && g->end >= MIN_HPTES && !(g->end & (g->end - 1)))
-		sum += 8;
-	return sum + 1;
+	if (!g.all || g.bits < g.most)
+		return g.most - BITS_BREAK;
+	return g.bits + (hpt_ends(g.end) ? BITS_END : 0) -
+	       (all && g.cut ? BITS_CUT : 0);
 }
 
 /**
- * detect_records() - do records follow, and in which order?
- * @data: what is there
- * @len: number of bytes
- *
- * Return: 'l' or 'b' for headers that are little- or big-endian, 0 if that is
- * not sure.
+ * struct list - how a list of records looks if their headers have a byte order
+ * @fits: none of them reaches beyond the end of the HPT, or is empty
+ * @ends: there is a record of zeroes behind the others
+ * @exact: records that begin where the one before ends
  */
-char detect_records(const unsigned char *data, size_t len)
-{
-	struct guess little, big;
+struct list {
+	bool fits;
+	bool ends;
+	unsigned int exact;
+};
 
-	follow(&little, data, len, false);
-	follow(&big, data, len, true);
-	if (score(&little) && little.exact > 1 && little.exact > big.exact)
-		return 'l';
-	return score(&big) && big.exact > little.exact ? 'b' : 0;
+static void follow_list(struct list *list, const unsigned char *data, size_t len,
+			u64 nr_hptes, bool big_endian)
+{
+	struct kvm_get_htab_header hdr;
+	u64 next = nr_hptes, end;
+	size_t pos = 0;
+
+	*list = (struct list) {};
+	for (; pos < len && len - pos >= sizeof(hdr); next = end) {
+		memcpy(&hdr, data + pos, sizeof(hdr));
+		header_to_host(&hdr, big_endian);
+		end = (u64)hdr.index + hdr.n_valid + hdr.n_invalid;
+		list->ends = !end;
+		if (list->ends)
+			break;
+		if (end == hdr.index || end > nr_hptes)
+			return;
+		list->exact += hdr.index == next;
+		pos += hpt_record_bytes(&hdr);
+	}
+	list->fits = true;
 }
 
-static enum stream_format raw_format(const unsigned char *data, size_t len)
+/**
+ * detect_endian() - which byte order do the headers of a list of records have?
+ * @data: the list, as QEMU has it
+ * @len: number of bytes
+ * @nr_hptes: of the HPT
+ *
+ * Return: 'l' or 'b' for little- or big-endian, 0 if either may be.
+ */
+char detect_endian(const unsigned char *data, size_t len, u64 nr_hptes)
 {
-	struct guess guess;
-	u64 little, big;
+	struct list little, big;
 
-	follow(&guess, data, len, false);
-	little = score(&guess);
-	follow(&guess, data, len, true);
-	big = score(&guess);
-	if (!little && !big)
+	follow_list(&little, data, len, nr_hptes, false);
+	follow_list(&big, data, len, nr_hptes, true);
+	if (big.fits && (!little.fits || big.exact > little.exact))
+		return 'b';
+	/* A list that seems to go on elsewhere may do so by chance */
+	if (!little.fits || (!little.ends && little.exact < 2))
+		return 0;
+	return !big.fits || little.exact > big.exact ? 'l' : 0;
+}
+
+static enum stream_format raw_format(const unsigned char *data, size_t len,
+				     bool all)
+{
+	int little = evidence(data, len, all, false);
+	int big = evidence(data, len, all, true);
+
+	if (little < BITS_ENOUGH && big < BITS_ENOUGH)
 		return FORMAT_NONE;
 	return big > little ? FORMAT_BE : FORMAT_LE;
 }
 
 /**
- * detect() - find out what a file is
- * @data: how it begins
- * @len: number of bytes
- * @all: there are no more
- * @endian: 'l' or 'b' if the user says that it is a stream of records with
- *	    headers in this byte order
- * @what: becomes what it is if it is no stream
+ * detect() - detect the format of a file
+ * @data: its first bytes
+ * @len: their number
+ * @all: the file has no more bytes
+ * @endian: 'l' or 'b' if the user has given the byte order of headers, else 0
+ * @what: set to a description of the file if it is not a stream
  *
  * Return: the format.
  */
@@ -285,8 +387,9 @@ enum stream_format detect(const unsigned char *data, size_t len, bool all,
 	*what = known(data, len, magics, ARRAY_SIZE(magics));
 	if (*what)
 		return FORMAT_NONE;
-	*what = all ? "all zeroes" : "zeroes at its beginning";
-	if (all_zero(data, len))
+	*what = *data ? "one byte over and over" :
+		all ? "all zeroes" : "zeroes at its beginning";
+	if (len > 1 && one_byte(data, len))
 		return FORMAT_NONE;
 	if (is_debugfs(data, len))
 		return FORMAT_DEBUGFS;
@@ -298,8 +401,9 @@ enum stream_format detect(const unsigned char *data, size_t len, bool all,
 	*what = "too short for any stream";
 	if (len < sizeof(struct kvm_get_htab_header))
 		return FORMAT_NONE;
-	format = raw_format(data, len);
+	format = raw_format(data, len, all);
 	*what = known(data, len, hints, ARRAY_SIZE(hints)) ?:
-		"neither a stream of HPTEs nor anything that has one";
+		find_stream(data, len) ?:
+		"neither a stream of HPTEs nor a file that contains one";
 	return format;
 }

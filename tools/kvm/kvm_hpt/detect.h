@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a file is, from how it begins.
+ * Detect the format of a file by its first bytes.
  */
 #ifndef KVM_HPT_DETECT_H
 #define KVM_HPT_DETECT_H
@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 enum stream_format {
-	FORMAT_NONE,	/* no stream */
+	FORMAT_NONE,	/* not a stream */
 	FORMAT_LE,	/* as read, headers little-endian */
 	FORMAT_BE,	/* as read, headers big-endian */
 	FORMAT_QEMU,
@@ -21,11 +21,15 @@ enum stream_format {
 
 #define QEMU_MAGIC	"QEVM"
 
+/* The first bytes of QEMU's stream, including its version */
+#define QEMU_BEGIN		"QEVM\0\0\0\3"
+#define QEMU_BEGIN_BYTES	8
+
 enum stream_format detect(const unsigned char *data, size_t len, bool all,
 			  char endian, const char **what);
-char detect_records(const unsigned char *data, size_t len);
+char detect_endian(const unsigned char *data, size_t len, u64 nr_hptes);
 
-/* The header of a record, as it is in a file, in host byte order */
+/* Convert the header of a record from a file to host byte order */
 static inline void header_to_host(struct kvm_get_htab_header *hdr,
 				  bool big_endian)
 {

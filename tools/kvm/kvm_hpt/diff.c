@@ -5,7 +5,7 @@
 #include "cmd.h"
 #include "table.h"
 
-/* Kinds of differences, the one that matters most first */
+/* Kinds of differences, the most important first */
 enum difference { ONLY_A, ONLY_B, PAGE, REAL, ACCESS, FLAGS, RC, NR_KINDS };
 
 static const char * const kind_names[] = {
@@ -54,7 +54,7 @@ static bool is_valid(const struct table_group *group, unsigned int i)
 	return group && group->used & 1 << i;
 }
 
-/* How two HPTEs that are there, and not the same, differ */
+/* How two different valid HPTEs differ */
 static enum difference compare(struct hpte a, struct hpte b)
 {
 	u64 v = a.v ^ b.v, r = a.r ^ b.r;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kvm-hpt dump, the HPT at the end of a stream, and kvm-hpt decode, the stream
+ * kvm-hpt dump shows the HPT at the end of a stream, kvm-hpt decode the stream
  * record by record.
  */
 #include "cmd.h"
@@ -11,7 +11,7 @@ static bool in_range(struct range range, u64 first, u64 last)
 	return first <= range.last && last >= range.first;
 }
 
-/* Some filter looks into HPTEs, so what is invalid is not shown */
+/* Does a filter depend on the HPTE, so that invalid ones are not shown? */
 static bool filters_hptes(const struct filter *filter)
 {
 	return filter->by_vsid || filter->bolted || filter->real.first ||
@@ -61,10 +61,10 @@ static void begin(struct options *opts, unsigned int order, const char *list)
 	opts->out.items = 0;
 }
 
-/* What is shown without knowing how large the HPT is lacks something */
+/* Without the order of the HPT, some values cannot be shown */
 static void order_unknown(const char *name)
 {
-	msg("%s doesn't tell how large the HPT is: offsets lack their lowest bits, use --order",
+	msg("%s does not contain the order of the HPT: offsets lack their lowest bits, use --order",
 	    name);
 }
 
@@ -119,7 +119,7 @@ static bool record_shown(const struct options *opts, const struct stream *s)
 	for (i = 0; i < s->rec.n_valid; i++)
 		if (shown(&opts->filter, stream_hpte(s, i), s->rec.index + i))
 			return true;
-	/* Without HPTEs or invalid ones it is a fault, which is always shown */
+	/* A record without any HPTEs is a fault, which is always shown */
 	if (filters_hptes(&opts->filter))
 		return false;
 	return !s->rec.n_valid && !s->rec.n_invalid ? true :
@@ -146,7 +146,7 @@ static void record_head(struct options *opts, const struct stream *s)
 	fputs("\"hptes\": [", f);
 }
 
-/* Return whether it is one to be shown */
+/* Returns whether the record is shown */
 static bool decode_record(struct options *opts, const struct stream *s)
 {
 	u64 items;
@@ -167,6 +167,15 @@ static bool decode_record(struct options *opts, const struct stream *s)
 	return true;
 }
 
+/* Between two records, the HPT was replaced by an empty one */
+static void decode_replaced(struct options *opts, const struct stream *s)
+{
+	char text[REPLACED_TEXT];
+
+	if (!opts->out.json && stream_replaced(s, text, sizeof(text)))
+		fprintf(opts->out.file, "%s\n", text);
+}
+
 static int decode_end(struct options *opts, const struct stream *s, bool broken,
 		      bool some)
 {
@@ -175,6 +184,11 @@ static int decode_end(struct options *opts, const struct stream *s, bool broken,
 
 	if (opts->out.json) {
 		fputs("\n]", f);
+		out_replaced(&opts->out, s->replaced, s->replaced_at);
+		if (s->replaced) {
+			fputs(", ", f);
+			out_order(&opts->out, "order_at_end", s->order);
+		}
 		if (broken) {
 			fputs(", \"error\": ", f);
 			out_string(&opts->out, s->error);
@@ -200,22 +214,25 @@ static int cmd_decode(struct options *opts)
 
 	if (stream_open(&s, opts->args[0], &opts->stream))
 		return EXIT_FILE;
-	if (stream_find_order(&s)) {
+	if (stream_look_through(&s)) {
 		stream_close(&s);
 		return EXIT_FILE;
 	}
-	/* In QEMU's stream that says the order */
+	/* These events contain the order of QEMU's stream */
 	do {
 		event = stream_next(&s);
 	} while (event == STREAM_HPT || event == STREAM_RADIX);
 	if (!s.order && event == STREAM_RECORD)
 		order_unknown(opts->args[0]);
 	begin(opts, s.order, "records");
+	decode_replaced(opts, &s);
 	while (event != STREAM_END && event != STREAM_BROKEN) {
 		if (event == STREAM_RECORD)
 			some |= decode_record(opts, &s);
 		if (event == STREAM_FAULT)
 			msg("%s: byte %llu: %s", s.src->name, s.offset, s.error);
+		if (event == STREAM_HPT)
+			decode_replaced(opts, &s);
 		event = stream_next(&s);
 	}
 	ret = decode_end(opts, &s, event == STREAM_BROKEN, some);

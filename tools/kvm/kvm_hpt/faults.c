@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Faults are printed at the end, in the order of the stream: only then it is
- * known what explains them. As many are kept as are to be printed.
+ * Faults are printed at the end, in the order of the stream, since only then it
+ * is known whether another order explains them. No more are kept than printed.
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -9,15 +9,15 @@
 
 #include "faults.h"
 
-/* Fewer may be in a group that another order has for them by chance */
+/* Fewer HPTEs may match another order by chance */
 #define ENOUGH		4
 
 /**
  * struct fault - a fault
  * @next: the one after it
  * @place: where it is
- * @orders: a bit for each order that would explain it
- * @text: what it is
+ * @orders: a bit for each order with which it is no fault
+ * @text: description
  */
 struct fault {
 	struct fault *next;
@@ -27,7 +27,7 @@ struct fault {
 };
 
 /**
- * faults_init() - begin without faults
+ * faults_init() - initialise a list of faults
  * @f: the faults
  * @out: where to print them
  * @max: how many to print, 0 for all
@@ -79,11 +79,25 @@ static void count_placed(struct faults *f, u64 orders)
 }
 
 /**
- * faults_add() - there is a fault
+ * faults_place() - count an HPTE in a group that it doesn't hash to
+ * @f: the faults
+ * @index: where it is
+ * @orders: a bit for each order with which it hashes to this group
+ */
+void faults_place(struct faults *f, u64 index, u64 orders)
+{
+	if (!orders)
+		return;
+	if (index > f->last_index)
+		f->last_index = index;
+	count_placed(f, orders);
+}
+
+/**
+ * faults_add() - add a fault
  * @f: the faults
  * @at: where it is
- * @orders: a bit for each order of the HPT with which it would be none, 0 if
- *	    it has nothing to do with the order
+ * @orders: a bit for each order of the HPT with which it is no fault, or 0
  * @format: as for printf()
  */
 void faults_add(struct faults *f, struct place at, u64 orders,
@@ -97,7 +111,7 @@ void faults_add(struct faults *f, struct place at, u64 orders,
 }
 
 /**
- * faults_vadd() - the same
+ * faults_vadd() - add a fault
  * @f: the faults
  * @at: where it is
  * @orders: as of faults_add()
@@ -112,13 +126,15 @@ void faults_vadd(struct faults *f, struct place at, u64 orders,
 	f->count++;
 	if (orders)
 		count_placed(f, orders);
-	if (f->max && f->nr_kept[!!orders] >= f->max)
+	/* Settled faults are before this one */
+	if (f->max && (f->nr_settled >= f->max ||
+		       f->nr_kept[!!orders] >= f->max))
 		return;
 	vsnprintf(fault.text, sizeof(fault.text), format, args);
 	f->nr_kept[!!orders]++;
 	kept = f->max ? malloc(sizeof(*kept)) : NULL;
 	if (!kept) {
-		/* All of them are printed, however many: none is kept */
+		/* All faults are printed at once, so none is kept */
 		print(f, &fault);
 		return;
 	}
@@ -128,9 +144,9 @@ void faults_vadd(struct faults *f, struct place at, u64 orders,
 }
 
 /**
- * faults_order() - which order of the HPT explains most of the faults?
+ * faults_order() - find the order of the HPT that explains most faults
  * @f: the faults
- * @order: that which the HPT is said to have
+ * @order: the stated order of the HPT
  *
  * Return: the order, or 0 if none does.
  */
@@ -161,7 +177,7 @@ static int compare(const void *a, const void *b)
 	       one->place.record > other->place.record;
 }
 
-/* Put the faults that are kept into the order of the stream */
+/* Sort the faults that are kept by their place in the stream */
 static struct fault **sorted(struct faults *f, u64 nr)
 {
 	struct fault **list = malloc((nr + 1) * sizeof(*list)), *fault;
@@ -176,36 +192,80 @@ static struct fault **sorted(struct faults *f, u64 nr)
 	return list;
 }
 
+/* Describe the one fault that stands for all that another order explains */
 static void explain(struct fault *fault, const struct stream *s,
-		    unsigned int order)
+		    unsigned int order, unsigned int other)
 {
 	const char *who = s->format == FORMAT_QEMU ? "its header" : "--order";
 
 	snprintf(fault->text, sizeof(fault->text),
 		 "from here on this is an HPT of order %u, not %u as %s says%s",
-		 order, s->order, s->deduced ? "the first pass" : who,
+		 other, order, s->deduced ? "the first pass" : who,
 		 s->format == FORMAT_QEMU || s->deduced ? ": " OTHER_HPT : "");
 }
 
-/* All that the order explains becomes one, the first of them */
-static void print_kept(struct faults *f, const struct stream *s,
-		       unsigned int order)
+/* Find the first fault that an order explains */
+static struct fault **find_explained(struct faults *f, unsigned int order)
 {
-	struct fault **list = sorted(f, f->nr_kept[0] + f->nr_kept[1]), **at;
-	u64 left = f->max;
-	bool told = false;
+	struct fault **first = NULL, **at;
 
-	for (at = list; at && *at && left; at++) {
-		if (order && (*at)->orders >> order & 1) {
-			if (told)
-				continue;
-			told = true;
-			explain(*at, s, order);
+	for (at = &f->kept; *at; at = &(*at)->next)
+		if ((*at)->orders >> order & 1 &&
+		    (!first || compare(at, first) < 0))
+			first = at;
+	return first;
+}
+
+/* Merge all faults that the order explains into the first of them */
+static void merge(struct faults *f, const struct fault *first,
+		  unsigned int order)
+{
+	struct fault **at = &f->kept, *fault;
+
+	while ((fault = *at)) {
+		if (fault != first && fault->orders >> order & 1) {
+			*at = fault->next;
+			free(fault);
+			f->nr_kept[1]--;
+		} else {
+			at = &fault->next;
 		}
-		print(f, *at);
-		left--;
 	}
-	free(list);
+	f->tail = at;
+}
+
+/**
+ * faults_settle() - merge the faults that another order explains into one
+ * @f: the faults; @count is updated
+ * @s: the stream
+ * @order: the stated order of the HPT up to here
+ */
+void faults_settle(struct faults *f, const struct stream *s, unsigned int order)
+{
+	unsigned int other = faults_order(f, order);
+	struct fault **first, *fault, all = {};
+
+	if (other) {
+		f->count -= f->explained[other] - 1;
+		first = find_explained(f, other);
+		explain(first ? *first : &all, s, order, other);
+		if (first)
+			merge(f, *first, other);
+		else
+			all.place.index = NO_INDEX;
+		if (!f->max)
+			print(f, &all);
+	}
+	for (fault = f->kept; fault; fault = fault->next)
+		fault->orders = 0;
+	f->nr_settled += f->nr_kept[0] + f->nr_kept[1];
+	f->nr_kept[0] = 0;
+	f->nr_kept[1] = 0;
+	f->placed = 0;
+	f->beyond = 0;
+	f->beyond_hptes = 0;
+	f->last_index = 0;
+	memset(f->explained, 0, sizeof(f->explained));
 }
 
 /**
@@ -223,24 +283,16 @@ void faults_drop(struct faults *f)
 }
 
 /**
- * faults_print() - print the faults
- * @f: the faults; @count becomes how many there are with those that @order
- *     explains being one
- * @s: the stream
- * @order: what faults_order() says
+ * faults_print() - print the settled faults
+ * @f: the faults
  */
-void faults_print(struct faults *f, const struct stream *s, unsigned int order)
+void faults_print(struct faults *f)
 {
-	struct fault all = {};
+	struct fault **list = sorted(f, f->nr_settled), **at;
+	u64 left = f->max;
 
-	if (order)
-		f->count -= f->explained[order] - 1;
-	if (f->max) {
-		print_kept(f, s, order);
-	} else if (order) {
-		all.place.index = NO_INDEX;
-		explain(&all, s, order);
-		print(f, &all);
-	}
+	for (at = list; at && *at && left; at++, left--)
+		print(f, *at);
+	free(list);
 	faults_drop(f);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The faults of a stream. Those that another order of the HPT would explain
- * are one.
+ * The faults of a stream. Those that another order of the HPT explains are
+ * merged into one.
  */
 #ifndef KVM_HPT_FAULTS_H
 #define KVM_HPT_FAULTS_H
@@ -14,8 +14,8 @@
 #define NO_INDEX	(~0ULL)
 
 /**
- * struct place - where in a stream something is
- * @byte: its offset
+ * struct place - a place in a stream
+ * @byte: offset
  * @record: number of the record
  * @index: of the HPTE, or NO_INDEX
  */
@@ -28,18 +28,19 @@ struct place {
 struct fault;
 
 /**
- * struct faults - what was found
- * @out: where to print it
+ * struct faults - the faults of a stream
+ * @out: where to print them
  * @max: how many to print, 0 for all
- * @count: how many there are
- * @placed: how many of them another order may explain
- * @beyond: how many of these are behind the end of the HPT
- * @beyond_hptes: number of valid HPTEs in them
- * @last_index: the largest index of an HPTE that an order is to explain
- * @explained: how many each order explains
- * @kept: faults to be printed, in order
+ * @count: number of faults
+ * @placed: number of faults of the present HPT that another order may explain
+ * @beyond: how many of these are past the end of the HPT
+ * @beyond_hptes: number of valid HPTEs in these
+ * @last_index: the largest index of an HPTE in @placed faults
+ * @explained: number of faults that each order explains
+ * @kept: faults to print, in order
  * @tail: where to append one
- * @nr_kept: number of these, without and with @placed ones
+ * @nr_kept: number of kept faults that are not settled, without and with orders
+ * @nr_settled: number of kept faults that are settled
  */
 struct faults {
 	struct out *out;
@@ -53,16 +54,19 @@ struct faults {
 	struct fault *kept;
 	struct fault **tail;
 	u64 nr_kept[2];
+	u64 nr_settled;
 };
 
+void faults_place(struct faults *f, u64 index, u64 orders);
 void faults_init(struct faults *f, struct out *out, u64 max);
 void __printf(4, 5) faults_add(struct faults *f, struct place at, u64 orders,
 			       const char *format, ...);
 void __printf(4, 0) faults_vadd(struct faults *f, struct place at, u64 orders,
 				const char *format, va_list args);
 unsigned int faults_order(const struct faults *f, unsigned int order);
+void faults_settle(struct faults *f, const struct stream *s,
+		   unsigned int order);
 void faults_drop(struct faults *f);
-void faults_print(struct faults *f, const struct stream *s,
-		  unsigned int order);
+void faults_print(struct faults *f);
 
 #endif

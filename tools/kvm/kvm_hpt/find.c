@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kvm-hpt find: the HPTE of a virtual address, or why there is none.
+ * kvm-hpt find: find the HPTE of a virtual address, or why there is none.
  */
 #include "cmd.h"
 #include "table.h"
 
-/* Base page sizes, which all have groups of their own */
+/* Base page sizes; an address hashes to other groups with each */
 static const unsigned int base_shifts[] = { 12, 16, 24, 34 };
 
 /**
@@ -13,10 +13,10 @@ static const unsigned int base_shifts[] = { 12, 16, 24, 34 };
  * @opts: the command line
  * @t: the table
  * @segment_shift: log2 of the size of the segment
- * @offset: in the segment
+ * @offset: offset of the address in the segment
  * @base_shift: log2 of the base page size
- * @found: number of HPTEs that translate it
- * @groups: number of groups that were looked at
+ * @found: number of HPTEs that translate the address
+ * @groups: number of groups searched
  */
 struct search {
 	struct options *opts;
@@ -28,7 +28,7 @@ struct search {
 	u64 groups;
 };
 
-/* Why an HPTE in one of the groups is not the one; NULL if it is */
+/* Why an HPTE does not translate the address; NULL if it does */
 static const char *mismatch(const struct search *s, u64 index, struct hpte hpte,
 			    bool secondary)
 {
@@ -119,7 +119,7 @@ static void look_at(struct search *s, u64 number, bool secondary)
 		fputs("]}", s->opts->out.file);
 }
 
-/* Is there an HPTE of the segment that has this base page size? */
+/* Does the segment have an HPTE with this base page size? */
 static bool in_use(struct search *s, unsigned int base_shift)
 {
 	struct table_group *group;
@@ -170,7 +170,7 @@ static void search(struct search *s)
 			sizes++;
 		}
 	if (!sizes && !json)
-		fprintf(f, "no HPTE is of segment 0x%llx with %s: where it would be\n",
+		fprintf(f, "segment 0x%llx of %s has no HPTE; its groups would be:\n",
 			s->opts->filter.vsid,
 			s->segment_shift == 40 ? "1T" : "256M");
 	for (i = 0; !sizes && i < ARRAY_SIZE(base_shifts); i++)
@@ -189,13 +189,13 @@ static int cmd_find(struct options *opts)
 	int ret;
 
 	if (!opts->filter.by_vsid || !opts->by_ea) {
-		msg("it takes --vsid and --ea");
+		msg("--vsid and --ea are required");
 		return EXIT_USAGE;
 	}
 	s.segment_shift = opts->large_segment ? 40 : 28;
 	s.offset = opts->ea & (BIT_ULL(s.segment_shift) - 1);
 	if (opts->filter.vsid >> (78 - s.segment_shift)) {
-		msg("segment 0x%llx: there are none with so large a number",
+		msg("segment 0x%llx is out of range",
 		    opts->filter.vsid);
 		return EXIT_USAGE;
 	}
@@ -216,5 +216,5 @@ const struct command find_command = {
 	.max_args = 1,
 	.args = "FILE",
 	.options = STREAM_OPTIONS "v:e:1x3",
-	.text = "find the HPTE of an address, or why there is none",
+	.text = "find the HPTE of an address, or show why there is none",
 };

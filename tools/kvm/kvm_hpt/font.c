@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Characters of three by five dots, each of them two by two pixels. There are
- * no small letters: they look like large ones.
+ * Characters of three by five dots of two by two pixels. Lower case letters are
+ * drawn as upper case ones.
  */
 #include <ctype.h>
 

@@ -7,7 +7,7 @@
 
 #include "png.h"
 
-/* Pixels of a character; the next one is as many on */
+/* Height of a character, and distance to the next one, in pixels */
 #define FONT_HEIGHT	10
 #define FONT_ADVANCE	8
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What an HPTE translates, and whether it is in the group that its address
- * hashes to.
+ * Decode the page of an HPTE, and check that the HPTE is in the group that its
+ * address hashes to.
  */
 #include "hpte.h"
 
 #define HASH_BITS		39
 
-/* Page sizes for the values of L and LP that POWER8 to POWER10 know */
+/* Page sizes for the values of L and LP that POWER8 to POWER10 define */
 static void page_shifts(struct hpte hpte, unsigned int *base,
 			unsigned int *actual)
 {
@@ -40,9 +40,9 @@ static void page_shifts(struct hpte hpte, unsigned int *base,
 }
 
 /**
- * hpte_page() - decode what an HPTE translates
+ * hpte_page() - decode the page that an HPTE translates
  * @hpte: the HPTE
- * @page: where to put that
+ * @page: the result
  */
 void hpte_page(struct hpte hpte, struct hpte_page *page)
 {
@@ -63,9 +63,9 @@ void hpte_page(struct hpte hpte, struct hpte_page *page)
 }
 
 /**
- * hpte_va_hash() - the primary hash of a virtual address
+ * hpte_va_hash() - compute the primary hash of a virtual address
  * @vsid: its segment
- * @offset: where in that it is
+ * @offset: its offset in the segment
  * @segment_shift: log2 of the size of the segment
  * @base_shift: log2 of the base page size
  */
@@ -80,7 +80,7 @@ u64 hpte_va_hash(u64 vsid, u64 offset, unsigned int segment_shift,
 	return hash & (BIT_ULL(HASH_BITS) - 1);
 }
 
-/* The primary hash, without the bits of the page number that are not known */
+/* The primary hash, without the unknown bits of the page number */
 static u64 known_hash(const struct hpte_page *page)
 {
 	return hpte_va_hash(page->vsid, page->offset, page->segment_shift,
@@ -88,7 +88,7 @@ static u64 known_hash(const struct hpte_page *page)
 }
 
 /**
- * hpte_primary_group() - the group an HPTE would be in with the primary hash
+ * hpte_primary_group() - get the group of an HPTE's primary hash
  * @hpte: the HPTE
  * @index: its index
  * @order: of the HPT
@@ -103,12 +103,12 @@ u64 hpte_primary_group(struct hpte hpte, u64 index, unsigned int order)
 }
 
 /**
- * hpte_unlike() - in which bits is its group not what an HPTE hashes to?
+ * hpte_unlike() - compare the group of an HPTE with its hash
  * @hpte: the HPTE
- * @page: what hpte_page() says of it: sizes that are not reserved
+ * @page: the result of hpte_page(), with sizes that are not reserved
  * @index: its index
  *
- * Return: these bits, of which an order has the lowest ones only.
+ * Return: the bits that differ; only the lowest ones matter for an order.
  */
 u64 hpte_unlike(struct hpte hpte, const struct hpte_page *page, u64 index)
 {
@@ -122,12 +122,13 @@ u64 hpte_unlike(struct hpte hpte, const struct hpte_page *page, u64 index)
 /**
  * hpte_hash() - is an HPTE in the right group?
  * @hpte: the HPTE
- * @page: what hpte_page() says of it: sizes that are not reserved
+ * @page: the result of hpte_page(), with sizes that are not reserved
  * @index: its index
  * @order: of the HPT
  *
- * The lowest bits of the page number are not in an HPTE of a base page of 4K
- * or 64K: the group has them. Only what is above these can be verified.
+ * An HPTE with a base page of 4K or 64K lacks the lowest bits of the page
+ * number, which follow from the group. Only the bits above these can be
+ * verified.
  */
 enum hash_verdict hpte_hash(struct hpte hpte, const struct hpte_page *page,
 			    u64 index, unsigned int order)
@@ -143,7 +144,7 @@ enum hash_verdict hpte_hash(struct hpte hpte, const struct hpte_page *page,
 }
 
 /**
- * hpte_orders() - with which orders of the HPT is an HPTE in the right group?
+ * hpte_orders() - find the orders with which an HPTE is in the right group
  * @hpte: the HPTE
  * @index: its index
  *
@@ -166,12 +167,12 @@ u64 hpte_orders(struct hpte hpte, u64 index)
 }
 
 /**
- * hpte_offset() - where in its segment an HPTE's page is
+ * hpte_offset() - get the offset of an HPTE's page in its segment
  * @hpte: the HPTE, with segment and page sizes that are not reserved
  * @index: its index
  * @order: of the HPT
  *
- * What the HPTE does not have of that is taken from where it is in the HPT.
+ * The bits that the HPTE lacks follow from its index.
  */
 u64 hpte_offset(struct hpte hpte, u64 index, unsigned int order)
 {
@@ -185,7 +186,7 @@ u64 hpte_offset(struct hpte hpte, u64 index, unsigned int order)
 }
 
 /**
- * hpte_from_v3() - an HPTE in the form of v3.0, in the older one
+ * hpte_from_v3() - convert an HPTE from the format of v3.0
  * @v: dword 0
  * @r: dword 1
  */
@@ -200,7 +201,7 @@ struct hpte hpte_from_v3(u64 v, u64 r)
 }
 
 /**
- * hpte_to_v3() - an HPTE as hardware from v3.0 on has it
+ * hpte_to_v3() - convert an HPTE to the format of v3.0
  * @hpte: the HPTE
  */
 struct hpte hpte_to_v3(struct hpte hpte)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What an HPTE says: Power ISA v2.07, Book III-S, "Page Table", and the other
- * places that v3.0 has for the same.
+ * Decoding HPTEs: Power ISA v2.07, Book III-S, "Page Table", and the changes of
+ * v3.0.
  */
 #ifndef KVM_HPT_HPTE_H
 #define KVM_HPT_HPTE_H
@@ -28,6 +28,7 @@
 
 #define HPTE_V_B		0xc000000000000000ULL
 #define HPTE_V_B_SHIFT		62
+#define HPTE_V_B_RESERVED	0x8000000000000000ULL
 #define HPTE_V_AVPN		0x3fffffffffffff80ULL
 #define HPTE_V_AVPN_SHIFT	7
 #define HPTE_V_HVLOCK		0x40ULL
@@ -38,7 +39,7 @@
 #define HPTE_V_SECONDARY	0x02ULL
 #define HPTE_V_VALID		0x01ULL
 
-/* The bits of dword 0 that are KVM's own */
+/* The bits of dword 0 that KVM uses internally */
 #define HPTE_V_HOST		(HPTE_V_HVLOCK | HPTE_V_ABSENT)
 
 /* B is in dword 1 in v3.0 */
@@ -47,7 +48,7 @@
 #define HPTE_R_3_0_B_SHIFT	58
 
 #define HPTE_R_PP0		0x8000000000000000ULL
-/* Reserved; KVM marks in its own copy here what it has yet to report */
+/* Reserved; KVM marks unreported changes with it in the reverse map */
 #define HPTE_R_MARK		0x4000000000000000ULL
 #define HPTE_R_KEY_HI		0x3000000000000000ULL
 #define HPTE_R_RPN		0x0ffffffffffff000ULL
@@ -68,7 +69,7 @@
 #define AVPN_LOW		23
 
 /**
- * struct hpte - an HPTE as the guest sees it, in the form before v3.0
+ * struct hpte - the guest's view of an HPTE, in the format before v3.0
  * @v: dword 0
  * @r: dword 1
  */
@@ -78,12 +79,12 @@ struct hpte {
 };
 
 /**
- * struct hpte_page - what an HPTE translates
- * @segment_shift: segment size: 28, 40 or, if it is reserved, 0
- * @base_shift: base page size, 0 if the encoding is reserved
- * @shift: actual page size, 0 if the encoding is reserved
+ * struct hpte_page - the page that an HPTE translates
+ * @segment_shift: log2 of the segment size: 28 or 40, 0 if reserved
+ * @base_shift: log2 of the base page size, 0 if the encoding is reserved
+ * @shift: log2 of the actual page size, 0 if the encoding is reserved
  * @vsid: virtual segment
- * @offset: where in the segment, as far as that is in the HPTE
+ * @offset: offset in the segment, without @unknown bits
  * @unknown: number of bits of the page number that the HPTE does not have
  * @real: real address
  */
@@ -99,7 +100,7 @@ struct hpte_page {
 
 enum hash_verdict {
 	HASH_RIGHT,
-	HASH_OTHER,	/* wrong, with the other hash function it were right */
+	HASH_OTHER,	/* wrong, but right with the other hash function */
 	HASH_WRONG,
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What libvirt puts around QEMU's stream: virsh save, managedsave, the memory
- * volumes of oVirt.
+ * Save images of libvirt, which contain QEMU's stream: virsh save, managedsave,
+ * memory volumes of oVirt.
  */
 #include <byteswap.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "msg.h"
 #include "source.h"
 
-/* Versions 1 and 2 have the same header, in the byte order of its host */
+/* Versions 1 and 2 have the same header, in the byte order of their host */
 #define LIBVIRT_VERSION	2
 
 struct libvirt_header {
@@ -22,12 +22,12 @@ struct libvirt_header {
 	u32 unused[14];
 };
 
-/* libvirt's numbers of formats; 0 is the stream as it is */
+/* Programs by libvirt's numbers of formats; 0 is uncompressed */
 static const char * const programs[] = {
 	NULL, "gzip", "bzip2", "xz", "lzop", "zstd",
 };
 
-/* The stream as it is, with RAM that is mapped */
+/* Uncompressed, with mapped-ram */
 #define LIBVIRT_SPARSE	6
 
 static void to_host(struct libvirt_header *h)
@@ -39,7 +39,7 @@ static void to_host(struct libvirt_header *h)
 	h->format = bswap_32(h->format);
 }
 
-/* The stream of the sparse format may begin at a round address */
+/* In the sparse format, the stream may be aligned */
 static void skip_zeroes(struct source *src)
 {
 	const unsigned char *data;
@@ -54,8 +54,8 @@ static void skip_zeroes(struct source *src)
 }
 
 /**
- * libvirt_open() - go to QEMU's stream in a save image of libvirt's
- * @src: the source, at the image's beginning
+ * libvirt_open() - go to QEMU's stream in a save image
+ * @src: the source, at the beginning of the image
  *
  * Return: 0, or -1 with a message printed.
  */

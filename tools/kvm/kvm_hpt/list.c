@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kvm-hpt list: what is in a file, or the processes that have HPT files.
+ * kvm-hpt list: the contents of a file, or the processes that have HPT files.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cmd.h"
 #include "proc.h"
 #include "qcow2.h"
+#include "vms.h"
 
 static const char *format_name(const struct stream *s)
 {
@@ -109,6 +111,7 @@ static void json_sections(struct options *opts, const struct qemu_stream *q)
 static void list_text(struct options *opts, const struct stream *s, bool broken)
 {
 	FILE *f = opts->out.file;
+	char text[REPLACED_TEXT];
 
 	if (s->src->inside)
 		fprintf(f, "in            %s%s\n", s->src->inside,
@@ -125,8 +128,10 @@ static void list_text(struct options *opts, const struct stream *s, bool broken)
 			s->deduced ? " (deduced)" : "");
 	else
 		fputs("HPT           order unknown\n", f);
-	fprintf(f, "records       %llu in %llu pass%s\n", s->records, s->pass,
-		s->pass == 1 ? "" : "es");
+	fprintf(f, "records       %llu in %llu pass%s\n",
+		stream_hpt_records(s), s->pass, s->pass == 1 ? "" : "es");
+	if (stream_replaced(s, text, sizeof(text)))
+		fprintf(f, "replaced      %s\n", text);
 	if (broken)
 		fprintf(f, "not whole     byte %llu: %s\n", s->offset, s->error);
 }
@@ -150,7 +155,9 @@ static void list_json(struct options *opts, const struct stream *s, bool broken)
 	fputs(",\n ", f);
 	out_order(&opts->out, "order", s->order);
 	fprintf(f, ", \"hpt\": %s, \"records\": %llu, \"passes\": %llu",
-		stream_no_hpt(s) ? "false" : "true", s->records, s->pass);
+		stream_no_hpt(s) ? "false" : "true", stream_hpt_records(s),
+		s->pass);
+	out_replaced(&opts->out, s->replaced, s->replaced_at);
 	if (broken) {
 		fputs(", \"error\": ", f);
 		out_string(&opts->out, s->error);
@@ -166,6 +173,10 @@ static int list_file(struct options *opts)
 
 	if (stream_open(&s, opts->args[0], &opts->stream))
 		return EXIT_FILE;
+	if (stream_look_through(&s)) {
+		stream_close(&s);
+		return EXIT_FILE;
+	}
 	do {
 		event = stream_next(&s);
 		if (event == STREAM_FAULT)
@@ -222,6 +233,20 @@ static void json_process(struct options *opts, const struct hpt_process *process
 	fputs("]}", f);
 }
 
+static void list_vms(struct options *opts)
+{
+	char text[VM_TEXT];
+	struct vm *list;
+	int nr = vms_list(NULL, &list), i;
+
+	if (opts->out.json)
+		vms_json(&opts->out, list, nr);
+	for (i = 0; !opts->out.json && i < nr; i++)
+		if (vm_refused(&list[i], text, sizeof(text)))
+			fprintf(opts->out.file, "%s\n", text);
+	free(list);
+}
+
 static int list_processes(struct options *opts)
 {
 	struct hpt_process *list;
@@ -229,11 +254,12 @@ static int list_processes(struct options *opts)
 	int nr = hpt_processes(&list), i;
 
 	if (nr < 0) {
-		msg("can't look at processes: %s", strerror(-nr));
+		msg("can't list processes: %s", strerror(-nr));
 		return EXIT_NO_HPT;
 	}
 	if (!nr && !opts->out.json) {
-		msg("no process has an HPT file open that may be looked at");
+		msg("no accessible process has an HPT file open");
+		vms_tell(NULL);
 		return EXIT_NO_HPT;
 	}
 	if (opts->out.json)
@@ -246,7 +272,10 @@ static int list_processes(struct options *opts)
 		else
 			list_process(opts, &list[i]);
 	if (opts->out.json)
-		fputs("]}\n", f);
+		fputc(']', f);
+	list_vms(opts);
+	if (opts->out.json)
+		fputs("}\n", f);
 	hpt_processes_free(list, nr);
 	i = out_done(&opts->out);
 	if (i)
@@ -265,5 +294,5 @@ const struct command list_command = {
 	.max_args = 1,
 	.args = "[FILE]",
 	.options = STREAM_OPTIONS,
-	.text = "list what is in a file, or processes with HPT files",
+	.text = "list contents of a file, or processes with HPT files",
 };

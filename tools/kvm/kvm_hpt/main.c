@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kvm-hpt - look at the hash page table of a Book3S HV KVM guest, as it is
- * saved and migrated through KVM_PPC_GET_HTAB_FD
+ * kvm-hpt - examine the hash page table of a Book3S HV KVM guest, as saved and
+ * migrated through KVM_PPC_GET_HTAB_FD
  */
 #include <errno.h>
 #include <getopt.h>
@@ -24,10 +24,10 @@ static const struct command * const commands[] = {
 
 /**
  * struct option_help - an option
- * @option: as in the command's options
+ * @option: its letter
  * @name: its long name
- * @arg: its argument, NULL if it takes none
- * @text: what it does
+ * @arg: name of its argument, NULL if it takes none
+ * @text: description for the help text
  */
 struct option_help {
 	char option;
@@ -38,31 +38,31 @@ struct option_help {
 
 static const struct option_help options[] = {
 	{ 'O', "order", "N", "log2 of the size of the HPT in bytes" },
-	{ 'E', "endian", "ORDER", "of headers: little or big" },
-	{ 'S', "snapshot", "NAME", "which one in a qcow2 image" },
-	{ 'F', "offset", "N", "skip as many bytes of the file" },
-	{ 'j', "json", NULL, "for programs" },
-	{ 'c', "color", "WHEN", "always, never or auto" },
-	{ 'x', "raw", NULL, "with doublewords" },
-	{ '3', "v3", NULL, "with doublewords in the form of v3.0" },
-	{ 'i', "index", "A[-B]", "HPTEs with these indexes" },
-	{ 'v', "vsid", "N", "HPTEs of this virtual segment" },
-	{ 'r', "real", "A[-B]", "HPTEs with these real addresses" },
-	{ 'b', "bolted", NULL, "HPTEs that are bolted" },
-	{ 'e', "ea", "ADDRESS", "effective address, or an offset" },
-	{ '1', "1t", NULL, "in a segment of 1T, not of 256M" },
+	{ 'E', "endian", "ORDER", "byte order of headers: little or big" },
+	{ 'S', "snapshot", "NAME", "snapshot of a qcow2 image to read" },
+	{ 'F', "offset", "N", "skip the first N bytes of the file" },
+	{ 'j', "json", NULL, "print JSON" },
+	{ 'c', "color", "WHEN", "use colours: always, never or auto" },
+	{ 'x', "raw", NULL, "show both doublewords" },
+	{ '3', "v3", NULL, "show both doublewords in v3.0 format" },
+	{ 'i', "index", "A[-B]", "only HPTEs with these indexes" },
+	{ 'v', "vsid", "N", "only HPTEs of this virtual segment" },
+	{ 'r', "real", "A[-B]", "only HPTEs with these real addresses" },
+	{ 'b', "bolted", NULL, "only bolted HPTEs" },
+	{ 'e', "ea", "ADDRESS", "effective address, or offset in segment" },
+	{ '1', "1t", NULL, "the segment has 1T, not 256M" },
 	{ 's', "start", "N", "the first pass begins at this index" },
-	{ 'l', "later", NULL, "there is no first pass" },
-	{ 'm', "max", "N", "faults to show, 0 for all (20)" },
-	{ 'H', "no-hash", NULL, "HPTEs may be in any group" },
-	{ 'P', "progress", NULL, "say on stderr how far it is" },
-	{ 'R', "ignore-rc", NULL, "R and C may differ" },
-	{ 'o', "output", "FILE", "file to write, .png or .svg of map" },
-	{ 'B', "before", "FILE", "show what has changed since" },
-	{ 't', "interval", "SEC", "between looks (1)" },
-	{ 'n', "count", "N", "number of looks" },
-	{ 'w', "wait", NULL, "for a migration to begin or go on" },
-	{ 'h', "help", NULL, "show this" },
+	{ 'l', "later", NULL, "the stream has no first pass" },
+	{ 'm', "max", "N", "show N faults at most, 0 for all (20)" },
+	{ 'H', "no-hash", NULL, "do not check the group of HPTEs" },
+	{ 'P', "progress", NULL, "print progress on stderr" },
+	{ 'R', "ignore-rc", NULL, "ignore differences in R and C" },
+	{ 'o', "output", "FILE", "write to FILE; for map, .png or .svg" },
+	{ 'B', "before", "FILE", "show changes since this earlier HPT" },
+	{ 't', "interval", "SEC", "seconds between updates (1)" },
+	{ 'n', "count", "N", "stop after N updates" },
+	{ 'w', "wait", NULL, "wait for a migration to begin or continue" },
+	{ 'h', "help", NULL, "show this help" },
 };
 
 #define NR_OPTIONS	ARRAY_SIZE(options)
@@ -107,12 +107,12 @@ static void print_help(FILE *f)
 		fprintf(f, "  %-7s%-12s %s\n", commands[i]->name,
 			commands[i]->args, commands[i]->text);
 	fputs("\n"
-	      "kvm-hpt COMMAND --help or kvm-hpt help COMMAND: its options\n"
-	      "kvm-hpt --version\n\n"
-	      "Loading an HPT, and saving one so that it can be loaded, takes a program\n"
-	      "that holds the VM: QEMU.\n"
-	      "Exit status: 0 good, 1 faults, differences, or nothing that was asked for,\n"
-	      "2 usage, 3 file, 4 no HPT.\n",
+	      "kvm-hpt COMMAND --help or kvm-hpt help COMMAND shows its options\n"
+	      "kvm-hpt --version shows the version\n\n"
+	      "Only the program that holds the VM, QEMU, can load an HPT, or save one so\n"
+	      "that it can be loaded.\n"
+	      "Exit status: 0 success, 1 faults, differences or no match, 2 wrong usage,\n"
+	      "3 unreadable file, 4 no HPT.\n",
 	      f);
 }
 
@@ -130,7 +130,7 @@ static bool whole_number(const char *text, u64 *number)
 	return parse_number(text, number, &end) && !*end;
 }
 
-/* A number or two with "-" in between */
+/* A number, or two numbers with "-" between them */
 static bool parse_range(const char *text, struct range *range)
 {
 	char *end;
@@ -242,7 +242,7 @@ static bool parse_option(struct options *opts, int option, const char *arg)
 	return false;
 }
 
-/* For getopt_long(): the options that a command takes */
+/* Make the list of a command's options for getopt_long() */
 static void make_long(const struct command *command, struct option *to)
 {
 	unsigned int i;
@@ -271,7 +271,7 @@ static int run(const struct command *command, int argc, char **argv)
 	int option;
 
 	msg_command(command->name);
-	/* It is what getopt_long() begins its messages with */
+	/* getopt_long() begins its messages with argv[0] */
 	snprintf(name, sizeof(name), "kvm-hpt %s", command->name);
 	argv[0] = name;
 	out_init(&opts.out, stdout);
@@ -287,7 +287,7 @@ static int run(const struct command *command, int argc, char **argv)
 			return EXIT_USAGE;
 		}
 		if (!parse_option(&opts, option, optarg)) {
-			msg("option '%c' doesn't take '%s'", option, optarg);
+			msg("option -%c does not accept '%s'", option, optarg);
 			print_usage(stderr, command);
 			return EXIT_USAGE;
 		}
@@ -324,7 +324,7 @@ static int show_help(const char *name)
 		print_help(stdout);
 	if (command || !name)
 		return EXIT_GOOD;
-	msg("there is no command '%s'; see kvm-hpt --help", name);
+	msg("unknown command '%s'; see kvm-hpt --help", name);
 	return EXIT_USAGE;
 }
 
@@ -348,8 +348,8 @@ int main(int argc, char **argv)
 	if (command)
 		return run(command, argc - 1, argv + 1);
 	if (!strcmp(name, "load"))
-		msg("to load an HPT takes a program that holds the VM: QEMU");
+		msg("only a program that holds the VM, QEMU, can load an HPT");
 	else
-		msg("there is no command '%s'; see kvm-hpt --help", name);
+		msg("unknown command '%s'; see kvm-hpt --help", name);
 	return EXIT_USAGE;
 }

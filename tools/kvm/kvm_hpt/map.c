@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kvm-hpt map: an HPT in numbers, and as a picture.
+ * kvm-hpt map: statistics and a picture of an HPT.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static enum look look_of(struct hpte hpte)
 	return hpte_secondary(hpte) ? USER_SECONDARY : USER;
 }
 
-/* What an HPTE looks like. @was and @is are NULL where it is not valid. */
+/* The look of an HPTE. @was and @is are NULL if it was or is not valid. */
 static enum look look_since(const struct hpte *was, const struct hpte *is)
 {
 	if (!was)
@@ -39,7 +39,7 @@ static void add(struct map *m, u64 number, enum look look)
 	m->total[look]++;
 }
 
-/* Count what is in the table; with another one, what has changed since that */
+/* Count the HPTEs in the table or, with @before, the changes since that */
 static void count(struct map *m, struct table *t, struct table *before)
 {
 	const struct hpte *was, *is;
@@ -86,7 +86,7 @@ static void print_legend(const struct map *m, const struct options *opts)
 		BIT_ULL(m->fold), m->fold ? "s" : "", (u64)m->columns << m->fold);
 }
 
-/* Page sizes that there are: base and actual */
+/* The defined page sizes: base and actual */
 static const unsigned int sizes[][2] = {
 	{ 12, 12 }, { 12, 16 }, { 12, 24 }, { 16, 16 }, { 16, 24 }, { 24, 24 },
 	{ 34, 34 }, { 0, 0 },
@@ -95,15 +95,15 @@ static const unsigned int sizes[][2] = {
 #define NR_SIZES	ARRAY_SIZE(sizes)
 
 /**
- * struct stats - numbers of an HPT
+ * struct stats - statistics of an HPT
  * @used: HPTEs in use
  * @bolted: of these, bolted
  * @secondary: of these, entered with the secondary hash
  * @large_segment: of these, in segments of 1T
- * @groups: number of groups with so many HPTEs
+ * @groups: number of groups with n HPTEs
  * @size: number of HPTEs of each page size
- * @run: HPTEs in the longest run of empty ones
- * @run_at: where that begins
+ * @run: length of the longest run of empty HPTEs
+ * @run_at: index at which that begins
  */
 struct stats {
 	u64 used;
@@ -162,7 +162,7 @@ static void get_stats(struct stats *st, struct table *t)
 	end_run(st, empty, order_hptes(t->order));
 }
 
-/* What has changed, in numbers */
+/* Numbers of changes to print */
 static const struct {
 	enum look look;
 	const char *name;
@@ -332,5 +332,5 @@ const struct command map_command = {
 	.max_args = 1,
 	.args = "FILE",
 	.options = STREAM_OPTIONS "o:B:",
-	.text = "draw the HPT and print statistics",
+	.text = "print statistics of the HPT and draw it",
 };

@@ -5,10 +5,10 @@
 /* Exit codes, as in the man page */
 enum {
 	EXIT_GOOD,
-	EXIT_FOUND,	/* a fault, a difference, or nothing that was asked for */
+	EXIT_FOUND,	/* a fault, a difference, or no match */
 	EXIT_USAGE,
-	EXIT_FILE,	/* can't be read, is no stream, or can't be written */
-	EXIT_NO_HPT,	/* watch: there is nothing to watch */
+	EXIT_FILE,	/* cannot be read or written, or is not a stream */
+	EXIT_NO_HPT,	/* no process or no HPT */
 };
 
 #define __printf(a, b)	__attribute__((format(printf, a, b)))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Printing of HPTEs.
+ * Print messages and HPTEs.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -11,11 +11,11 @@
 #include "msg.h"
 #include "out.h"
 
-/* The command that is being carried out, and what is before its name */
+/* The command that is running, and the blank before its name */
 static const char *command_name = "", *command_blank = "";
 
 /**
- * msg_command() - say which command messages are from
+ * msg_command() - set the command for messages
  * @name: its name
  */
 void msg_command(const char *name)
@@ -25,7 +25,7 @@ void msg_command(const char *name)
 }
 
 /**
- * msg() - tell of trouble on stderr
+ * msg() - print a message on stderr
  * @format: as for printf(), without the end of the line
  */
 void msg(const char *format, ...)
@@ -41,10 +41,11 @@ void msg(const char *format, ...)
 }
 
 /**
- * out_init() - print to a file
+ * out_init() - initialise an output
  * @out: the output
- * @file: the file; with colours if it is a terminal that has them and the
- *	  user doesn't object, see https://no-color.org
+ * @file: the file
+ *
+ * Uses colours on a terminal, unless NO_COLOR is set: see https://no-color.org
  */
 void out_init(struct out *out, FILE *file)
 {
@@ -57,11 +58,11 @@ void out_init(struct out *out, FILE *file)
 }
 
 /**
- * out_color_option() - do as the option --color says
+ * out_color_option() - apply the option --color
  * @out: the output
  * @when: its argument
  *
- * Return: false if it is not a valid one.
+ * Return: false if the argument is invalid.
  */
 bool out_color_option(struct out *out, const char *when)
 {
@@ -75,7 +76,7 @@ bool out_color_option(struct out *out, const char *when)
 }
 
 /**
- * out_color() - what follows has this colour
+ * out_color() - change the colour
  * @out: the output
  * @color: the colour
  */
@@ -94,7 +95,7 @@ void out_color(const struct out *out, enum color color)
 }
 
 /**
- * out_done() - see that all was written
+ * out_done() - check that all output was written
  * @out: the output
  *
  * Return: an exit code, with a message printed if it is not EXIT_GOOD.
@@ -110,7 +111,7 @@ int out_done(const struct out *out)
 /**
  * out_item() - begin an item of a list in JSON
  * @out: the output
- * @indent: what goes before it
+ * @indent: indentation
  */
 void out_item(struct out *out, const char *indent)
 {
@@ -118,10 +119,10 @@ void out_item(struct out *out, const char *indent)
 }
 
 /**
- * out_order() - print a member that is an order for JSON
+ * out_order() - print an order as a member in JSON
  * @out: the output
- * @name: of the member
- * @order: 0 if it is not known
+ * @name: name of the member
+ * @order: the order, 0 if unknown
  */
 void out_order(const struct out *out, const char *name, unsigned int order)
 {
@@ -132,7 +133,20 @@ void out_order(const struct out *out, const char *name, unsigned int order)
 }
 
 /**
- * out_string() - print a string for JSON
+ * out_replaced() - print in JSON where an HPT was replaced
+ * @out: the output
+ * @times: how many times; nothing is printed if 0
+ * @at: byte of the stream at which it was replaced last
+ */
+void out_replaced(const struct out *out, u64 times, u64 at)
+{
+	if (times)
+		fprintf(out->file, ", \"replaced\": %llu, \"replaced_at\": %llu",
+			times, at);
+}
+
+/**
+ * out_string() - print a string in JSON
  * @out: the output
  * @text: the string
  */
@@ -142,7 +156,7 @@ void out_string(const struct out *out, const char *text)
 
 	fputc('"', out->file);
 	for (c = (const unsigned char *)text; *c; c++) {
-		/* A file's name may be no UTF-8: say what bytes it has */
+		/* A file's name need not be UTF-8, so print its bytes */
 		if (*c < 0x20 || *c > 0x7e)
 			fprintf(out->file, "\\u%04x", *c);
 		else if (*c == '"' || *c == '\\')
@@ -154,8 +168,8 @@ void out_string(const struct out *out, const char *text)
 }
 
 /**
- * size_name() - a page size as people write it
- * @shift: log2 of it
+ * size_name() - the name of a page size
+ * @shift: log2 of the size
  */
 const char *size_name(unsigned int shift)
 {
@@ -173,7 +187,7 @@ const char *size_name(unsigned int shift)
 	}
 }
 
-/* What the kernel (Ks = 0) and the user (Kp = 1) of a Linux guest may do */
+/* Access of the kernel (Ks = 0) and of users (Kp = 1) of a Linux guest */
 static void protection(struct hpte hpte, const char **kernel, const char **user)
 {
 	static const char * const names[8][2] = {
@@ -208,11 +222,11 @@ static char flag(u64 word, u64 bit, char name)
 }
 
 /**
- * out_hpte() - print an HPTE in a line, without its end
+ * out_hpte() - print an HPTE in a line, without the newline
  * @out: the output
  * @hpte: the HPTE
  * @index: its index
- * @order: of the HPT, 0 if that is not known
+ * @order: order of the HPT, 0 if unknown
  */
 void out_hpte(const struct out *out, struct hpte hpte, u64 index,
 	      unsigned int order)
@@ -250,7 +264,7 @@ void out_hpte(const struct out *out, struct hpte hpte, u64 index,
  * out_hpte_raw() - print the doublewords of an HPTE
  * @out: the output
  * @hpte: the HPTE
- * @v3: in the form of v3.0
+ * @v3: in the format of v3.0
  */
 void out_hpte_raw(const struct out *out, struct hpte hpte, bool v3)
 {
@@ -265,11 +279,11 @@ static const char *truth(u64 bit)
 }
 
 /**
- * out_hpte_json() - print an HPTE as an object
+ * out_hpte_json() - print an HPTE as an object in JSON
  * @out: the output
  * @hpte: the HPTE
  * @index: its index
- * @order: of the HPT, 0 if that is not known
+ * @order: order of the HPT, 0 if unknown
  */
 void out_hpte_json(const struct out *out, struct hpte hpte, u64 index,
 		   unsigned int order)

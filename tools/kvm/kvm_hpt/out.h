@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How things are printed: text of 80 columns, coloured or not, or JSON.
+ * Output: text of 80 columns, with or without colours, or JSON.
  */
 #ifndef KVM_HPT_OUT_H
 #define KVM_HPT_OUT_H
@@ -12,12 +12,12 @@
 enum color { PLAIN, RED, GREEN, YELLOW, BLUE };
 
 /**
- * struct out - where output goes
+ * struct out - the output
  * @file: the file
  * @terminal: it is a terminal that can move the cursor
  * @color: use colours
  * @json: print JSON
- * @items: number of items in the list that is being printed
+ * @items: number of items printed so far in the current list
  */
 struct out {
 	FILE *file;
@@ -32,9 +32,10 @@ bool out_color_option(struct out *out, const char *when);
 void out_color(const struct out *out, enum color color);
 int out_done(const struct out *out);
 
-/* Before each item of a list in JSON */
+/* Call before each item of a list in JSON */
 void out_item(struct out *out, const char *indent);
 void out_order(const struct out *out, const char *name, unsigned int order);
+void out_replaced(const struct out *out, u64 times, u64 at);
 void out_string(const struct out *out, const char *text);
 
 #define HPTE_HEADING \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Drawing the picture of an HPT, with an axis of indexes and a legend.
+ * Draw the picture of an HPT, with an axis of indexes and a legend.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,11 +10,11 @@
 #include "picture.h"
 #include "png.h"
 
-/* A picture has at most so many squares, and is so wide */
+/* Maximum number of squares, and the width of all columns */
 #define MAX_SQUARES	65536
 #define WIDTH		1024
 
-/* How full a square is */
+/* Shades of a colour for how full a square is */
 #define SHADES		4
 
 /* Around the squares: numbers on the left, the legend below */
@@ -30,25 +30,25 @@
 
 const struct look_info looks[NR_LOOKS] = {
 	[KERNEL] = {
-		{ 0x4c, 0x8d, 0xff }, "blue", "bolted: the kernel's own mapping",
+		{ 0x4c, 0x8d, 0xff }, "blue", "bolted: guest kernel's mapping",
 	},
 	[KERNEL_SECONDARY] = {
 		{ 0xb3, 0x66, 0xff }, "violet", "bolted, secondary hash",
 	},
 	[USER] = {
-		{ 0x2f, 0xc4, 0x6b }, "green", "not bolted: it comes and goes",
+		{ 0x2f, 0xc4, 0x6b }, "green", "not bolted: may be replaced",
 	},
 	[USER_SECONDARY] = {
 		{ 0xff, 0xa6, 0x2b }, "orange", "not bolted, secondary hash",
 	},
 	[NEW] = {
-		{ 0xff, 0xff, 0xff }, "white", "new since the one before",
+		{ 0xff, 0xff, 0xff }, "white", "added since the earlier HPT",
 	},
 	[GONE] = {
-		{ 0xff, 0x45, 0x45 }, "red", "gone since the one before",
+		{ 0xff, 0x45, 0x45 }, "red", "removed since the earlier HPT",
 	},
 	[CHANGED] = {
-		{ 0xff, 0xe0, 0x3d }, "yellow", "changed since the one before",
+		{ 0xff, 0xe0, 0x3d }, "yellow", "changed since the earlier HPT",
 	},
 	[CHANGED_RC] = {
 		{ 0xf7, 0x7f, 0xbe }, "pink", "only R or C changed",
@@ -56,7 +56,7 @@ const struct look_info looks[NR_LOOKS] = {
 };
 
 static const u8 nothing[3] = { 0x1d, 0x20, 0x29 };
-/* Index of colours in the palette: this one, the shades of each look, paper */
+/* Indexes of colours in the palette */
 enum {
 	COLOR_NOTHING,
 	COLOR_LOOKS,
@@ -66,7 +66,7 @@ enum {
 };
 
 /**
- * map_lay_out() - see how many squares there are
+ * map_lay_out() - compute the number and size of the squares
  * @m: the map
  * @order: of the HPT
  */
@@ -93,7 +93,7 @@ static void set_palette(struct image *image)
 	for (look = 0; look < NR_LOOKS; look++)
 		for (shade = 0; shade < SHADES; shade++, color += 3)
 			for (i = 0; i < 3; i++) {
-				/* Even the darkest is well seen */
+				/* Even the darkest shade is visible */
 				part = looks[look].color[i] - nothing[i];
 				part *= SHADES + shade + 1;
 				color[i] = nothing[i] + part / (2 * SHADES);
@@ -103,13 +103,13 @@ static void set_palette(struct image *image)
 	image->nr_colors = NR_COLORS;
 }
 
-/* How many rows of a square's pixels are above a row of the picture */
+/* Convert a row of the picture to a row of its square */
 static u32 from_square(const struct map *m, u32 y)
 {
 	return (y - m->top) % m->size ?: m->size;
 }
 
-/* Rows of pixels of a square, from @from on, in one colour. Return the next. */
+/* Draw rows of a square, from @from on, in one colour. Return the next row. */
 static u32 stripe(const struct map *m, struct image *image, u32 square,
 		  u32 from, u32 nr, u8 color)
 {
@@ -123,8 +123,8 @@ static u32 stripe(const struct map *m, struct image *image, u32 square,
 }
 
 /*
- * Each look has its part of the square. Changes are rare, and what one looks
- * for, so these come first and always have a row.
+ * Each look gets its share of the square. Changes are rare but important, so
+ * they come first and always get a row.
  */
 static void draw_square(const struct map *m, struct image *image, u32 square)
 {
@@ -141,7 +141,7 @@ static void draw_square(const struct map *m, struct image *image, u32 square)
 	if (!sum)
 		return;
 	shade = ((u64)sum * SHADES - 1) / (GROUP_HPTES << m->fold);
-	/* One that is gone counts as well as one that came in its place */
+	/* A removed HPTE and the one in its place both count */
 	if (shade >= SHADES)
 		shade = SHADES - 1;
 	for (i = NR_LOOKS - 1; i >= 0; i--) {
@@ -182,7 +182,7 @@ static unsigned int nr_ticks(const struct map *m)
 	return m->rows < TICKS ? m->rows : TICKS;
 }
 
-/* Index of the first HPTE of the line at a tick, and where that is */
+/* Index of the first HPTE in the row at a tick, and its position */
 static u64 tick_index(const struct map *m, unsigned int tick, u32 *y)
 {
 	u32 line = m->rows / nr_ticks(m) * tick;
@@ -260,7 +260,7 @@ static void draw_legend(const struct map *m, const struct options *opts,
 	font_draw(image, m->left, y, text, COLOR_INK);
 }
 
-/* All of it, or the squares alone if something else draws the rest */
+/* Draw all, or for SVG only the squares */
 static int draw(struct map *m, const struct options *opts, struct image *image,
 		unsigned int order, bool alone)
 {
@@ -355,7 +355,7 @@ static void svg_legend(FILE *f, const struct map *m, const struct image *image,
 	fprintf(f, "<text x=\"%u\" y=\"%u\">%s</text>\n", LEFT, y, text);
 }
 
-/* The squares as a PNG, with text around them */
+/* Write the squares as a PNG, with text around them */
 static void write_svg(FILE *f, const struct map *m, const struct image *image,
 		      const u8 *png, size_t size, const struct options *opts,
 		      unsigned int order)

@@ -2,9 +2,9 @@
 /*
  * The picture of an HPT.
  *
- * A group is a square, in the colours of the HPTEs in it, the brighter the more
- * there are. Squares are read like letters. In a large HPT a square is for
- * several groups that follow each other.
+ * A group is a square, in the colours of its HPTEs; the more HPTEs, the
+ * brighter. Squares are in rows, from left to right. In a large HPT a square is
+ * several consecutive groups.
  */
 #ifndef KVM_HPT_PICTURE_H
 #define KVM_HPT_PICTURE_H
@@ -32,15 +32,15 @@ struct look_info {
 extern const struct look_info looks[NR_LOOKS];
 
 /**
- * struct map - a picture that is being made
- * @fold: log2 of how many groups are in a square
- * @columns: squares in a line
- * @rows: lines
- * @size: pixels of a square, each way
+ * struct map - a picture
+ * @fold: log2 of the number of groups in a square
+ * @columns: number of squares in a row
+ * @rows: number of rows
+ * @size: width and height of a square in pixels
  * @left: pixels on the left of the squares
  * @top: pixels above them
- * @count: how many HPTEs of each look are in each square
- * @total: the same of all
+ * @count: number of HPTEs of each look in each square
+ * @total: number of HPTEs of each look
  */
 struct map {
 	unsigned int fold;

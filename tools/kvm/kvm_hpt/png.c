@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * PNG (ISO/IEC 15948). Without zlib the pixels are not compressed: the zlib
- * stream is made of stored blocks then (RFC 1950, RFC 1951).
+ * stream then consists of stored blocks (RFC 1950, RFC 1951).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +20,11 @@
 #define IHDR_BYTES	13
 /* A chunk's length, type and checksum */
 #define CHUNK_BYTES	12
-/* Begin and checksum of a zlib stream, head of a stored block */
+/* Header and checksum of a zlib stream; header of a stored block */
 #define ZLIB_BYTES	6
 #define BLOCK_BYTES	5
 
-/* A byte for the filter, then the pixels */
+/* Each row has a byte for the filter, then the pixels */
 static size_t raw_size(const struct image *image)
 {
 	return (size_t)image->height * (image->width + 1);
@@ -64,7 +64,7 @@ static u32 png_crc(const u8 *data, size_t len)
 	return ~crc;
 }
 
-/* Begin a chunk, return where its data go */
+/* Begin a chunk; return the address for its data */
 static u8 *begin_chunk(u8 *to, const char *type, u32 len)
 {
 	to = put32(to, len);
@@ -72,7 +72,7 @@ static u8 *begin_chunk(u8 *to, const char *type, u32 len)
 	return to + 4;
 }
 
-/* End a chunk, its data are in place */
+/* End a chunk whose data has been written */
 static u8 *end_chunk(u8 *data, u32 len)
 {
 	return put32(data + len, png_crc(data - 4, len + 4));
@@ -113,7 +113,7 @@ static size_t pack(u8 *to, const u8 *from, size_t len)
 	u8 *begin = to;
 	size_t n;
 
-	/* Deflate with a window of 32 KiB; a multiple of 31 */
+	/* Deflate with a window of 32 KiB; the header is a multiple of 31 */
 	*to++ = 0x78;
 	*to++ = 0x01;
 	for (; len; len -= n, from += n, to += n) {
@@ -139,7 +139,7 @@ static u8 *make(const struct image *image, const u8 *rows, u8 *to)
 
 	data = begin_chunk(to, "IHDR", IHDR_BYTES);
 	put32(put32(data, image->width), image->height);
-	/* 8 bits a pixel, with a palette, nothing out of the ordinary */
+	/* 8 bits a pixel, with a palette; the usual methods, not interlaced */
 	memcpy(data + 8, "\x08\x03\0\0", 5);
 	to = end_chunk(data, IHDR_BYTES);
 
@@ -156,11 +156,11 @@ static u8 *make(const struct image *image, const u8 *rows, u8 *to)
 }
 
 /**
- * png_make() - make a PNG
+ * png_make() - encode a picture as PNG
  * @image: the picture
- * @size: becomes the number of its bytes
+ * @size: set to the number of bytes
  *
- * Return: the PNG, to be freed, or NULL if there is no memory.
+ * Return: the PNG, which the caller frees, or NULL if there is no memory.
  */
 u8 *png_make(const struct image *image, size_t *size)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Finding HPT files, and what the kernel says of them.
+ * Find HPT files and read their state.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -49,7 +49,7 @@ static double seconds(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-/* Where /proc is: elsewhere in tests */
+/* Path of /proc; tests use another one */
 static const char *proc(void)
 {
 	return getenv("KVM_HPT_PROC") ?: "/proc";
@@ -79,7 +79,7 @@ static void parse_line(struct hpt_fd *hpt, char *line)
 		}
 }
 
-/* False if the file has been closed meanwhile */
+/* Returns false if the file has been closed meanwhile */
 static bool read_fdinfo(const char *pid, struct hpt_fd *hpt)
 {
 	char path[512], line[256];
@@ -103,7 +103,7 @@ static void set_field(struct hpt_fd *hpt, enum hpt_field field,
 	hpt->has |= 1 << field;
 }
 
-/* What is left to be read is not in fdinfo, as that costs a look at the HPT */
+/* Get the numbers of HPTEs left, which fdinfo lacks since they take a scan */
 static void ask_progress(const char *pid, struct hpt_fd *hpt)
 {
 	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
@@ -147,7 +147,7 @@ static bool is_hpt(const char *dir, const char *name)
 /**
  * hpt_files() - find the HPT files that a process has open
  * @pid: the process
- * @files: where to put them; @fd is to be freed
+ * @files: the result; free @fd afterwards
  *
  * Return: 0 or an errno value.
  */
@@ -197,7 +197,7 @@ static size_t read_line(const char *pid, const char *file, char *to, size_t size
 	return len;
 }
 
-/* What QEMU's option -name says, else what the program is called */
+/* The name in QEMU's option -name, else that of the program */
 static void read_name(const char *pid, char *to, size_t size)
 {
 	char line[4096], *arg = line;
@@ -225,9 +225,9 @@ static int compare(const void *a, const void *b)
 
 /**
  * hpt_processes() - find the processes that have HPT files open
- * @list: becomes a list of them
+ * @list: set to a list of them
  *
- * Return: how many they are, or a negative errno value.
+ * Return: their number, or a negative errno value.
  */
 int hpt_processes(struct hpt_process **list)
 {
@@ -264,9 +264,9 @@ int hpt_processes(struct hpt_process **list)
 }
 
 /**
- * hpt_processes_free() - free what hpt_processes() has found
+ * hpt_processes_free() - free the result of hpt_processes()
  * @list: the list
- * @nr: how many are in it
+ * @nr: its length
  */
 void hpt_processes_free(struct hpt_process *list, int nr)
 {

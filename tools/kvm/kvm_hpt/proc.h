@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The HPT files that processes have open, from what the kernel says of them in
+ * The HPT files that processes have open, and their state from
  * /proc/PID/fdinfo.
  */
 #ifndef KVM_HPT_PROC_H
@@ -33,12 +33,12 @@ enum hpt_field {
 extern const char * const hpt_field_names[NR_FIELDS];
 
 /**
- * struct hpt_fd - an HPT file as it was at a look
- * @fd: its number in the process
+ * struct hpt_fd - the state of an HPT file
+ * @fd: its descriptor in the process
  * @mode: "read" or "write"
- * @state: of the HPT: "current", "none" or "stale"
- * @has: a bit for each field that the kernel has
- * @field: their values
+ * @state: "current", "none" or "stale"
+ * @has: a bit for each field that the kernel reports
+ * @field: values of the fields
  * @rate: bytes per second since the last look
  */
 struct hpt_fd {
@@ -52,9 +52,9 @@ struct hpt_fd {
 
 /**
  * struct hpt_files - all HPT files of a process
- * @time: when this was
+ * @time: time at which their state was read
  * @nr: number of files
- * @fd: these
+ * @fd: the files
  */
 struct hpt_files {
 	double time;
@@ -64,8 +64,8 @@ struct hpt_files {
 
 /**
  * struct hpt_process - a process that has HPT files open
- * @pid: its number
- * @name: of the guest, or of the program
+ * @pid: its ID
+ * @name: name of the guest, or of the program
  * @files: the files
  */
 struct hpt_process {

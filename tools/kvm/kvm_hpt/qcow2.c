@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The state of a VM that savevm left in a qcow2 image: see
- * docs/interop/qcow2.txt in QEMU. It is at addresses that follow those of the
- * disk, in the tables of the snapshot.
+ * The state of a VM that savevm has written to a qcow2 image: see
+ * docs/interop/qcow2.txt in QEMU. In the tables of the snapshot, its addresses
+ * follow those of the disk.
  */
 #include <endian.h>
 #include <errno.h>
@@ -19,10 +19,10 @@
 #define L2_COMPRESSED		BIT_ULL(62)
 #define L2_ZERO			BIT_ULL(0)
 
-/* Parts of a cluster that an extended entry of level 2 has bits for */
+/* Number of subclusters in an extended level 2 entry */
 #define SUBCLUSTERS		32
 
-/* What QEMU itself accepts */
+/* Limits of QEMU */
 #define MAX_SNAPSHOTS		65536
 #define MAX_L1_BYTES		(32U << 20)
 #define MIN_CLUSTER_BITS	9
@@ -67,7 +67,7 @@ struct qcow2_snapshot {
 	__be32	extra_size;
 };
 
-/* What the extra data begin with; older images have less or none of it */
+/* Beginning of the extra data; older images have less of it or none */
 struct qcow2_extra {
 	__be64	state_size;
 	__be64	disk_size;
@@ -76,19 +76,20 @@ struct qcow2_extra {
 /**
  * struct qcow2 - an image, and the state of a VM in a snapshot
  * @fd: the file
- * @front: where in it the image begins
+ * @front: position of the image in it
  * @file_size: its size
  * @disk_size: size of the disk
  * @cluster_bits: log2 of the size of a cluster
  * @l2_bits: log2 of the number of entries in a level 2 table
- * @extended: these have 16 bytes, with bits for parts of a cluster
+ * @extended: these have 16 bytes, with bits for subclusters
  * @nr: number of snapshots
- * @snapshot: these
- * @opened: the one that is read
+ * @snapshot: the snapshots
+ * @lost: there are more, which cannot be read
+ * @opened: the snapshot that is read
  * @l1: its level 1 table
- * @base: address of the state
- * @l2: a level 2 table
- * @l2_offset: where in the file that is from
+ * @base: address of the VM state
+ * @l2: the level 2 table read last
+ * @l2_offset: its position in the file
  */
 struct qcow2 {
 	int fd;
@@ -100,6 +101,7 @@ struct qcow2 {
 	bool extended;
 	unsigned int nr;
 	struct snapshot *snapshot;
+	bool lost;
 	const struct snapshot *opened;
 	__be64 *l1;
 	u64 base;
@@ -139,7 +141,7 @@ static u64 align8(u64 offset)
 	return (offset + 7) & ~7ULL;
 }
 
-/* Read an entry of the table of snapshots; return where the next one is or 0 */
+/* Read an entry of the table of snapshots. Returns where the next is, or 0. */
 static u64 read_snapshot(struct qcow2 *q, u64 offset, struct snapshot *to)
 {
 	struct qcow2_extra extra = {};
@@ -167,10 +169,11 @@ static u64 read_snapshot(struct qcow2 *q, u64 offset, struct snapshot *to)
 	offset += be16toh(snap.id_size);
 	to->name = read_text(q, offset, be16toh(snap.name_size));
 	offset += be16toh(snap.name_size);
-	return to->id && to->name ? align8(offset) : 0;
+	/* Each has an id; without one, this is data after the table */
+	return to->id && *to->id && to->name ? align8(offset) : 0;
 }
 
-/* An image may claim to have more than there are: those that can be read are */
+/* An image may claim more snapshots than can be read */
 static void read_snapshots(struct qcow2 *q, const struct qcow2_header *h)
 {
 	u64 offset = be64toh(h->snapshots_offset);
@@ -192,9 +195,10 @@ static void read_snapshots(struct qcow2 *q, const struct qcow2_header *h)
 		}
 		q->nr++;
 	}
+	q->lost = q->nr < nr;
 }
 
-/* By its name, else by its id, as loadvm; without either, the last one */
+/* Find a snapshot by name or else by id, as loadvm does; NULL: the last one */
 static const struct snapshot *find_snapshot(const struct qcow2 *q,
 					    const char *name)
 {
@@ -233,7 +237,7 @@ static const char *unsupported(const struct qcow2_header *h)
 		return "it is encrypted in an unknown way";
 	}
 	if (incompatible & INCOMPAT_DATA_FILE)
-		return "it has an external data file, which goes without snapshots";
+		return "it has an external data file, so it has no snapshots";
 	if (incompatible & ~INCOMPAT_KNOWN)
 		return "it has unknown incompatible features";
 	return NULL;
@@ -271,7 +275,7 @@ static const char *read_tables(struct qcow2 *q)
 	q->base <<= covers;
 	if (snap->l1_size > MAX_L1_BYTES / sizeof(*q->l1))
 		return "its tables are too large";
-	/* Each byte has its place, so there is an end to what is read */
+	/* Each byte is somewhere in the file, which bounds the work */
 	if (snap->size > q->file_size)
 		return "its state is larger than the image";
 	q->l1 = calloc(snap->l1_size + 1, sizeof(*q->l1));
@@ -286,6 +290,9 @@ static const char *read_tables(struct qcow2 *q)
 static const char *open_snapshot(struct qcow2 *q, const char *name)
 {
 	q->opened = find_snapshot(q, name);
+	/* A lost one may be the last, or have this name */
+	if (q->lost && (!name || !q->opened))
+		return "its table of snapshots is damaged or cut off";
 	if (!q->opened)
 		return name ? "it has no snapshot of this name or number" :
 			      "it has no snapshot with the state of a VM";
@@ -295,11 +302,11 @@ static const char *open_snapshot(struct qcow2 *q, const char *name)
 }
 
 /**
- * qcow2_open() - open the state of a VM in an image
- * @src: the image; from here on it is the state of the VM that is read
+ * qcow2_open() - open the VM state in an image
+ * @src: the image; reads return the VM state from here on
  * @snapshot: name or id of the snapshot, NULL for the last one
  *
- * Return: what to read it with, or NULL, with a message printed.
+ * Return: the image, or NULL with a message printed.
  */
 struct qcow2 *qcow2_open(struct source *src, const char *snapshot)
 {
@@ -337,7 +344,7 @@ struct qcow2 *qcow2_open(struct source *src, const char *snapshot)
 	return q;
 }
 
-/* Is an address in parts of a cluster that are in the file? */
+/* Is the subcluster of an address allocated? */
 static bool allocated(const struct qcow2 *q, u64 addr, u64 bitmap)
 {
 	u64 in_cluster = addr & (BIT_ULL(q->cluster_bits) - 1);
@@ -345,7 +352,7 @@ static bool allocated(const struct qcow2 *q, u64 addr, u64 bitmap)
 	return bitmap >> (in_cluster * SUBCLUSTERS >> q->cluster_bits) & 1;
 }
 
-/* Where in the file the cluster of an address is, 0 if it is all zeroes */
+/* Find the position of a cluster in the file, 0 if it is all zeroes */
 static int find_cluster(struct qcow2 *q, u64 addr, u64 *offset)
 {
 	u64 l1 = addr >> (q->cluster_bits + q->l2_bits), l2, entry, i;
@@ -373,13 +380,13 @@ static int find_cluster(struct qcow2 *q, u64 addr, u64 *offset)
 }
 
 /**
- * qcow2_read() - read from the state of a VM
- * @q: the state
- * @pos: where
- * @to: where to
- * @len: how many bytes at most
+ * qcow2_read() - read from the VM state
+ * @q: the image
+ * @pos: position in the VM state
+ * @to: buffer
+ * @len: its size
  *
- * Return: how many it were, 0 at the end, or a negative errno value.
+ * Return: the number of bytes, 0 at the end, or a negative errno value.
  */
 ssize_t qcow2_read(struct qcow2 *q, u64 pos, void *to, size_t len)
 {
@@ -405,11 +412,11 @@ ssize_t qcow2_read(struct qcow2 *q, u64 pos, void *to, size_t len)
 }
 
 /**
- * qcow2_snapshot() - the snapshots of an image
+ * qcow2_snapshot() - get a snapshot of an image
  * @q: the image
- * @i: which, counted from 0
+ * @i: its number, counted from 0
  *
- * Return: the snapshot, NULL if there are not as many.
+ * Return: the snapshot, or NULL if there are fewer.
  */
 const struct snapshot *qcow2_snapshot(const struct qcow2 *q, unsigned int i)
 {
@@ -417,7 +424,7 @@ const struct snapshot *qcow2_snapshot(const struct qcow2 *q, unsigned int i)
 }
 
 /**
- * qcow2_opened() - the snapshot whose state is read
+ * qcow2_opened() - get the snapshot whose VM state is read
  * @q: the image
  */
 const struct snapshot *qcow2_opened(const struct qcow2 *q)
@@ -426,7 +433,7 @@ const struct snapshot *qcow2_opened(const struct qcow2 *q)
 }
 
 /**
- * qcow2_close() - be done with an image
+ * qcow2_close() - free an image
  * @q: the image, or NULL
  */
 void qcow2_close(struct qcow2 *q)

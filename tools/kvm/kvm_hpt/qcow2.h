@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Snapshots in a qcow2 image that have the state of a VM.
+ * Snapshots in a qcow2 image that contain the state of a VM.
  */
 #ifndef KVM_HPT_QCOW2_H
 #define KVM_HPT_QCOW2_H
@@ -9,7 +9,7 @@
 
 #include <linux/types.h>
 
-/* What a qcow2 image begins with */
+/* Magic number of a qcow2 image */
 #define QCOW2_MAGIC	"QFI\xfb"
 
 struct qcow2;
@@ -19,11 +19,11 @@ struct source;
  * struct snapshot - a snapshot in an image
  * @id: its number, as text
  * @name: its name
- * @seconds: when it was taken, since 1970
- * @size: bytes of the state of the VM, 0 if it has none
- * @disk_size: size of the disk when it was taken
- * @l1_offset: where its level 1 table is
- * @l1_size: entries of that
+ * @seconds: time at which it was taken, since 1970
+ * @size: size of the VM state, 0 if it has none
+ * @disk_size: size of the disk at that time
+ * @l1_offset: position of its level 1 table
+ * @l1_size: number of entries in that
  */
 struct snapshot {
 	char *id;

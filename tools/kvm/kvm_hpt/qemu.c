@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sections with the HPT ("spapr/htab") in a migration stream of QEMU's,
- * or in the state of a VM that it saved: see docs/devel/migration in QEMU.
+ * The sections of the HPT ("spapr/htab") in QEMU's migration stream, or in a VM
+ * state that QEMU has saved: see docs/devel/migration in QEMU.
  *
- * Sections don't say how long they are. That of RAM is followed page by page;
- * of others only the end is looked for. Those that come before the HPT is
- * complete are few and short.
+ * Sections do not contain their length. RAM is followed page by page; for other
+ * sections, the end is searched for. Few and short sections come before the end
+ * of the HPT.
  */
 #include <endian.h>
 #include <search.h>
@@ -15,14 +15,11 @@
 #include "stream.h"
 
 #define STREAM_VERSION		3
-
-/* How a stream begins, its version included */
-#define STREAM_BEGIN		"QEVM\0\0\0\3"
-#define STREAM_BEGIN_BYTES	8
+#define HTAB_VERSION		1
 
 #define NOWHERE			(~0ULL)
 
-/* What names of machine types are made of */
+/* Characters in names of machine types */
 #define NAME_CHARACTERS		"abcdefghijklmnopqrstuvwxyz" \
 				"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_+"
 
@@ -41,17 +38,19 @@ enum {
 
 #define FOOTER_BYTES		5
 
-/* The command that has a stream with the state of devices behind it */
+/* This command is followed by a stream with the state of devices */
 #define COMMAND_PACKAGED	7
 
-/* The section has no HPT to tell of: its guest has a radix MMU, or no OS yet */
+/* Instead of an order: the guest has a radix MMU, or no OS yet */
 #define NO_HPT			0xffffffffU
 
 /**
  * qemu_get() - read a number
  * @s: the stream
- * @bytes: how long it is; it is big-endian
- * @number: where to put it
+ * @bytes: its length
+ * @number: the result
+ *
+ * Numbers are big-endian.
  *
  * Return: false at the end of the file.
  */
@@ -68,7 +67,7 @@ bool qemu_get(struct stream *s, unsigned int bytes, u64 *number)
 }
 
 /**
- * qemu_skip_string() - skip a string with its length before it
+ * qemu_skip_string() - skip a string, which follows its length
  * @s: the stream
  *
  * Return: false at the end of the file.
@@ -80,7 +79,7 @@ bool qemu_skip_string(struct stream *s)
 	return qemu_get(s, 1, &len) && source_skip(s->src, len);
 }
 
-/* Read such a string, or as much of it as there is room for */
+/* Read a string, or as much of it as the buffer has room for */
 static bool get_string(struct stream *s, u64 len, char *to, size_t size)
 {
 	size_t n = len < size ? len : size - 1;
@@ -121,7 +120,7 @@ static void make_footer(u8 *footer, u32 id)
 	footer[4] = id;
 }
 
-/* Go to where the footer of a section seems to be */
+/* Search for the footer of a section */
 static bool find_footer(struct stream *s, u32 id)
 {
 	const unsigned char *data, *at;
@@ -133,7 +132,7 @@ static bool find_footer(struct stream *s, u32 id)
 		len = source_peek(s->src, &data);
 		if (len <= sizeof(footer))
 			return false;
-		/* The byte behind a footer is looked at as well */
+		/* The byte after a footer is checked as well */
 		at = memmem(data, len - 1, footer, sizeof(footer));
 		used = at ? (size_t)(at - data) : len - sizeof(footer);
 		source_read(s->src, NULL, used);
@@ -147,19 +146,19 @@ static bool find_footer(struct stream *s, u32 id)
 }
 
 /*
- * Where the next stream begins if this one was cancelled and the next one
- * appended to it, ~0 if it was not
+ * Where another stream begins that was appended when this one was cancelled, or
+ * ~0
  */
 static u64 find_another(struct stream *s, u64 from, u64 to)
 {
-	return source_find(s->src, from + 1, to, STREAM_BEGIN,
-			   STREAM_BEGIN_BYTES);
+	return source_find(s->src, from + 1, to, QEMU_BEGIN,
+			   QEMU_BEGIN_BYTES);
 }
 
 static enum stream_event tell_another(struct stream *s, u64 offset)
 {
 	return stream_broken(s, offset,
-			     "another stream of QEMU's begins here: the one before it was cancelled, or cut off");
+			     "another QEMU stream begins here: the previous one was cancelled or cut off");
 }
 
 static bool skip_capabilities(struct stream *s)
@@ -219,11 +218,11 @@ static enum stream_event read_configuration(struct stream *s)
 	if (strnlen(q->machine, sizeof(q->machine)) != len ||
 	    strspn(q->machine, NAME_CHARACTERS) != len)
 		return stream_broken(s, offset,
-				     "the machine type of QEMU's stream is no name");
+				     "the machine type in QEMU's stream is not a name");
 	if (strncmp(q->machine, "pseries", strlen("pseries"))) {
 		/* Unless the name ends within another stream */
 		q->foreign = find_another(s, s->src->begin, s->src->pos +
-					  STREAM_BEGIN_BYTES) == NOWHERE;
+					  QEMU_BEGIN_BYTES) == NOWHERE;
 		return stream_broken(s, offset,
 				     "QEMU's stream is of a guest of machine type '%s', which has no HPT",
 				     q->machine);
@@ -283,8 +282,8 @@ static bool add_section(struct qemu_stream *q, struct qemu_section *section)
 }
 
 /**
- * qemu_free() - free what is known of sections
- * @q: where in QEMU's stream we were
+ * qemu_free() - free the sections
+ * @q: state of reading QEMU's stream
  */
 void qemu_free(struct qemu_stream *q)
 {
@@ -298,7 +297,7 @@ void qemu_free(struct qemu_stream *q)
 	*q = (struct qemu_stream) {};
 }
 
-/* The head of a section of which more is to come, or of a whole one */
+/* The head of a section with several parts, or of a complete one */
 static enum stream_event read_head(struct stream *s, u32 id)
 {
 	struct qemu_section *section;
@@ -326,8 +325,8 @@ static enum stream_event read_head(struct stream *s, u32 id)
 }
 
 /*
- * A section of the HPT: first its order, or 0 and records follow.
- * STREAM_END: nothing to tell of.
+ * A section of the HPT begins with the order, or with 0 if records follow.
+ * Returns STREAM_END if there is no event.
  */
 static enum stream_event begin_htab(struct stream *s, u8 type)
 {
@@ -336,11 +335,15 @@ static enum stream_event begin_htab(struct stream *s, u8 type)
 
 	if (!qemu_get(s, 4, &order))
 		return cut_short(s);
+	if (q->current->version != HTAB_VERSION)
+		return stream_broken(s, q->begin,
+				     "section 'spapr/htab' is of version %u, not %u",
+				     q->current->version, HTAB_VERSION);
 	if (type == SECTION_END)
 		q->finished = true;
 	if (order == NO_HPT) {
 		q->radix = true;
-		stream_set_order(s, 0);
+		stream_new_hpt(s, 0);
 		return STREAM_RADIX;
 	}
 	if (!order && q->radix)
@@ -355,18 +358,21 @@ static enum stream_event begin_htab(struct stream *s, u8 type)
 	}
 	if (order < MIN_ORDER || order > MAX_ORDER)
 		return stream_broken(s, offset, "an HPT of order %llu", order);
-	if (q->started || q->radix)
-		return stream_broken(s, offset, "the HPT's order comes again");
-	if (s->order && s->order != order)
+	if (s->asked && s->asked != order)
 		return stream_broken(s, offset,
-				     "an HPT of order %llu, not %u as --order says",
-				     order, s->order);
+				     "an HPT of order %llu, but --order is %u",
+				     order, s->asked);
+	if (q->started) {
+		s->replaced++;
+		s->replaced_at = offset;
+	}
 	q->started = true;
-	stream_set_order(s, order);
+	q->radix = false;
+	stream_new_hpt(s, order);
 	return STREAM_HPT;
 }
 
-/* What a section is that neither has the HPT nor is RAM as we know it */
+/* Skip a section that is neither the HPT nor RAM in a known form */
 static enum stream_event skip_unknown(struct stream *s)
 {
 	struct qemu_stream *q = &s->qemu;
@@ -374,11 +380,11 @@ static enum stream_event skip_unknown(struct stream *s)
 
 	if (q->footers_known && !q->footers)
 		return stream_broken(s, offset,
-				     "QEMU's stream has no footers: where section '%s' ends can't be told",
+				     "QEMU's stream has no footers: the end of section '%s' is unknown",
 				     q->current->name);
 	if (!find_footer(s, q->current->id))
 		return cut_short(s);
-	/* It may be that of another stream, which an end of this one hides */
+	/* The footer may belong to another stream that begins before it */
 	offset = find_another(s, q->begin, s->src->pos);
 	return offset != NOWHERE ? tell_another(s, offset) : STREAM_END;
 }
@@ -400,7 +406,7 @@ static enum stream_event begin_section(struct stream *s, u8 type)
 		return event;
 	if (!q->current)
 		return stream_broken(s, q->begin,
-				     "section %llu goes on that never began",
+				     "section %llu continues, but never began",
 				     id);
 	q->in_section = true;
 	q->current->parts++;
@@ -419,7 +425,7 @@ static enum stream_event begin_section(struct stream *s, u8 type)
 	return skip_unknown(s);
 }
 
-/* Machine types before 2.4 have no footers: the next section begins */
+/* Machine types before 2.4 have no footers, so the next section begins here */
 static enum stream_event end_section(struct stream *s)
 {
 	struct qemu_stream *q = &s->qemu;
@@ -452,8 +458,8 @@ static enum stream_event no_more_sections(struct stream *s)
 	struct qemu_stream *q = &s->qemu;
 
 	/*
-	 * A background snapshot has the state of devices as it was in the
-	 * beginning, and nothing that is the last of RAM or of the HPT.
+	 * A background snapshot has the state of devices from its beginning,
+	 * and no last section of RAM or the HPT.
 	 */
 	if ((q->started || q->radix) && q->devices && !q->ram_ended) {
 		q->finished = true;
@@ -534,7 +540,7 @@ static bool end_is_missing(struct stream *s, u64 *index)
 	       find_section(q, id);
 }
 
-/* QEMU before 2.2 did not convert headers: is that so here? */
+/* Are headers little-endian? QEMU before 2.2 did not convert them. */
 static bool looks_little(struct stream *s)
 {
 	struct qemu_stream *q = &s->qemu;
@@ -545,13 +551,13 @@ static bool looks_little(struct stream *s)
 	if (q->endian_known)
 		return false;
 	len = source_peek(s->src, &data);
-	endian = detect_records(data, len);
+	endian = detect_endian(data, len, s->nr_hptes);
 	q->little = endian == 'l';
 	q->endian_known = endian;
 	return q->little;
 }
 
-/* What no HPT has; it may be what is not of this stream */
+/* Does the record have values that no HPT has? It may be another stream's. */
 static bool is_strange(const struct stream *s)
 {
 	unsigned int i;
@@ -564,7 +570,7 @@ static bool is_strange(const struct stream *s)
 	return false;
 }
 
-/* The header of the last record as it was in the stream */
+/* The header of the last record as in the stream */
 static void put_header(const struct stream *s, u8 *to)
 {
 	to[0] = s->rec.index >> 24;
@@ -581,37 +587,37 @@ static void put_header(const struct stream *s, u8 *to)
  * qemu_record_cut() - does another stream begin within the last record?
  * @s: the stream
  *
- * If so, this is what comes next.
+ * If so, the next event reports that.
  */
 bool qemu_record_cut(struct stream *s)
 {
 	size_t bytes = s->rec.n_valid * HPTE_BYTES, len;
 	struct qemu_stream *q = &s->qemu;
-	u8 seam[2 * STREAM_BEGIN_BYTES];
+	u8 seam[2 * QEMU_BEGIN_BYTES];
 	const unsigned char *data;
 
-	if (bytes < STREAM_BEGIN_BYTES || q->looked_at == s->records)
+	if (bytes < QEMU_BEGIN_BYTES || q->looked_at == s->records)
 		return q->cut;
 	q->looked_at = s->records;
-	q->cut = memmem(s->rec.hpte, bytes, STREAM_BEGIN, STREAM_BEGIN_BYTES);
-	/* Or in its header, which is big-endian */
+	q->cut = memmem(s->rec.hpte, bytes, QEMU_BEGIN, QEMU_BEGIN_BYTES);
+	/* In its header, which is big-endian */
 	put_header(s, seam);
-	memcpy(seam + STREAM_BEGIN_BYTES, s->rec.hpte, STREAM_BEGIN_BYTES);
-	q->cut |= !!memmem(seam, sizeof(seam), STREAM_BEGIN,
-			   STREAM_BEGIN_BYTES);
-	/* Or where it ends */
+	memcpy(seam + QEMU_BEGIN_BYTES, s->rec.hpte, QEMU_BEGIN_BYTES);
+	q->cut |= !!memmem(seam, sizeof(seam), QEMU_BEGIN,
+			   QEMU_BEGIN_BYTES);
+	/* Across its end */
 	len = source_peek(s->src, &data);
-	if (len > STREAM_BEGIN_BYTES)
-		len = STREAM_BEGIN_BYTES;
-	memcpy(seam, (char *)s->rec.hpte + bytes - STREAM_BEGIN_BYTES,
-	       STREAM_BEGIN_BYTES);
-	memcpy(seam + STREAM_BEGIN_BYTES, data, len);
-	q->cut |= !!memmem(seam, STREAM_BEGIN_BYTES + len, STREAM_BEGIN,
-			   STREAM_BEGIN_BYTES);
+	if (len > QEMU_BEGIN_BYTES)
+		len = QEMU_BEGIN_BYTES;
+	memcpy(seam, (char *)s->rec.hpte + bytes - QEMU_BEGIN_BYTES,
+	       QEMU_BEGIN_BYTES);
+	memcpy(seam + QEMU_BEGIN_BYTES, data, len);
+	q->cut |= !!memmem(seam, QEMU_BEGIN_BYTES + len, QEMU_BEGIN,
+			   QEMU_BEGIN_BYTES);
 	return q->cut;
 }
 
-/* A record of zeroes says that the section has no more of them */
+/* A record of zeroes ends the list of records */
 static enum stream_event next_record(struct stream *s)
 {
 	struct qemu_stream *q = &s->qemu;
@@ -620,9 +626,13 @@ static enum stream_event next_record(struct stream *s)
 
 	if (q->cut)
 		return stream_broken(s, offset, "another stream follows");
-	if (q->htab_begins && looks_little(s))
+	if (q->htab_begins && looks_little(s)) {
+		/* Records before could be read either way: none has an HPTE */
+		s->whole &= !stream_hpt_records(s);
+		s->next = 0;
 		return stream_fault(s, offset,
-				    "headers of records are little-endian, as QEMU before 2.2 has written them: later ones refuse that");
+				    "record headers are little-endian, as written by QEMU before 2.2: later QEMUs refuse them");
+	}
 	q->htab_begins = false;
 	if (end_is_missing(s, &index)) {
 		q->in_htab = false;
@@ -670,7 +680,7 @@ static enum stream_event read_on(struct stream *s)
 }
 
 /**
- * qemu_next() - read on in QEMU's stream
+ * qemu_next() - read the next event of QEMU's stream
  * @s: the stream
  *
  * Return: as stream_next().
@@ -689,7 +699,7 @@ enum stream_event qemu_next(struct stream *s)
 		event = read_on(s);
 	if (event != STREAM_BROKEN || s->src->error || q->foreign)
 		return event;
-	/* Once the order came again, all since the first one is in doubt */
+	/* Data skipped since the order may belong to another stream as well */
 	from = q->started && !q->in_htab ? s->src->begin : q->exact;
 	at = find_another(s, from, NOWHERE);
 	return at == NOWHERE ? event : tell_another(s, at);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The section of RAM in QEMU's stream, which is followed page by page: see
- * migration/ram.c in QEMU.
+ * Follow the section of RAM in QEMU's stream page by page: see migration/ram.c
+ * in QEMU.
  */
 #include <ctype.h>
 #include <string.h>
 
 #include "stream.h"
 
-/* In the low bits of the word before a page */
+/* Flags in the low bits of the word before a page */
 #define RAM_ZERO		0x002
 #define RAM_MEM_SIZE		0x004
 #define RAM_PAGE		0x008
@@ -21,18 +21,18 @@
 #define RAM_FLAGS		0xfffULL
 #define RAM_PAGE_BYTES		4096
 
-/* Behind a block of RAM may be its page size and its address, 8 bytes each */
+/* A block may be followed by its page size and its address, 8 bytes each */
 #define MAX_EXTRA		2
 
-/* With mapped-ram there is also where its pages are: see struct mapped */
+/* With mapped-ram, a struct mapped follows as well */
 #define MAPPED_BYTES		28
 #define MAPPED_VERSION		1
 
 /**
- * struct mapped - where the pages of a block are in the file
- * @page_size: of RAM
- * @bitmap: where the bitmap of its pages is, right behind this
- * @pages: where the pages are; 0 as @bitmap if they are not in the file
+ * struct mapped - position of a block's pages in the file
+ * @page_size: page size of RAM
+ * @bitmap: position of the bitmap of its pages, which follows this
+ * @pages: position of the pages; both are 0 if the pages are not in the file
  */
 struct mapped {
 	u64 page_size;
@@ -66,7 +66,7 @@ static bool is_mapped(const unsigned char *data, size_t len, struct mapped *map)
 	       map->pages >= map->bitmap;
 }
 
-/* Does a block of RAM begin here, of @left bytes at most? */
+/* Does the description of a block of at most @left bytes begin here? */
 static bool is_block(const unsigned char *data, size_t len, u64 left)
 {
 	size_t name, i;
@@ -92,9 +92,9 @@ static bool is_behind(const unsigned char *data, size_t len)
 }
 
 /*
- * What is behind the name and the size of a block depends on capabilities, not
- * all of which the stream names, and on the host's page size: take the least
- * that goes with what comes next.
+ * The data after the name and size of a block depends on capabilities, not all
+ * of which are named in the stream, and on the host's page size. Skip the least
+ * that fits the data that follows.
  */
 static bool skip_extra(struct stream *s, u64 used, u64 left)
 {
@@ -123,7 +123,7 @@ static bool skip_extra(struct stream *s, u64 used, u64 left)
 	return false;
 }
 
-/* The list of the blocks of RAM, @total bytes together */
+/* The list of the blocks of RAM, which have @total bytes together */
 static bool skip_blocks(struct stream *s, u64 total)
 {
 	u64 size;
@@ -159,7 +159,7 @@ static bool skip_page(struct stream *s, u64 word)
  * qemu_skip_ram() - follow RAM to the end of the section
  * @s: the stream
  *
- * Return: false if there is what we don't know, or the end of the file.
+ * Return: false at unknown data, or at the end of the file.
  */
 bool qemu_skip_ram(struct stream *s)
 {

@@ -1,46 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kvm-hpt save: keep what debugfs shows of the HPT of a guest that is there.
+ * kvm-hpt save: save what debugfs shows of the HPT of a running guest.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
+#include "vms.h"
 
-/* Where debugfs has KVM's: elsewhere in tests */
-static const char *debugfs(void)
-{
-	return getenv("KVM_HPT_DEBUGFS") ?: "/sys/kernel/debug/kvm";
-}
-
-/* The directory of a VM is called PID-FD. How many of a process have an HPT. */
+/* How many VMs of a process have an HPT; the path of that of the last one */
 static int find_htab(const char *pid, char *path, size_t size)
 {
-	size_t len = strlen(pid);
-	char one[512];
-	struct dirent *ent;
-	int nr = 0;
+	struct vms_iter iter;
+	int nr = 0, err;
 	FILE *f;
-	DIR *d;
 
-	d = opendir(debugfs());
-	if (!d)
-		return -errno;
-	while ((ent = readdir(d))) {
-		if (strncmp(ent->d_name, pid, len) || ent->d_name[len] != '-')
-			continue;
-		snprintf(one, sizeof(one), "%s/%s/htab", debugfs(), ent->d_name);
-		f = fopen(one, "r");
-		if (!f)
-			continue;
+	err = vms_begin(&iter);
+	if (err)
+		return err;
+	for (; (f = vms_next(&iter, pid, "htab")); nr++) {
 		fclose(f);
-		snprintf(path, size, "%s", one);
-		nr++;
+		snprintf(path, size, "%s", iter.path);
 	}
-	closedir(d);
 	return nr;
 }
 
@@ -96,17 +79,17 @@ static int cmd_save(struct options *opts)
 	int nr;
 
 	if (!*pid || strspn(pid, "0123456789") != strlen(pid)) {
-		msg("'%s' is no process", pid);
+		msg("'%s' is not a process ID", pid);
 		return EXIT_USAGE;
 	}
 	nr = find_htab(pid, path, sizeof(path));
 	if (nr == 1)
 		return save(opts, path);
 	if (nr < 0)
-		msg("can't look into %s: %s", debugfs(), strerror(-nr));
+		msg("can't read %s: %s", vms_dir(), strerror(-nr));
 	else
 		msg("process %s has %s in %s", pid,
-		    nr ? "several VMs" : "no VM with an HPT", debugfs());
+		    nr ? "several VMs" : "no VM with an HPT", vms_dir());
 	return EXIT_NO_HPT;
 }
 
@@ -117,5 +100,5 @@ const struct command save_command = {
 	.max_args = 1,
 	.args = "PID",
 	.options = "o:h",
-	.text = "keep what debugfs shows of a guest's HPT",
+	.text = "save what debugfs shows of a guest's HPT",
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reading from front to back with a look ahead.
+ * Read a source from front to back with a look ahead.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static void show_progress(struct source *src, bool done)
 		fprintf(stderr, "\r%s: %llu MiB", src->name, src->pos >> 20);
 }
 
-/* Read behind what is in the buffer */
+/* Append to the data in the buffer */
 static void read_more(struct source *src)
 {
 	size_t room = SOURCE_BUFFER - src->end;
@@ -62,9 +62,9 @@ static void read_more(struct source *src)
 /**
  * source_peek() - look ahead
  * @src: the source
- * @data: becomes where the next bytes are
+ * @data: set to the address of the next bytes
  *
- * Return: how many there are: at least SOURCE_PEEK, or less at the end.
+ * Return: their number, at least SOURCE_PEEK except at the end.
  */
 size_t source_peek(struct source *src, const unsigned char **data)
 {
@@ -80,12 +80,12 @@ size_t source_peek(struct source *src, const unsigned char **data)
 }
 
 /**
- * source_read() - read
+ * source_read() - read bytes
  * @src: the source
- * @to: where to, or NULL to skip
- * @len: how many bytes
+ * @to: buffer, or NULL to skip
+ * @len: number of bytes
  *
- * Return: how many there were.
+ * Return: the number of bytes read, less than @len at the end only.
  */
 size_t source_read(struct source *src, void *to, size_t len)
 {
@@ -108,7 +108,7 @@ size_t source_read(struct source *src, void *to, size_t len)
 	}
 }
 
-/* Go to where it would get by reading, without reading */
+/* Skip bytes by seeking */
 static bool seek_on(struct source *src, u64 len)
 {
 	u64 to = src->pos + len;
@@ -124,11 +124,11 @@ static bool seek_on(struct source *src, u64 len)
 }
 
 /**
- * source_skip() - read without looking
+ * source_skip() - skip bytes
  * @src: the source
- * @len: how many bytes
+ * @len: number of bytes
  *
- * Return: false if there are not as many.
+ * Return: false if there are fewer.
  */
 bool source_skip(struct source *src, u64 len)
 {
@@ -146,7 +146,7 @@ bool source_skip(struct source *src, u64 len)
 	return true;
 }
 
-/* Read what was read before, which a pipe has only as much of as is in @buf */
+/* Read bytes again; for a pipe, only those in @buf are available */
 static ssize_t read_again(struct source *src, u64 from, void *to, size_t len)
 {
 	u64 front = src->pos - src->start;
@@ -164,15 +164,16 @@ static ssize_t read_again(struct source *src, u64 from, void *to, size_t len)
 }
 
 /**
- * source_find() - look for something in what was read
+ * source_find() - search the data read so far, and the look ahead
  * @src: the source
  * @from: where to begin
  * @to: where to end
- * @what: the bytes to look for
- * @len: how many they are
+ * @what: the bytes to search for
+ * @len: their number
  *
- * Return: where it is, ~0 if it is not there, or not in the look ahead yet; in a
- * pipe only the last of what was read can be looked at.
+ * For a pipe, only the data in the buffer can be searched.
+ *
+ * Return: the position, or ~0 if not found.
  */
 u64 source_find(struct source *src, u64 from, u64 to, const void *what,
 		size_t len)
@@ -202,7 +203,7 @@ u64 source_find(struct source *src, u64 from, u64 to, const void *what,
 }
 
 /**
- * source_error() - why a source can't be read
+ * source_error() - describe why a source cannot be read
  * @src: the source, with @error set
  */
 const char *source_error(const struct source *src)
@@ -210,11 +211,11 @@ const char *source_error(const struct source *src)
 	if (src->qcow2 && src->error == EOPNOTSUPP)
 		return "a cluster of it is compressed";
 	if (src->qcow2 && src->error == EINVAL)
-		return "its tables point to what the image doesn't have";
+		return "its tables point outside the image";
 	if (src->error == ENOPKG)
 		return "the program that decompresses it is not installed";
 	if (src->error == EBADMSG)
-		return "what is compressed in it is damaged, or cut off";
+		return "its compressed data is damaged or cut off";
 	return strerror(src->error);
 }
 
@@ -229,7 +230,7 @@ static int begin(struct source *src, const struct source_options *opts)
 	}
 	src->begin = src->pos;
 	len = source_peek(src, &data);
-	if (src->error) {
+	if (src->error && !len) {
 		msg("can't read %s: %s", src->name, source_error(src));
 		return -1;
 	}
@@ -238,7 +239,7 @@ static int begin(struct source *src, const struct source_options *opts)
 		return src->qcow2 ? 0 : -1;
 	}
 	if (opts->snapshot) {
-		msg("%s is no qcow2 image, it has no snapshot '%s'", src->name,
+		msg("%s is not a qcow2 image, so it has no snapshot '%s'", src->name,
 		    opts->snapshot);
 		return -1;
 	}
@@ -249,7 +250,7 @@ static int begin(struct source *src, const struct source_options *opts)
 	return 0;
 }
 
-/* What a path is that is no file, NULL if it is one that can be read */
+/* Name of a file type that cannot be read, or NULL */
 static const char *no_file(const struct stat *st)
 {
 	switch (st->st_mode & S_IFMT) {
@@ -292,15 +293,15 @@ static int open_file(const char *path, u64 *size, bool *seekable)
 		*size = lseek(fd, 0, SEEK_END);
 		lseek(fd, 0, SEEK_SET);
 	}
-	/* Pipes have no size, nor have files that the kernel makes up */
+	/* Neither pipes nor files in debugfs have a size */
 	*seekable = *size;
 	return fd;
 }
 
 /**
- * source_open() - open a file to read it
+ * source_open() - open a file for reading
  * @path: the file, "-" is the standard input
- * @opts: what to read of it
+ * @opts: options
  *
  * Return: the source, or NULL, with a message printed.
  */
@@ -328,7 +329,7 @@ struct source *source_open(const char *path, const struct source_options *opts)
 }
 
 /**
- * source_rewind() - read from the front again
+ * source_rewind() - go back to the beginning
  * @src: the source
  *
  * Return: 0, or -1 if that is not possible.
@@ -349,7 +350,7 @@ int source_rewind(struct source *src)
 }
 
 /**
- * source_close() - be done with a source
+ * source_close() - close a source
  * @src: the source
  */
 void source_close(struct source *src)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where the bytes come from: a file, a pipe, a decompressor, or the state of a
- * VM in a snapshot in a qcow2 image. They are read once, front to back, with a
- * look ahead.
+ * The source of a stream: a file, a pipe, a decompressor, or the VM state in a
+ * snapshot of a qcow2 image. It is read once, from front to back, with a look
+ * ahead.
  */
 #ifndef KVM_HPT_SOURCE_H
 #define KVM_HPT_SOURCE_H
@@ -12,32 +12,32 @@
 
 #include <linux/types.h>
 
-/* How far one can look ahead */
+/* Size of the look ahead */
 #define SOURCE_PEEK	65536
 #define SOURCE_BUFFER	(4 * SOURCE_PEEK)
 
 struct qcow2;
 
 /**
- * struct source - bytes to be read
- * @name: what to call it in messages
- * @fd: the file it is read from
+ * struct source - source of a stream
+ * @name: its name in messages
+ * @fd: the file
  * @seekable: the file can be read anywhere
- * @progress: report on stderr how far it has been read
+ * @progress: report progress on stderr
  * @shown: value of @pos at the last report
- * @size: size of the file, 0 if that is not known
- * @qcow2: the snapshot, NULL if it is the file itself
+ * @size: size of the file, 0 if unknown
+ * @qcow2: the snapshot, NULL if the file itself is read
  * @unfinished: libvirt has not completed this save image
- * @inside: what holds the stream, NULL if it is the file itself
- * @child: process that decompresses, 0 if there is none
- * @feeder: process that feeds it, 0 if there is none
+ * @inside: name of the container, NULL if the file is the stream
+ * @child: process that decompresses, or 0
+ * @feeder: process that writes to @child, or 0
  * @begin: value of @pos at the first byte of the stream
- * @pos: position of the next byte: in the file, or in what is inside of it
+ * @pos: position of the next byte, in the file or in its contents
  * @start: first byte in @buf not yet read
- * @end: end of what is in @buf
+ * @end: end of the data in @buf
  * @eof: there is no more
- * @error: errno value of a read that failed
- * @buf: look ahead
+ * @error: errno value of a failed read, after the data in @buf
+ * @buf: the look ahead
  */
 struct source {
 	const char *name;
@@ -61,10 +61,10 @@ struct source {
 };
 
 /**
- * struct source_options - what the command line says of a file
- * @offset: skip as many bytes
+ * struct source_options - options of a file
+ * @offset: number of bytes to skip
  * @snapshot: name or id of the snapshot in an image, NULL for the last one
- * @progress: report how far it has been read
+ * @progress: report progress
  */
 struct source_options {
 	u64 offset;
@@ -84,20 +84,20 @@ bool source_skip(struct source *src, u64 len);
 u64 source_find(struct source *src, u64 from, u64 to, const void *what,
 		size_t len);
 
-/* The next bytes, NULL if not as many are in the look ahead */
+/* The next @len bytes, NULL if the look ahead has fewer */
 static inline const void *source_look(const struct source *src, size_t len)
 {
 	return src->end - src->start < len ? NULL : src->buf + src->start;
 }
 
-/* Go behind bytes that are in the look ahead */
+/* Skip bytes that are in the look ahead */
 static inline void source_step(struct source *src, size_t len)
 {
 	src->start += len;
 	src->pos += len;
 }
 
-/* What a libvirt save image begins with */
+/* Magic numbers of libvirt save images */
 #define LIBVIRT_SAVED	"LibvirtQemudSave"
 #define LIBVIRT_PARTIAL	"LibvirtQemudPart"
 #define LIBVIRT_MAGIC	16

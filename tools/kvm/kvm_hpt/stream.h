@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Streams of the HPT file, however they were kept: as read, in QEMU's
- * migration stream, or as what KVM shows in debugfs.
+ * Streams of the HPT file in any form: as read, in QEMU's migration stream, or
+ * as the text of debugfs.
  */
 #ifndef KVM_HPT_STREAM_H
 #define KVM_HPT_STREAM_H
@@ -19,11 +19,11 @@
 
 enum stream_event {
 	STREAM_END,
-	STREAM_RECORD,	/* @rec is a record, @range what hpt_decode() says */
-	STREAM_HPT,	/* a new, empty HPT of @order */
-	STREAM_RADIX,	/* there is no HPT from here on */
-	STREAM_FAULT,	/* @error says what is wrong; the stream goes on */
-	STREAM_BROKEN,	/* what follows can't be read, @error says why */
+	STREAM_RECORD,	/* @rec is a record; hpt_decode() has returned @range */
+	STREAM_HPT,	/* a new, empty HPT of @order; ignore earlier records */
+	STREAM_RADIX,	/* no HPT from here on */
+	STREAM_FAULT,	/* @error describes a fault; the stream goes on */
+	STREAM_BROKEN,	/* the rest cannot be read, @error is the reason */
 };
 
 enum section_kind { KIND_OTHER, KIND_RAM, KIND_HTAB };
@@ -31,11 +31,11 @@ enum section_kind { KIND_OTHER, KIND_RAM, KIND_HTAB };
 /**
  * struct qemu_section - a section of QEMU's stream
  * @id: its number
- * @kind: what it is to us
- * @version: of what is in it
- * @parts: how many times there was something of it
- * @bytes: how much
- * @name: whose it is
+ * @kind: how to read it
+ * @version: version of its contents
+ * @parts: number of its parts so far
+ * @bytes: size of these
+ * @name: its name
  */
 struct qemu_section {
 	u32 id;
@@ -47,32 +47,32 @@ struct qemu_section {
 };
 
 /**
- * struct qemu_stream - where in QEMU's stream we are
+ * struct qemu_stream - state of reading QEMU's stream
  * @nr: number of sections that have begun
  * @section: these, in this order
- * @by_id: the same as a tree
+ * @by_id: tree of these
  * @current: the section that is being read
  * @begin: where it begins
  * @exact: where the last section begins that was followed without a search
  * @machine: machine type
- * @capabilities: those that are named, each with a blank before
- * @foreign: it is of a machine that has no HPT
+ * @capabilities: named capabilities, each after a blank
+ * @foreign: the machine type has no HPT
  * @begun: the magic number was read
- * @footers: sections have footers, as far as is known
- * @footers_known: that is known
+ * @footers: sections have footers
+ * @footers_known: @footers is known
  * @little: headers of records are little-endian
- * @endian_known: that is known
+ * @endian_known: @little is known
  * @in_section: a section is being read
  * @in_htab: records of the HPT follow
  * @htab_begins: the next record is the first of its section
  * @cut: another stream begins in the last record
  * @looked_at: number of the record that was searched for that
- * @searched: another stream was looked for in this section
- * @started: there was the size of the HPT
+ * @searched: this section was searched for another stream
+ * @started: the order of the HPT was read
  * @radix: the guest has no HPT
- * @devices: there was the state of a device
- * @ram_ended: there was the last section of RAM
- * @finished: there was the last section of the HPT
+ * @devices: the state of a device was read
+ * @ram_ended: the last section of RAM was read
+ * @finished: the last section of the HPT was read
  */
 struct qemu_stream {
 	unsigned int nr;
@@ -103,37 +103,74 @@ struct qemu_stream {
 };
 
 /**
+ * struct stream_hpt - an HPT of a stream that does not contain orders
+ * @at: where its first pass begins
+ * @order: log2 of its size
+ */
+struct stream_hpt {
+	u64 at;
+	unsigned int order;
+};
+
+/**
  * struct stream - a stream that is being read
- * @src: where from
- * @format: which form it has
- * @order: log2 of the size of the HPT, 0 if that is not known
- * @deduced: that is so as the first pass ends there
- * @nr_hptes: HPTEs that there may be
- * @rec: the record that was read last, until more is read or looked at
+ * @src: the source
+ * @format: the format
+ * @order: log2 of the size of the HPT, 0 if unknown
+ * @asked: order on the command line, or 0
+ * @deduced: @order follows from the end of the first pass
+ * @nr_hptes: number of HPTEs in the HPT, or the maximum
+ * @rec: the last record, valid until the next read or look ahead
  * @offset: where it is, or where the stream is broken
- * @records: number of records, the last one included
- * @pass: number of the pass the record is in: each goes up in the table
- * @next: index behind the record
- * @max_end: the largest of these
+ * @records: number of records so far, including this one
+ * @void_records: how many of these are of an earlier HPT
+ * @replaced: how many times the HPT was replaced
+ * @replaced_at: where it was replaced last
+ * @pass: number of the record's pass; within a pass, indexes grow
+ * @next: index after the record
+ * @max_end: the largest @next so far
  * @whole: the first pass begins with the first HPTE, and leaves none out
+ * @pass_at: where the pass begins
+ * @dense: it begins with the first HPTE, and has left none out so far
+ * @sparse: the first pass leaves out invalid HPTEs, as those of QEMU's own HPTs do
+ * @full: it does not, as those of KVM
+ * @looking: the stream is read to find @hpt
+ * @hpt: where HPTs begin that replace the first one of a stream as read, and their
+ *	 orders
+ * @nr_hpts: their number
+ * @hpt_now: how many of these have begun
+ * @other: order of an HPT that has replaced this one, which ends the stream
  * @range: 0, or -EINVAL if the record reaches beyond the end of the HPT
  * @error: why the stream is broken
- * @qemu: where in QEMU's stream we are
- * @buf: holds the record
+ * @qemu: state of reading QEMU's stream
+ * @buf: buffer for the record
  */
 struct stream {
 	struct source *src;
 	enum stream_format format;
 	unsigned int order;
+	unsigned int asked;
 	bool deduced;
 	u64 nr_hptes;
 	struct hpt_record rec;
 	u64 offset;
 	u64 records;
+	u64 void_records;
+	u64 replaced;
+	u64 replaced_at;
 	u64 pass;
 	u64 next;
 	u64 max_end;
 	bool whole;
+	u64 pass_at;
+	bool dense;
+	bool sparse;
+	bool full;
+	bool looking;
+	struct stream_hpt *hpt;
+	unsigned int nr_hpts;
+	unsigned int hpt_now;
+	unsigned int other;
 	int range;
 	char error[200];
 	struct qemu_stream qemu;
@@ -141,10 +178,10 @@ struct stream {
 };
 
 /**
- * struct stream_options - what the command line says of a stream
- * @source: of the file that it is in
+ * struct stream_options - options of a stream
+ * @source: options of its file
  * @order: log2 of the size of the HPT, 0 if not given
- * @endian: 'l', 'b', or 0 to find out
+ * @endian: 'l', 'b', or 0 to detect it
  */
 struct stream_options {
 	struct source_options source;
@@ -154,14 +191,17 @@ struct stream_options {
 
 int stream_open(struct stream *s, const char *path,
 		const struct stream_options *opts);
-int stream_find_order(struct stream *s);
-int stream_restart(struct stream *s, const struct stream_options *opts);
+int stream_look_through(struct stream *s);
+int stream_restart(struct stream *s);
 enum stream_event stream_next(struct stream *s);
 void stream_close(struct stream *s);
 
 bool stream_no_hpt(const struct stream *s);
+u64 stream_hpt_records(const struct stream *s);
+bool stream_replaced(const struct stream *s, char *text, size_t size);
 
 void stream_set_order(struct stream *s, unsigned int order);
+void stream_new_hpt(struct stream *s, unsigned int order);
 enum stream_event __printf(4, 5)
 stream_say(struct stream *s, enum stream_event event, u64 offset,
 	   const char *format, ...);
@@ -175,15 +215,15 @@ void qemu_free(struct qemu_stream *q);
 enum stream_event debugfs_next(struct stream *s);
 
 /**
- * stream_hpte() - a valid HPTE of the last record
+ * stream_hpte() - get a valid HPTE of the last record
  * @s: the stream
- * @i: which, counted from 0
+ * @i: its number, counted from 0
  */
 static inline struct hpte stream_hpte(const struct stream *s, unsigned int i)
 {
 	__be64 dword[2];
 
-	/* In the look ahead it has any alignment */
+	/* It is not aligned in the look-ahead buffer */
 	memcpy(dword, (char *)s->rec.hpte + i * HPTE_BYTES, sizeof(dword));
 	return (struct hpte) {
 		.v = be64toh(dword[0]),
@@ -191,12 +231,15 @@ static inline struct hpte stream_hpte(const struct stream *s, unsigned int i)
 	};
 }
 
-/* Numbers of QEMU's are big-endian; false at the end of the file */
+/* Numbers are big-endian. False at the end of the file. */
 bool qemu_get(struct stream *s, unsigned int bytes, u64 *number);
 bool qemu_skip_string(struct stream *s);
 bool qemu_skip_ram(struct stream *s);
 
-/* Why an HPT has another order than what is in the stream */
+/* Buffer size for stream_replaced() */
+#define REPLACED_TEXT 160
+
+/* Why an HPT may have another order than the stream contains */
 #define OTHER_HPT "the guest has rebooted or resized its HPT meanwhile"
 
 #endif

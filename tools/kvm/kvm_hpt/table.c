@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A radix tree of groups. What it takes is within a small factor of what is
- * in the stream, whatever indexes there are.
+ * A radix tree of groups. Its memory is proportional to the size of the stream,
+ * for any indexes.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "faults.h"
 #include "msg.h"
 #include "table.h"
 
-/* Groups are allocated together, twice as many each time up to a limit */
+/* Groups are allocated in slabs; the size doubles each time, up to a limit */
 #define SLAB_MIN	(64UL << 10)
 #define SLAB_MAX	(16UL << 20)
 
@@ -39,7 +40,7 @@ static struct table_slab *new_slab(struct table *t)
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (slab == MAP_FAILED)
 		return NULL;
-	/* Most of the time would go into page faults */
+	/* Otherwise page faults take most of the time */
 	if (bytes == SLAB_MAX)
 		madvise(slab, bytes, MADV_HUGEPAGE);
 	slab->next = t->slabs;
@@ -85,7 +86,7 @@ struct table_group *table_group(const struct table *t, u64 group)
 	return node;
 }
 
-/* Find the node of groups, and make it if there is none */
+/* Find the node of groups, or create it */
 static void **make_leaf(struct table *t, u64 group)
 {
 	unsigned int level = TABLE_LEVELS;
@@ -106,7 +107,7 @@ static void **make_leaf(struct table *t, u64 group)
 }
 
 /**
- * table_make_slow() - table_make() if that is not the node that was used last
+ * table_make_slow() - table_make() for another node than the last one used
  * @t: the table
  * @group: its number
  *
@@ -141,7 +142,7 @@ static bool next_leaf(struct table *t, u64 *group)
 			t->leaf_number = *group >> TABLE_NODE_SHIFT;
 			return true;
 		}
-		/* Go behind what the missing node covers */
+		/* Skip the groups of the missing node */
 		*group = ((*group >> level * TABLE_NODE_SHIFT) + 1) <<
 			 level * TABLE_NODE_SHIFT;
 	}
@@ -151,7 +152,7 @@ static bool next_leaf(struct table *t, u64 *group)
 /**
  * table_next() - find the next group that holds HPTEs
  * @t: the table
- * @group: where to begin; becomes the number of the group found
+ * @group: where to begin; set to the number of the group found
  *
  * Return: the group, or NULL if there are no more.
  */
@@ -169,10 +170,10 @@ struct table_group *table_next(struct table *t, u64 *group)
 }
 
 /**
- * table_clear_slow() - table_clear() if they are not in one group
+ * table_clear_slow() - table_clear() for HPTEs of several groups
  * @t: the table
  * @index: index of the first
- * @end: index behind the last
+ * @end: index after the last
  */
 void table_clear_slow(struct table *t, u64 index, u64 end)
 {
@@ -195,7 +196,7 @@ void table_clear_slow(struct table *t, u64 index, u64 end)
 }
 
 /**
- * table_apply() - do what the last record of a stream says
+ * table_apply() - apply the last record of a stream
  * @t: the table
  * @s: the stream
  *
@@ -223,7 +224,7 @@ static void free_node(void *node, unsigned int level)
 {
 	unsigned int i;
 
-	/* The lowest are groups, which are in slabs */
+	/* At the lowest level are groups, which are in slabs */
 	if (!node || !level)
 		return;
 	for (i = 0; i < TABLE_NODE_SLOTS; i++)
@@ -232,7 +233,7 @@ static void free_node(void *node, unsigned int level)
 }
 
 /**
- * table_free() - have an empty table
+ * table_free() - empty a table
  * @t: the table
  */
 void table_free(struct table *t)
@@ -275,16 +276,50 @@ static int load_next(struct table *t, struct stream *s, bool *end)
 	}
 }
 
-/* Does the stream tell of every HPTE, so that those it doesn't have are none? */
+/* Does the stream report every HPTE, so that all others are invalid? */
 static bool tells_all(const struct stream *s)
 {
 	if (!s->order)
 		return false;
-	return s->format == FORMAT_QEMU || (s->whole && s->max_end == s->nr_hptes);
+	if (s->format == FORMAT_QEMU && !s->full)
+		return true;
+	return s->whole && s->max_end == s->nr_hptes;
+}
+
+/* Another order that explains where HPTEs are, or 0 */
+static unsigned int real_order(struct table *t)
+{
+	struct table_group *group;
+	struct hpte_page page;
+	struct faults f = {};
+	unsigned int i;
+	u64 number, index;
+
+	for (number = 0; (group = table_next(t, &number)); number++)
+		for (i = 0; i < GROUP_HPTES; i++) {
+			hpte_page(group->hpte[i], &page);
+			index = (number << GROUP_SHIFT) + i;
+			if (group->used & 1 << i && page.segment_shift &&
+			    page.base_shift &&
+			    hpte_hash(group->hpte[i], &page, index, t->order))
+				faults_place(&f, index,
+					     hpte_orders(group->hpte[i], index));
+		}
+	return faults_order(&f, t->order);
+}
+
+/* What has stated the order, and why that may be wrong */
+static const char *order_source(const struct stream *s)
+{
+	if (s->format == FORMAT_QEMU)
+		return "its header says: " OTHER_HPT;
+	return s->asked ? "--order says" : "the first pass says: " OTHER_HPT;
 }
 
 static int loaded(struct table *t, const struct stream *s)
 {
+	char text[REPLACED_TEXT];
+	unsigned int order;
 	u64 group = 0;
 
 	t->order = s->order;
@@ -292,17 +327,25 @@ static int loaded(struct table *t, const struct stream *s)
 		msg("%s: the guest has no HPT", s->src->name);
 		return -ENOENT;
 	}
+	if (stream_replaced(s, text, sizeof(text)))
+		msg("%s: %s", s->src->name, text);
+	order = t->order ? real_order(t) : 0;
+	if (order) {
+		msg("%s: its HPTEs are those of an HPT of order %u, not %u as %s",
+		    s->src->name, order, t->order, order_source(s));
+		return -EINVAL;
+	}
 	if (table_next(t, &group) || tells_all(s))
 		return 0;
-	msg("%s has no HPTE, but doesn't tell of all of an HPT", s->src->name);
+	msg("%s has neither an HPTE nor a complete first pass", s->src->name);
 	return -ENOENT;
 }
 
 /**
- * table_load() - what an HPT is at the end of a stream
- * @t: where to put it; its order is 0 if that can't be known
+ * table_load() - load the HPT at the end of a stream
+ * @t: the table to load; its order is 0 if unknown
  * @path: the file with the stream
- * @opts: what the command line says of it
+ * @opts: options
  *
  * Return: 0, or -1 with a message printed.
  */
@@ -316,6 +359,10 @@ int table_load(struct table *t, const char *path,
 	*t = (struct table) {};
 	if (stream_open(&s, path, opts))
 		return -1;
+	if (stream_look_through(&s)) {
+		stream_close(&s);
+		return -1;
+	}
 	do {
 		err = load_next(t, &s, &end);
 	} while (!err && !end);
@@ -331,10 +378,10 @@ int table_load(struct table *t, const char *path,
 }
 
 /**
- * table_load_ordered() - the same, if its order is known
- * @t: where to put it
+ * table_load_ordered() - load an HPT, whose order has to be known
+ * @t: the table to load
  * @path: the file with the stream
- * @opts: what the command line says of it
+ * @opts: options
  *
  * Return: 0, or -1 with a message printed.
  */
@@ -345,7 +392,7 @@ int table_load_ordered(struct table *t, const char *path,
 		return -1;
 	if (t->order)
 		return 0;
-	msg("%s doesn't tell how large the HPT is: use --order", path);
+	msg("%s does not contain the order of the HPT: use --order", path);
 	table_free(t);
 	return -1;
 }

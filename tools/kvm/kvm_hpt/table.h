@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * An HPT, of which only what holds HPTEs takes memory.
+ * An HPT in which only groups with HPTEs take memory.
  */
 #ifndef KVM_HPT_TABLE_H
 #define KVM_HPT_TABLE_H
@@ -17,7 +17,7 @@ struct table_group {
 	struct hpte hpte[GROUP_HPTES];
 };
 
-/* MAX_HPTES have groups with numbers of 29 bits: there are 8 levels of nodes */
+/* Numbers of groups have up to 29 bits, which takes 8 levels of nodes */
 #define TABLE_NODE_SHIFT	4
 #define TABLE_NODE_SLOTS	BIT_ULL(TABLE_NODE_SHIFT)
 #define TABLE_LEVELS		8
@@ -26,14 +26,15 @@ struct table_slab;
 
 /**
  * struct table - an HPT
- * @order: log2 of its size in bytes, 0 if that is not known
+ * @order: log2 of its size in bytes, 0 if unknown
  * @root: radix tree of the groups
- * @end: number behind the last group that has been used
+ * @end: number after the last group that has been used
  * @slabs: memory of the groups
  * @leaf: the node of groups that was used last
  * @leaf_number: its number
- * @group_bytes: size of a group that begins like a struct table_group, 0 if it
- *		 is one
+ * @group_bytes: size of a group, which begins like a struct table_group; 0 if
+ * it
+ *		 is a struct table_group
  */
 struct table {
 	unsigned int order;
@@ -53,7 +54,7 @@ struct table_group *table_next(struct table *t, u64 *group);
 void table_free(struct table *t);
 
 /**
- * table_make() - find a group, and make it if there is none
+ * table_make() - find a group, or create it
  * @t: the table
  * @group: its number
  *
@@ -72,14 +73,14 @@ static inline struct table_group *table_make(struct table *t, u64 group)
  * table_clear() - make HPTEs invalid
  * @t: the table
  * @index: index of the first
- * @end: index behind the last
+ * @end: index after the last
  */
 static inline void table_clear(struct table *t, u64 index, u64 end)
 {
 	u64 number = index >> GROUP_SHIFT;
 	struct table_group *group;
 
-	/* They are mostly in the group that was used last, or behind it all */
+	/* Usually they are in the group used last, or after all groups */
 	if (index < end && t->leaf &&
 	    number >> TABLE_NODE_SHIFT == t->leaf_number) {
 		group = t->leaf[number & (TABLE_NODE_SLOTS - 1)];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reading through a program that decompresses: one process feeds it what is
- * left of the source, whose beginning is in memory.
+ * Read through a program that decompresses. Another process writes the rest of
+ * the source to it, since the beginning is in memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "msg.h"
 #include "source.h"
 
-/* Keep what is in the buffer, and all that follows, going to @to */
+/* Write the data in the buffer, and the rest of the file, to @to */
 static void feed(struct source *src, int to)
 {
 	const unsigned char *data = src->buf + src->start;
@@ -53,7 +53,7 @@ static void decompress(const char *program, int from, int to)
 /**
  * source_unpack() - read the rest of a source through a decompressor
  * @src: the source
- * @program: its name, it is called with -dc
+ * @program: its name; called with -dc
  *
  * Return: 0, or -1 with a message printed.
  */
@@ -97,10 +97,10 @@ int source_unpack(struct source *src, const char *program)
 }
 
 /**
- * source_unpacked() - see how the decompressor ended
- * @src: the source, which has come to its end
+ * source_unpacked() - get the result of the decompressor
+ * @src: the source, at its end
  *
- * Return: 0, -ENOPKG if it is not installed, or -EBADMSG if what it got is
+ * Return: 0, -ENOPKG if it is not installed, or -EBADMSG if its input is
  * damaged.
  */
 int source_unpacked(struct source *src)
@@ -120,7 +120,7 @@ int source_unpacked(struct source *src)
 
 /**
  * source_stop() - end the processes of a source
- * @src: the source, whose file is closed
+ * @src: the source, with its file closed
  */
 void source_stop(struct source *src)
 {

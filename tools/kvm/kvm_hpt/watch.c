@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kvm-hpt watch: how far the migration of a guest is, from what the kernel
- * says in /proc/PID/fdinfo of the HPT files that QEMU has open.
+ * kvm-hpt watch: show the progress of a guest's migration, from the kernel's
+ * reports in /proc/PID/fdinfo about the HPT files that QEMU has open.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,18 +12,21 @@
 
 #include "cmd.h"
 #include "proc.h"
+#include "vms.h"
 
 /**
  * struct watch - the state of watching
  * @opts: the command line
  * @pid: the process
- * @processes: those that have HPT files, if it was to be found
+ * @processes: those that have HPT files, if no process was named
  * @nr_processes: number of these
- * @begin: when it began, negative before the first look
- * @lines: lines on the terminal that can be written over
- * @width: of the terminal
- * @over: write over them
+ * @begin: time of the first look, negative before that
+ * @lines: lines on the terminal that can be overwritten
+ * @width: width of the terminal
+ * @over: overwrite them
  * @last: the last look
+ * @vms: the VMs of the process at that time
+ * @nr_vms: number of these
  */
 struct watch {
 	struct options *opts;
@@ -35,6 +38,8 @@ struct watch {
 	unsigned int width;
 	bool over;
 	struct hpt_files last;
+	struct vm *vms;
+	int nr_vms;
 };
 
 static void set_rates(struct hpt_files *now, const struct hpt_files *last)
@@ -51,14 +56,17 @@ static void set_rates(struct hpt_files *now, const struct hpt_files *last)
 						  (now->time - last->time);
 }
 
-/* Find the HPT files and what the kernel says of them. 0 or an errno value. */
+/* Find the HPT files and their state. Return: 0 or an errno value. */
 static int look(struct watch *w, struct hpt_files *now)
 {
 	int err = hpt_files(w->pid, now);
 
-	if (!err)
-		set_rates(now, &w->last);
-	return err;
+	if (err)
+		return err;
+	set_rates(now, &w->last);
+	free(w->vms);
+	w->nr_vms = vms_list(w->pid, &w->vms);
+	return 0;
 }
 
 static void show_json(struct watch *w, const struct hpt_files *now)
@@ -87,7 +95,9 @@ static void show_json(struct watch *w, const struct hpt_files *now)
 		}
 		fprintf(f, ", \"rate\": %.0f}", hpt->rate);
 	}
-	fputs("]}\n", f);
+	fputc(']', f);
+	vms_json(&w->opts->out, w->vms, w->nr_vms);
+	fputs("}\n", f);
 }
 
 /* Put a number of bytes, or of bytes per second, into five characters */
@@ -121,10 +131,10 @@ static void bar(const struct watch *w, unsigned int width, u64 part, u64 whole)
 	fputc(']', f);
 }
 
-/* Columns of a reader's line besides the bar, most of the time */
+/* Usual number of columns of a reader's line besides the bar */
 #define READER_COLUMNS	66
 
-/* There is always something to be seen of the bar */
+/* The minimum width of the bar */
 #define LEAST_BAR	2
 
 static unsigned int bar_width(const struct watch *w, unsigned int others)
@@ -162,7 +172,7 @@ static void show_reader(struct watch *w, const struct hpt_fd *hpt)
 			    " %3.0f%% %4s sent %5s/s %llu changed%s",
 			    hptes ? 100.0 * at / hptes : 0, sent, rate,
 			    hpt->field[CHANGED], left);
-	/* Two more are the ends of the bar, one is free */
+	/* Two columns for the ends of the bar, and a free one */
 	bar(w, bar_width(w, columns + 3), at, hptes);
 	fputs(text, f);
 }
@@ -182,7 +192,7 @@ static void show_writer(struct watch *w, const struct hpt_fd *hpt)
 	columns = fprintf(f, "fd %-3u written: %llu valid, %llu invalid",
 			  hpt->fd, hpt->field[WRITTEN_VALID],
 			  hpt->field[WRITTEN_INVALID]);
-	/* If there is no room for all, that one was refused matters more */
+	/* If there is no room for all, refused records are more important */
 	if (columns + strlen(sent) + strlen(refused) < w->width)
 		fputs(sent, f);
 	out_color(&w->opts->out, RED);
@@ -190,10 +200,35 @@ static void show_writer(struct watch *w, const struct hpt_fd *hpt)
 	out_color(&w->opts->out, PLAIN);
 }
 
+static void end_line(const struct watch *w)
+{
+	fputs(w->over ? "\033[K\n" : "\n", w->opts->out.file);
+}
+
+/* Return: number of lines */
+static unsigned int show_vms(const struct watch *w)
+{
+	struct out *out = &w->opts->out;
+	unsigned int lines = 0;
+	char text[VM_TEXT];
+	int i;
+
+	for (i = 0; i < w->nr_vms; i++) {
+		if (!vm_refused(&w->vms[i], text, sizeof(text)))
+			continue;
+		out_color(out, RED);
+		fputs(text, out->file);
+		out_color(out, PLAIN);
+		end_line(w);
+		lines++;
+	}
+	return lines;
+}
+
 static void show(struct watch *w, const struct hpt_files *now)
 {
 	FILE *f = w->opts->out.file;
-	unsigned int i;
+	unsigned int i, lines;
 
 	if (w->opts->out.json) {
 		show_json(w, now);
@@ -207,15 +242,16 @@ static void show(struct watch *w, const struct hpt_files *now)
 			show_writer(w, &now->fd[i]);
 		else
 			show_reader(w, &now->fd[i]);
-		fputs(w->over ? "\033[K\n" : "\n", f);
+		end_line(w);
 	}
-	if (w->over && now->nr < w->lines)
+	lines = now->nr + show_vms(w);
+	if (w->over && lines < w->lines)
 		fputs("\033[J", f);
-	w->lines = now->nr;
+	w->lines = lines;
 	fflush(f);
 }
 
-/* How it ended, of each file that is not open any more */
+/* The result of each file that was closed */
 static void show_end(struct watch *w, const struct hpt_files *last)
 {
 	FILE *f = w->opts->out.file;
@@ -248,7 +284,7 @@ static void find_width(struct watch *w)
 		w->width = size.ws_col;
 	else if (columns && atoi(columns) > 0)
 		w->width = atoi(columns);
-	/* Lines that go on in the next one are not where they should be */
+	/* Lines that wrap cannot be overwritten */
 	w->over = w->opts->out.terminal && w->width >= 80;
 }
 
@@ -260,7 +296,7 @@ static void wait_a_while(double interval)
 	nanosleep(&ts, NULL);
 }
 
-/* QEMU opens a file for each section of a stream that it receives */
+/* Wait for another file? QEMU opens one for each section that it receives. */
 static bool another_follows(const struct watch *w)
 {
 	unsigned int i;
@@ -271,7 +307,7 @@ static bool another_follows(const struct watch *w)
 	return false;
 }
 
-/* Is there anything to be seen? EXIT_GOOD, or a message and why not. */
+/* Return: EXIT_GOOD if there is something to watch, or print why not */
 static int first_look(struct watch *w, struct hpt_files *now)
 {
 	unsigned int i;
@@ -283,22 +319,24 @@ static int first_look(struct watch *w, struct hpt_files *now)
 		err = look(w, now);
 	}
 	if (err == ENOENT)
-		msg("there is no process %s", w->pid);
+		msg("process %s does not exist", w->pid);
 	else if (err)
-		msg("can't look at process %s: %s", w->pid, strerror(err));
+		msg("can't examine process %s: %s", w->pid, strerror(err));
 	else if (!now->nr)
 		msg("process %s has no HPT file open, nothing migrates",
 		    w->pid);
+	if (!now->nr)
+		vms_tell(w->pid);
 	for (i = 0; i < now->nr; i++)
 		if (*now->fd[i].mode)
 			return EXIT_GOOD;
 	if (now->nr)
-		msg("this kernel doesn't say how far fd %u of process %s is",
+		msg("this kernel does not report the progress of fd %u of process %s",
 		    now->fd[0].fd, w->pid);
 	return EXIT_NO_HPT;
 }
 
-/* Without a number it is the only process that has HPT files */
+/* If no process is named, find the only one that has HPT files */
 static int find_process(struct watch *w)
 {
 	int nr = hpt_processes(&w->processes), i;
@@ -313,10 +351,12 @@ static int find_process(struct watch *w)
 		return EXIT_GOOD;
 	}
 	if (nr < 0)
-		msg("can't look at processes: %s", strerror(-nr));
-	else if (!nr)
-		msg("no process has an HPT file open that may be looked at, nothing migrates");
-	else
+		msg("can't list processes: %s", strerror(-nr));
+	if (!nr) {
+		msg("no accessible process has an HPT file open, nothing migrates");
+		vms_tell(NULL);
+	}
+	if (nr > 1)
 		msg("several processes have HPT files open: which one?");
 	for (i = 0; i < nr; i++)
 		fprintf(stderr, "%8s  %s\n", w->processes[i].pid,
@@ -331,7 +371,7 @@ static int set_process(struct watch *w)
 	w->pid = w->opts->args[0];
 	if (*w->pid && strspn(w->pid, "0123456789") == strlen(w->pid))
 		return EXIT_GOOD;
-	msg("'%s' is no process", w->pid);
+	msg("'%s' is not a process ID", w->pid);
 	return EXIT_USAGE;
 }
 
@@ -369,7 +409,7 @@ static int cmd_watch(struct options *opts)
 	int ret;
 
 	if (opts->by_interval && opts->count == 1 && !opts->wait) {
-		msg("there is no interval between looks if there is only one");
+		msg("--interval has no effect with --count=1");
 		return EXIT_USAGE;
 	}
 	find_width(&w);
@@ -378,6 +418,7 @@ static int cmd_watch(struct options *opts)
 	if (ret == EXIT_GOOD)
 		ret = follow(&w);
 	free(w.last.fd);
+	free(w.vms);
 	hpt_processes_free(w.processes, w.nr_processes);
 	return ret;
 }
@@ -388,5 +429,5 @@ const struct command watch_command = {
 	.max_args = 1,
 	.args = "[PID]",
 	.options = "jc:t:n:wh",
-	.text = "show how far the migration of a guest is",
+	.text = "show the progress of a guest's migration",
 };

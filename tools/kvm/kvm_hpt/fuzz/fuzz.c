@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Whatever is in a file, the commands that read one say something about it and
- * come to an end.
+ * Fuzz the commands that read a file: they must not crash or hang.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -9,7 +8,7 @@
 
 #include "cmd.h"
 
-/* Instead of unpack.c: what a program would decompress is read as it is */
+/* Instead of unpack.c: compressed data is read as it is */
 int source_unpack(struct source *src, const char *program)
 {
 	(void)program;
@@ -33,7 +32,7 @@ static const struct command * const commands[] = {
 	&diff_command, &map_command, &list_command,
 };
 
-/* What the command line says comes from the input as well */
+/* The input selects options, too */
 static void set_options(struct options *opts, const u8 *data, size_t size)
 {
 	u8 bits = size ? data[size - 1] : 0;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Running the tool, and saying what came of it."""
+"""Run the tool, and report the results."""
 import json
 import os
 import subprocess
@@ -14,14 +14,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "golden")
 TOP = os.path.join(HERE, "..")
 
-# How the shell of a test looks: no terminal, nothing that asks for colours
+# The environment of a test: no terminal, nothing that enables colours
 CLEAN = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC",
+         "KVM_HPT_DEBUGFS": "/nonexistent",
          "ASAN_OPTIONS": "exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}
 
-# What --update writes and other runs compare with
+# The files that --update writes, and with which other runs compare
 update = False
 
-# Only a part of the tests is run
+# The only subject to run, or None
 only = None
 
 done = []
@@ -30,7 +31,7 @@ exit_codes = set()
 
 
 def result(name, problem=""):
-    # Readers of TAP tell tests apart by their names
+    # Readers of TAP identify tests by name
     if name in names:
         problem = problem or "another test has this name"
     names.add(name)
@@ -42,7 +43,7 @@ def result(name, problem=""):
 
 
 def hold_to_schema(command, found):
-    """Whatever is printed as JSON is as kvm-hpt.schema.json says."""
+    """All JSON output must conform to kvm-hpt.schema.json."""
     if not jsonschema:
         return
     with open(os.path.join(TOP, "kvm-hpt.schema.json"), encoding="ascii") as f:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Makes HPTEs and streams of all kinds, from the architecture's text and not
-from the tool's code, so that one can be held against the other."""
+"""Make HPTEs and streams of all kinds. This follows the text of the architecture,
+not the tool's code, so that the two can be compared."""
 import struct
 
 V, H, L, SW, BOLTED = 1, 2, 4, 8, 0x10
@@ -16,7 +16,7 @@ PAGES = [(12, 12), *LP]
 
 
 class Hpte:
-    """An HPTE by its meaning."""
+    """The meaning of an HPTE."""
 
     def __init__(self, vsid, offset, real, base=16, actual=None, seg=40,
                  secondary=False, bolted=False, pp=2, wimg=0x10, key=0, rc=R,
@@ -57,7 +57,7 @@ class Table:
         self.order = order
         self.nr = 1 << order - 4
         self.hptes = {}
-        # Words that no guest would have, by index
+        # Words that no guest would write, by index
         self.damaged = {}
 
     def enter(self, hpte, slot=None):
@@ -74,7 +74,7 @@ class Table:
 
 
 def run_of(values):
-    """Lists of numbers that follow each other."""
+    """Lists of consecutive numbers."""
     runs = []
     for value in sorted(values):
         if runs and runs[-1][-1] == value - 1:
@@ -104,7 +104,7 @@ def first_pass(table, start=0, most=65535, only=lambda hpte: True):
 
 
 def later_pass(table, changed):
-    """Records of a later pass, of what has changed."""
+    """Records of a later pass, for HPTEs that have changed."""
     return [(run[0], [table.words(i) for i in run if i in table.hptes],
              sum(i not in table.hptes for i in run))
             for valid in (True, False)
@@ -122,8 +122,8 @@ def raw(records, order="<"):
 
 
 def debugfs(table, v3):
-    """What KVM shows: in the host's form, with another real address. Hardware
-    sets R and C in the host's word only, and some pages are away."""
+    """The dump in debugfs: in the host's form, with another real address.
+    Hardware sets R and C only in the host's word, and some pages are absent."""
     lines = []
     for index in sorted(table.hptes):
         v, r = table.words(index)
@@ -133,7 +133,7 @@ def debugfs(table, v3):
             guest = r
             host &= ~0x180
         if index % 5 == 0:
-            # KVM's own mark, which some versions show
+            # KVM's mark, which some versions show
             guest |= 1 << 62
         if v3:
             host = host & ~(3 << 58) | v >> 62 << 58
@@ -143,9 +143,9 @@ def debugfs(table, v3):
 
 
 class Qemu:
-    """QEMU's stream, put together piece by piece; knows where each is."""
+    """QEMU's stream, built piece by piece; records the place of each."""
 
-    # What looks like the end of the section of RAM
+    # Data that looks like the end of the section of RAM
     LURE = b"\x7e\0\0\0\x02\x01"
 
     def __init__(self, configuration=b"", machine=b"pseries", footers=True,
@@ -215,7 +215,7 @@ class Qemu:
         return self.footer(number)
 
     def blocks(self, blocks, end=(0x10,)):
-        """The list of blocks of RAM: (name, size, what is behind that)."""
+        """The list of blocks of RAM: (name, size, following data)."""
         total = sum(size for _, size, _ in blocks)
         self.add(struct.pack(">Q", total | 4))
         for name, size, behind in blocks:
@@ -247,7 +247,7 @@ def qemu(order, passes, **how):
 
 
 def mapped(size, page=4096, gap=0):
-    """What mapped-ram has behind a block, and its pages."""
+    """The header of mapped-ram after a block, and its pages."""
     def make(stream):
         bitmap = len(stream.data) + 28 + gap
         pages = -(-(bitmap + size // page // 8) // 0x100000) * 0x100000
@@ -265,8 +265,8 @@ def libvirt(stream, order="<", version=2, form=0, magic=b"LibvirtQemudSave",
 def qcow2(states, cluster_bits=16, version=3, disk=1 << 20, zero=(),
           now=None, extended=False, extra_bytes=16, incompatible=0,
           disk_clusters=0):
-    """An image with a snapshot for each (name, state), taken when the disk was
-    of the size @disk; it is @now. Some clusters before are the disk's."""
+    """An image with a snapshot for each (name, state), taken when the disk had
+    the size @disk; it has @now. Some clusters in front belong to the disk."""
     size = 1 << cluster_bits
     entries = size // (16 if extended else 8)
     # Where an address is in the level 1 table
@@ -286,7 +286,7 @@ def qcow2(states, cluster_bits=16, version=3, disk=1 << 20, zero=(),
         data = [add(state[at:at + size]) for at in range(0, len(state), size)]
         data = [1 if i in zero else at | 1 << 63 for i, at in enumerate(data)]
         if extended:
-            # All parts of a cluster are there
+            # All parts of a cluster are allocated
             words = [word for at in data for word in (at, (1 << 32) - 1)]
         else:
             words = data

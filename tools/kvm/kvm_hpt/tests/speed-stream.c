@@ -22,20 +22,24 @@
  * @valid: valid HPTEs of a record
  * @invalid: invalid ones
  * @later: records of another pass follow the first one, with gaps
+ * @qemu: they are in a migration stream of QEMU's
  */
 struct kind {
 	const char *name;
 	unsigned int valid;
 	unsigned int invalid;
 	int later;
+	int qemu;
 };
 
 static const struct kind kinds[] = {
-	{ "short", 1, 1, 0 },
-	{ "runs", 4, 4, 0 },
-	{ "long", 65535, 0, 0 },
-	{ "later", 1, 0, 1 },
-	{ "removed", 0, 1, 1 },
+	{ "qemu", 0, 1 << 14, 0, 1 },
+	{ "htab", 4, 4, 0, 1 },
+	{ "long", 65535, 0, 0, 0 },
+	{ "runs", 4, 4, 0, 0 },
+	{ "short", 1, 1, 0, 0 },
+	{ "later", 1, 0, 1, 0 },
+	{ "removed", 0, 1, 1, 0 },
 };
 
 static void put(uint64_t number, unsigned int bytes)
@@ -55,50 +59,80 @@ static void put_hpte(uint64_t index)
 	fwrite(hpte, sizeof(hpte), 1, stdout);
 }
 
-static void put_record(uint64_t index, unsigned int valid,
-		       unsigned int invalid)
+static void put_record(const struct kind *kind, uint64_t index,
+		       unsigned int valid, unsigned int invalid)
 {
 	struct { uint32_t index; uint16_t valid, invalid; } head = {
 		htole32(index), htole16(valid), htole16(invalid) };
 
+	if (kind->qemu) {
+		head.index = htobe32(index);
+		head.valid = htobe16(valid);
+		head.invalid = htobe16(invalid);
+	}
 	fwrite(&head, sizeof(head), 1, stdout);
 	while (valid--)
 		put_hpte(index++);
 }
 
-/* The first pass of an HPT in which that fits, and what has changed since */
-static uint64_t put_records(const struct kind *kind, uint64_t bytes)
+static uint64_t record_bytes(const struct kind *kind)
 {
-	unsigned int n = kind->valid + kind->invalid, valid;
-	uint64_t hptes = 1ULL << 14, index, records = 0;
-	uint64_t record = 8 + 16ULL * kind->valid;
+	return 8 + 16ULL * kind->valid;
+}
 
-	if (kind->later)
-		for (index = 0; index < hptes; index += 1 << 14, records++)
-			put_record(index, 0, 1 << 14);
-	while (!kind->later && hptes / n * record < bytes && hptes < 1ULL << 32)
+/* HPTEs of the HPT of which the first pass has so many bytes */
+static uint64_t nr_hptes(const struct kind *kind, uint64_t bytes)
+{
+	unsigned int n = kind->valid + kind->invalid;
+	uint64_t hptes = 1ULL << 14;
+
+	while (kind->valid && !kind->later && hptes < 1ULL << 32 &&
+	       hptes / n * record_bytes(kind) < bytes)
 		hptes *= 2;
-	for (index = 0; !kind->later && index < hptes; index += n, records++) {
-		if (n > hptes - index)
-			n = hptes - index;
-		valid = kind->valid < n ? kind->valid : n;
-		put_record(index, valid, n - valid);
-	}
-	while (kind->later && bytes > record) {
-		for (index = 1; index < hptes && bytes > record; index += 3) {
-			put_record(index, kind->valid, kind->invalid);
-			bytes -= record;
+	return hptes;
+}
+
+static uint64_t put_later(const struct kind *kind, uint64_t bytes, uint64_t hptes)
+{
+	uint64_t index, records = 1;
+
+	put_record(kind, 0, 0, hptes);
+	while (bytes > record_bytes(kind)) {
+		for (index = 1; index < hptes && bytes > record_bytes(kind);
+		     index += 3) {
+			put_record(kind, index, kind->valid, kind->invalid);
+			bytes -= record_bytes(kind);
 			records++;
 		}
 	}
 	return records;
 }
 
-/* A migration stream of QEMU's, with RAM that is sent page by page */
-static uint64_t put_qemu(uint64_t bytes)
+/* The first pass of an HPT in which that fits, or what has changed since */
+static uint64_t put_records(const struct kind *kind, uint64_t bytes)
+{
+	uint64_t hptes = nr_hptes(kind, bytes), index, records = 0;
+	unsigned int n = kind->valid + kind->invalid, valid;
+
+	if (kind->later)
+		return put_later(kind, bytes, hptes);
+	for (index = 0; index < hptes; index += n, records++) {
+		if (n > hptes - index)
+			n = hptes - index;
+		valid = kind->valid < n ? kind->valid : n;
+		put_record(kind, index, valid, n - valid);
+	}
+	return records;
+}
+
+/*
+ * A migration stream of QEMU's, with RAM that is sent page by page: nearly all of
+ * it if the HPT has no valid HPTE.
+ */
+static uint64_t put_qemu(const struct kind *kind, uint64_t bytes)
 {
 	static char page[PAGE];
-	uint64_t pages = bytes / (PAGE + 8), i;
+	uint64_t pages = kind->valid ? 1 : bytes / (PAGE + 8), i, records;
 
 	memset(page, 0x5a, sizeof(page));
 	fputs("QEVM", stdout);
@@ -122,7 +156,7 @@ static uint64_t put_qemu(uint64_t bytes)
 	fputs("spapr/htab", stdout);
 	put(0, 4);
 	put(1, 4);
-	put(18, 4);
+	put(__builtin_ctzll(nr_hptes(kind, bytes)) + 4, 4);
 	put(0x7e, 1);
 	put(3, 4);
 	put(3, 1);			/* the rest of RAM, in one section */
@@ -141,28 +175,24 @@ static uint64_t put_qemu(uint64_t bytes)
 	put(3, 1);			/* that of the HPT ends */
 	put(3, 4);
 	put(0, 4);
-	put(0, 4);
-	put(0, 2);
-	put(1 << 14, 2);
+	records = put_records(kind, bytes);
 	put(0, 8);
 	put(0x7e, 1);
 	put(3, 4);
 	put(0, 1);
-	return 1;
+	return records;
 }
 
 int main(int argc, char **argv)
 {
 	uint64_t bytes = argc > 2 ? strtoull(argv[2], NULL, 0) << 20 : 0;
-	unsigned int i;
+	const struct kind *kind = kinds, *end = kinds + sizeof(kinds) / sizeof(*kinds);
 
-	if (!bytes)
+	while (bytes && kind < end && strcmp(argv[1], kind->name))
+		kind++;
+	if (!bytes || kind == end)
 		return 2;
-	if (!strcmp(argv[1], "qemu"))
-		fprintf(stderr, "%llu\n", (unsigned long long)put_qemu(bytes));
-	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (!strcmp(argv[1], kinds[i].name))
-			fprintf(stderr, "%llu\n", (unsigned long long)
-				put_records(&kinds[i], bytes));
+	fprintf(stderr, "%llu\n", (unsigned long long)
+		(kind->qemu ? put_qemu : put_records)(kind, bytes));
 	return fflush(stdout) || ferror(stdout);
 }

@@ -25,12 +25,12 @@ def sample(order, seed=1):
 
 
 def kernel(order):
-    """What the kernel of a guest maps, and two full groups."""
+    """The mapping of a guest's kernel, and two full groups."""
     table = Table(order)
     for page in range(100):
         table.enter(Hpte(0x13a109c, page << 16, page << 16, bolted=True))
     for vsid in range(8):
-        # The same hash: what differs is above the bits that count
+        # The same hash: only bits above those that are used differ
         table.enter(Hpte(0x777 + (vsid << order), 0x10000, 0x900000, seg=28))
         table.enter(Hpte(0x777 + (vsid + 8 << order), 0x10000, 0xa00000, seg=28,
                          secondary=True))
@@ -38,7 +38,7 @@ def kernel(order):
 
 
 def as_json(table, index, hpte):
-    """An HPTE as the tool has to show it."""
+    """An HPTE as the tool must show it."""
     v, r = hpte.words()
     return {
         "index": index, "group": index // 8, "slot": index % 8,
@@ -61,7 +61,7 @@ def as_json(table, index, hpte):
 
 
 def numbers(table):
-    """What map has to say of a table."""
+    """The output of map for a table."""
     hptes = table.hptes
     pages = [(12, 12), (12, 16), (12, 24), (16, 16), (16, 24), (24, 24),
              (34, 34)]

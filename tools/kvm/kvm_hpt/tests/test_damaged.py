@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Streams that are damaged: check finds just that."""
+"""Damaged streams: check must find exactly the damage."""
 import re
 
 import hpt
@@ -9,7 +9,7 @@ from tables import kernel
 
 
 def byte_of(records, wanted):
-    """Where the HPTE with an index is in a raw stream, and in which record."""
+    """The place of the HPTE with an index in a raw stream, and its record."""
     at = 0
     for number, (index, words, _) in enumerate(records, 1):
         if index <= wanted < index + len(words):
@@ -24,18 +24,18 @@ WIMG = "the cache attributes (WIMG) are reserved"
 SIZE = "the page size (LP) is reserved"
 AVPN = "the virtual address (AVPN) is in the middle of a page"
 REAL = "the real address is in the middle of a page"
-KVM_BITS = "bits of dword 0 that are KVM's own are set"
+KVM_BITS = "KVM's internal bits are set in dword 0"
 
 
 def damaged_hptes():
-    """(name, what page, what to do with the doublewords, what is said)."""
+    """(name, page, changes to the doublewords, message)."""
     yield ("V is 0", (16, 16), lambda v, r: (v & ~1, r),
-           "V is 0 in an HPTE that is said to be valid")
+           "V is 0 in an HPTE that is counted as valid")
     for bits in 0x20, 0x40, 0x60:
         yield (f"{bits:#x} in dword 0", (16, 16),
                lambda v, r, bits=bits: (v | bits, r), KVM_BITS)
     yield ("KVM's mark", (16, 16), lambda v, r: (v, r | 1 << 62),
-           "bit 1 of dword 1 is set, KVM's own mark")
+           "bit 1 of dword 1, KVM's mark, is set")
     for b in 2, 3:
         yield (f"B is {b}", (24, 24),
                lambda v, r, b=b: (v & ~(3 << 62) | b << 62, r),
@@ -86,7 +86,7 @@ def test_damaged_hptes(tool):
 
 
 def expect(tool, name, data, faults, options=()):
-    """That check finds just these faults: (byte, record, index, text).
+    """check must find exactly these faults: (byte, record, index, text).
 
     Of a pipe it has to find them without a second look.
     """
@@ -132,14 +132,42 @@ def test_damaged_hash(tool):
                  f"translates the same page as index {one:#x}")])
 
 
+def test_damaged_twice(tool):
+    """Wherever in a group, and whatever was there before."""
+    problem = ""
+    for one in range(8):
+        for two in range(one + 1, 8):
+            table = Table(20)
+            at = [table.enter(Hpte(0x777, 0x50000, 0x10000), slot)
+                  for slot in (one, two)]
+            tool.file("damaged", raw(first_pass(table)))
+            code, found, _ = tool.json("check", "damaged")
+            if code != 1 or [(fault["index"], fault["fault"])
+                             for fault in found["faults"]] != [
+                    (at[1], f"translates the same page as index {at[0]:#x}")]:
+                problem = problem or f"{one} {two}: {found['faults']}"
+    result("damaged: twice in any two slots of a group", problem)
+    # In a slot where an HPTE of the secondary hash was before
+    table = Table(20)
+    one = table.enter(Hpte(0x777, 0x50000, 0x10000))
+    there = one // 8 ^ (1 << 20 - 7) - 1
+    table.hptes[one + 1] = Hpte(there, 0, 0, base=24, secondary=True)
+    records = first_pass(table)
+    table.hptes[one + 1] = Hpte(0x777, 0x50000, 0x20000)
+    expect(tool, "twice, where one of the secondary hash was", raw(
+        records + [(one + 1, [table.words(one + 1)], 0)]),
+           [(len(raw(records)) + 8, len(records) + 1, one + 1,
+             f"translates the same page as index {one:#x}")])
+
+
 def test_damaged_first(tool):
-    """In the first record nothing is known of the order yet."""
+    """In the first record the order is not known yet."""
     for base, actual in (16, 16), (24, 24):
         table = Table(20)
         table.hptes[0] = Hpte(0x777, 0, 0, base=base, actual=actual)
         expect(tool, f"a group in the first record, page of {hpt.SIZE[base]}",
                raw(first_pass(table)), [(8, 1, 0, WRONG_GROUP)])
-    # What is wrong in itself is not in a wrong group as well
+    # An HPTE that is wrong in itself is not reported for its group as well
     table = Table(20)
     table.hptes[0] = Hpte(0x777, 0, 0, base=24)
     table.hptes[1] = Hpte(0x777, 0, 0, base=24)
@@ -147,20 +175,20 @@ def test_damaged_first(tool):
     table.damaged[1] = (v | 1 << 7, r)
     expect(tool, "a group and an AVPN in the first record",
            raw(first_pass(table)), [(8, 1, 0, WRONG_GROUP), (24, 1, 1, AVPN)])
-    # Where the hash of a segment of 256M would be
+    # The place for the hash of a segment of 256M
     expect(tool, "a group of a segment of 1T",
            raw([(8, [Hpte(1, 0, 0).words()], 0)]), [(8, 1, 8, WRONG_GROUP)],
            ["-l", "-O", 36])
 
 
 def test_damaged_far(tool):
-    """Where it is, with more records than are numbered apart."""
+    """Its place, if there are more records than have separate numbers."""
     table = Table(21)
     for group in range(1 << 14):
         for slot in range(4):
             table.enter(Hpte(group + (slot << 14), 0, 0, base=12, seg=28),
                         2 * slot)
-    # Record 32768 is not at the end of what is read at once
+    # Record 32768 is not at the end of a read
     for group in range(100):
         for slot in range(4, 8):
             table.enter(Hpte(group + (slot << 14), 0, 0, base=12, seg=28),
@@ -176,7 +204,7 @@ def test_damaged_far(tool):
 
 
 def test_damaged_later(tool):
-    """Behind other records of a later pass."""
+    """After other records of a later pass."""
     table = kernel(20)
     before = first_pass(table)
     indexes = sorted(table.hptes)
@@ -186,9 +214,9 @@ def test_damaged_later(tool):
     expect(tool, "a group in a later pass", raw(
         before + pass_2 + [(wrong, [table.words(indexes[4])], 0)]),
            [(start + 8, len(before) + 5, wrong, WRONG_GROUP)])
-    expect(tool, "a record of no HPTEs in a later pass", raw(
+    expect(tool, "a record without HPTEs in a later pass", raw(
         before + pass_2 + [(indexes[4], [], 0)]),
-           [(start, len(before) + 5, indexes[4], "a record of no HPTEs")])
+           [(start, len(before) + 5, indexes[4], "a record without HPTEs")])
     # An HPTE goes from one slot of its group to another
     table = Table(20)
     table.enter(Hpte(0x100, 0, 0))
@@ -236,7 +264,7 @@ def test_damaged_records(tool):
            [(0, 1, records[1][0], "the first pass doesn't begin at index 0x0")])
     expect(tool, "the last record is lost", raw(records[:-1]),
            [(starts[last - 1], last - 1, lost(last - 1)[0], "ends before the "
-             f"first pass is at the end of the HPT at {end:#x}")], ["-O", 20])
+             f"first pass reaches the end of the HPT at {end:#x}")], ["-O", 20])
     expect(tool, "a record comes twice", raw(records[:3] + records[2:]),
            [(starts[3], 4, records[2][0],
              f"the first pass goes back from {records[3][0]:#x}")])
@@ -250,14 +278,14 @@ def test_damaged_records(tool):
             (where[4], 5, swapped[4][0], "the first pass leaves out HPTEs from "
              f"{lost(2)[1]:#x}")])
     expect(tool, "a record of nothing", good + hpt.record(0x123, [], 0),
-           [(len(good), last + 1, 0x123, "a record of no HPTEs")])
+           [(len(good), last + 1, 0x123, "a record without HPTEs")])
     expect(tool, "a record behind the end", good + hpt.record(end, [], 8),
            [(len(good), last + 1, end,
-             f"begins behind the end of the HPT at {end:#x}")], ["-O", 20])
+             f"begins past the end of the HPT at {end:#x}")], ["-O", 20])
     expect(tool, "a record with the largest index",
            good + hpt.record(0xffffffff, [], 1),
            [(len(good), last + 1, 0xffffffff,
-             f"begins behind the end of the HPT at {end:#x}")], ["-O", 20])
+             f"begins past the end of the HPT at {end:#x}")], ["-O", 20])
     for index, words, invalid in ((end - 1, [], 2), (end - 8, [], 65535),
                                   (end - 1, [table.words(min(table.hptes))] * 2,
                                    0)):
@@ -271,12 +299,12 @@ def test_damaged_records(tool):
            [(len(good), last + 1, end - 1,
              f"reaches beyond the end of the HPT at {end:#x}")])
     expect(tool, "an HPT twice as large", good,
-           [(len(good), last, end, "ends before the first pass is at the end "
-             f"of the HPT at {2 * end:#x}")], ["-O", 21, "-H"])
+           [(len(good), last, end, "ends before the first pass reaches the "
+             f"end of the HPT at {2 * end:#x}")], ["-O", 21, "-H"])
     index, words, invalid = records[-1]
     expect(tool, "fewer invalid HPTEs than there are",
            raw(records[:-1] + [(index, words, invalid - 1)]),
-           [(len(good), last, end - 1, "ends before the first pass is at the "
+           [(len(good), last, end - 1, "ends before the first pass reaches the "
              f"end of the HPT at {end:#x}")], ["-O", 20])
     expect(tool, "more invalid HPTEs than there are",
            raw(records[:-1] + [(index, words, invalid + 1)]),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Streams that are as they should be: check finds nothing, dump shows it all."""
+"""Correct streams: check finds nothing, dump shows everything."""
 import json
 
 import hpt
@@ -18,7 +18,7 @@ def good_streams():
                 data = raw(first_pass(table), endian)
                 what = f"{name} of order {order}, {word}-endian"
                 yield what, data, table, ["-E", word], 1
-                # Byte order can't be told from a record or two
+                # One or two records do not show the byte order
                 if table.hptes:
                     yield f"{what}, found out", data, table, [], 1
             yield (f"{name} of order {order} in QEMU's stream",
@@ -36,7 +36,7 @@ def good_streams():
         for index in gone:
             del table.hptes[index]
         other = table.enter(Hpte(0x4321, len(passes) << 16 & 0xfff0000, 0x10000))
-        # What went is at most in the pass that says so
+        # Removed HPTEs are at most in the pass that reports that
         passes += raw(sorted(later_pass(table, gone + [other])))
     yield "later passes", passes, table, [], 4
     table = Table(18)
@@ -104,7 +104,7 @@ def good_streams():
     stream.more(2, True).ram("zero").footer(2).htab(4, [], True)
     yield ("QEMU's stream with another section", stream.finish(), sample(20),
            [], 1)
-    # The footer is where what is looked at in one go ends
+    # The footer is at the end of a buffer
     for size in range(65536 - 6, 65536 + 2):
         stream = hpt.Qemu().begin(20).start(3, "other")
         stream.add(bytes(size)).footer(3).htab(4, first_pass(sample(20)), True)
@@ -142,7 +142,7 @@ def test_good(tool):
         code, out, err = tool.run("check", file, *options)
         if code or err or "well-formed" not in out:
             problem = out + err
-        # What is read once only is checked in another way
+        # Input that can only be read once is checked in another way
         if not data.startswith(b"QFI\xfb"):
             piped = tool.run("check", "-", *options, stdin=data)
             if not problem and piped != (code, out, err):
@@ -160,7 +160,7 @@ def test_good(tool):
             if got["order"] != table.order:
                 problem = f"order {got['order']}"
             elif name.startswith("HPTEs in any"):
-                # Where they are tells nothing of their offset
+                # Their place does not determine their offset
                 want = got["hptes"]
             if got["hptes"] != want:
                 problem = problem or next(

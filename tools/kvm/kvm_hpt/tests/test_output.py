@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is printed."""
+"""The output."""
 import json
 import os
 import re
@@ -100,7 +100,7 @@ def test_golden(tool):
 
 
 def test_schema(tool):
-    """What the schema doesn't have is an error."""
+    """Anything that is not in the schema is an error."""
     name = "JSON has what kvm-hpt.schema.json says, and nothing else"
     if not jsonschema:
         result(f"{name} # SKIP no python3-jsonschema")

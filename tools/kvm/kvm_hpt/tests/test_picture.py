@@ -79,7 +79,7 @@ def test_pictures(tool):
         try:
             rows = squares_only(decode_png(data), order)
             look = squares(order, rows)
-            # Stored, it would be as large as its pixels
+            # Uncompressed, it would be as large as its pixels
             if len(data) > 1 << 16:
                 problem = f"{len(data)} bytes, not compressed"
             kinds = {color for row in rows for color in row}
@@ -161,7 +161,7 @@ def test_pictures(tool):
     result("picture: a name in SVG and JSON is escaped", escaped(tool))
 
 
-# What of the font is read here: its dots from above, in octal
+# The part of the font that is needed here: its dots from the top, in octal
 DOTS = {0o75557: "0", 0o26227: "1", 0o71747: "2", 0o71717: "3", 0o55711: "4",
         0o74717: "5", 0o74757: "6", 0o71122: "7", 0o75757: "8", 0o75717: "9",
         0o25755: "a", 0o65656: "b", 0o34443: "c", 0o65556: "d", 0o74647: "e",
@@ -180,8 +180,8 @@ def read_text(rows, x, y, length):
 
 
 def read_axis(tool):
-    """The numbers on the left are the indexes that lines begin with, and those in
-    the legend how many HPTEs there are."""
+    """The numbers on the left are the indexes at which lines begin; those in the
+    legend are the numbers of HPTEs."""
     for order, lines in ((18, 32), (20, 64), (22, 128), (30, 256)):
         table = Table(order)
         for n in range(123):
@@ -196,7 +196,7 @@ def read_axis(tool):
                  for i in range(8)]
         want = [f"{(1 << order - 4) // 8 * i:x}" for i in range(8)]
         result(f"picture: axis of order {order}", "" if ticks == want else ticks)
-        text = read_text(rows, LEFT + 24 + 8 * 34, TOP + height + 20, 3)
+        text = read_text(rows, LEFT + 24 + 8 * 32, TOP + height + 20, 3)
         result(f"picture: legend of order {order}", "" if text == "123" else text)
 
 

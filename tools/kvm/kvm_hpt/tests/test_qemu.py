@@ -29,12 +29,12 @@ def test_damaged_qemu(tool):
         bad = hpt.Qemu().begin(order).htab(4, records, True)
         found(f"order {order}", bad.finish(), bad.at["order"], 0,
               f"an HPT of order {order}")
-    bad = build()
-    bad.start(7, "spapr/htab")
-    where = len(bad.data)
-    bad.add(b"\0\0\0\x14").footer(7)
-    found("the order twice", bad.finish(), where, 0,
-          "the HPT's order comes again")
+    for version in 0, 2, 0x100:
+        bad = hpt.Qemu()
+        bad.start(4, "spapr/htab", version).add(b"\0\0\0\x14").footer(4)
+        found(f"the HPT's section of version {version}",
+              bad.htab(4, records, True).finish(), bad.at["start spapr/htab"], 0,
+              f"section 'spapr/htab' is of version {version}, not 1")
     bad = hpt.Qemu()
     bad.start(4, "spapr/htab")
     where = len(bad.data)
@@ -43,7 +43,7 @@ def test_damaged_qemu(tool):
           "HPT data before its order")
     bad = build().more(9)
     found("a section that never began", bad.finish(), bad.at["more"], 0,
-          "section 9 goes on that never began")
+          "section 9 continues, but never began")
     bad = build().more(4).add(bytes(4)).records(records)
     where = len(bad.data)
     found("no footer", bad.data + b"\0" * 9, where, len(records),
@@ -65,7 +65,7 @@ def test_damaged_qemu(tool):
     bad.start(2, "ram").add(struct_ram()).footer(2)
     found("no HPT", bad.add(b"\0").data, len(bad.data) - 1, 0,
           "QEMU's stream has no HPT in it")
-    # Wherever it is cut
+    # Cut at any place
     for name, where, number, byte in (
             ("the magic", 6, 0, 4), ("the configuration", 12, 0, 12),
             ("RAM", at["start spapr/htab"] - 9, 0,
@@ -85,7 +85,7 @@ def test_damaged_qemu(tool):
           "ends after 3 of the 8 bytes of a header")
     found("cut before the end of the records", data[:at["end of records"]],
           at["end of records"], len(records), early)
-    # Faults in records have the right place here too
+    # Faults in records are reported at the right place here, too
     worse = kernel(20)
     victim = sorted(worse.hptes)[7]
     worse.damaged[victim] = (worse.words(victim)[0] & ~1,
@@ -93,20 +93,30 @@ def test_damaged_qemu(tool):
     bad = build().htab(4, first_pass(worse, most=20), True)
     byte, number = byte_of(first_pass(worse, most=20), victim)
     found("V is 0", bad.finish(), bad.at["records"] + byte, number,
-          "V is 0 in an HPTE that is said to be valid", victim)
+          "V is 0 in an HPTE that is counted as valid", victim)
     lost = records[:3] + records[4:]
     bad = build().htab(4, lost, True)
     found("a record is lost", bad.finish(),
           bad.at["records"] + len(raw(lost[:3])), 4,
           f"the first pass leaves out HPTEs from {records[3][0]:#x}",
           lost[3][0])
-    for name, line in (("text without an end", b"     1 1 2 3"),
-                       ("a line that is no HPTE", b"     1 %016x %016x x\n" % (1, 2)),
-                       ("a line that is too short", b"     1 1 2\n"),
-                       ("an index that is too large", b"100000000 1 2 3\n")):
-        expect(tool, f"debugfs: {name}", line,
-               [(0, 1, None, "has a line without an end" if name[0] == "t" else
-                 "has a line that is no HPTE")], ["-O", 18])
+    good = b"     1 %016x %016x %016x\n" % (1, 2, 3)
+    for name, line, text in (
+            ("text without an end", b"     2 1 2 3", "has a line without an end"),
+            ("a line that is no HPTE", good.replace(b"3\n", b"x\n"),
+             "has a line that is not an HPTE"),
+            ("a line that is too short", b"     2 1 2\n",
+             "has a line that is not an HPTE"),
+            ("a line that is too long", good.replace(b"\n", b" 1\n"),
+             "has a line that is not an HPTE"),
+            ("a dword without some digits", good.replace(b" 00", b" "),
+             "has a line that is not an HPTE"),
+            ("an index that is too large", b"100000000" + good[6:],
+             "has a line that is not an HPTE"),
+            ("the HPT twice", good,
+             "goes back to index 0x1: this is another HPT")):
+        expect(tool, f"debugfs: {name}", good + line,
+               [(len(good), 2, None, text)], ["-O", 18])
 
 
 def struct_ram():
@@ -115,7 +125,7 @@ def struct_ram():
 
 
 def cut(tool, name, data, byte, number, text):
-    """As expect(), when the place is wherever the data end."""
+    """As expect(), for a fault at the end of the data."""
     file = tool.file("damaged", data)
     code, found, _ = tool.json("check", file)
     got = [(f["record"], f["fault"]) for f in found["faults"]]

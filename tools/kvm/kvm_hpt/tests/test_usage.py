@@ -14,14 +14,14 @@ import hpt
 from common import CLEAN, TOP, exit_codes, result
 from hpt import Hpte, first_pass, qemu, raw
 from tables import kernel
-from test_watch import READER, Proc
+from test_watch import READER, Proc, vms
 
 MAN = os.path.join(TOP, "kvm-hpt.1")
 UNPACK = os.path.join(TOP, "fuzz", "unpack")
 
 
 def on_terminal(tool, args, env, columns=100):
-    """What is written to a terminal of so many columns."""
+    """The output on a terminal with this many columns."""
     pid, fd = pty.fork()
     if not pid:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
@@ -71,6 +71,12 @@ def test_terminal(tool):
                                                  "TERM": "xterm"})
     result("terminal: watch writes over its line",
            "" if text.count("\033[1A") == 1 else repr(text))
+    text = on_terminal(tool, commands["watch"], {
+        "KVM_HPT_PROC": proc.root, "TERM": "xterm", "NO_COLOR": "1",
+        **vms(tool, **{"123-4": 2})})
+    line = "VM 123-4: 2 HPTs could not be allocated\033[K\r\n"
+    result("terminal: watch writes over the lines of VMs as well", "" if
+           text.count("\033[2A") == 1 and text.count(line) == 2 else repr(text))
     for name, columns, term in (("that is narrow", 79, "xterm"),
                                 ("that is dumb", 100, "dumb")):
         text = on_terminal(tool, commands["watch"],
@@ -166,7 +172,8 @@ def test_usage(tool):
 
 
 def test_progress(tool):
-    """A large file, of which there is more than what is between two reports."""
+    """A file that is larger than the data between two reports, and has faults, for
+    which it is read twice."""
     table = hpt.Table(18)
     changed = [(Hpte(0x100 + n, 0, n << 16).words()) for n in range(256)]
     again = b"".join(hpt.record(n * 256, [changed[n % 256]] * 255, 1)
@@ -174,13 +181,13 @@ def test_progress(tool):
     tool.file("large", raw(first_pass(table)) + again * 600)
     _, _, err = tool.run("check", "-P", "-m", "1", "large")
     seen = re.findall(r"\rlarge: (\d+)(?: of (\d+))? MiB", err)
-    result("usage: progress of a large file", "" if len(seen) == 3 and
+    result("usage: progress of a large file", "" if len(seen) == 5 and
            err.endswith("MiB\n") and {of for _, of in seen[:-1]} ==
            {seen[-1][0]} else err)
 
 
 def test_make(tool):
-    """O= may be what is not there; all is installed."""
+    """O= may name a new directory; everything is installed."""
     out = os.path.join(tool.directory, "made", "b")
     plan = subprocess.run(["make", "-n", "-C", TOP, f"O={out}"], text=True,
                           capture_output=True, check=False)
@@ -210,7 +217,7 @@ def test_pipes(tool):
 
 
 def test_corpus(tool):
-    """What the fuzzer found worth keeping."""
+    """The fuzzer's corpus."""
     corpus = os.path.join(tool.directory, "corpus")
     subprocess.run([UNPACK, corpus], check=True)
     names = sorted(os.listdir(corpus))
@@ -228,7 +235,7 @@ def test_corpus(tool):
 
 
 def test_memory(tool):
-    """A header's word is not taken for how much memory there has to be."""
+    """The amount of memory is not taken from a header."""
     data = b"".join(hpt.record(i * 0x1000000, [], 65535) for i in range(255))
     data += hpt.record(0xfffff000, [Hpte(1, 0, 0).words()], 0)
     tool.file("wide", data)

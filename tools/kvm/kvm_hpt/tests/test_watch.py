@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import hpt
-from common import CLEAN, result
+from common import CLEAN, hold_to_schema, result
 from tables import kernel
 from test_output import golden
 
@@ -39,7 +39,7 @@ class Proc:
             file.write("pos:\t0\nflags:\t02000000\nmnt_id:\t14\nino:\t1057\n")
             for name, value in fields.items():
                 file.write(f"htab-{name}:\t{value}\n")
-        # Only now can it be found
+        # It can be found only from now on
         os.symlink(link, os.path.join(self.dir, "fd", str(fd)))
         return self
 
@@ -97,7 +97,7 @@ def test_watch(tool):
 
     for name, fds, text in (
             ("no HPT file", [], "no HPT file open"),
-            ("an old kernel", [23], "this kernel doesn't say")):
+            ("an old kernel", [23], "this kernel does not report")):
         proc = Proc(tool)
         for fd in fds:
             proc.add(fd, {})
@@ -105,14 +105,14 @@ def test_watch(tool):
         result(f"watch: {name}", "" if code == 4 and text in err and not out
                else f"{code} {out}{err}")
     code, out, err = tool.run("watch", 124, KVM_HPT_PROC=proc.root)
-    result("watch: no process", "" if code == 4 and "no process 124" in err
-           else err)
+    result("watch: no process", "" if code == 4 and
+           "process 124 does not exist" in err else err)
     code, out, err = tool.run("watch", "../123", KVM_HPT_PROC=proc.root)
     result("watch: what is no number", "" if code == 2 else err)
 
 
 def test_watch_to_the_end(tool):
-    """It waits for the file, follows it and ends with it."""
+    """It waits for the file, follows it and exits when it is closed."""
     proc = Proc(tool)
     with subprocess.Popen([tool.program, "watch", "-w", "-t", "0.01", "123"],
                           env={**CLEAN, "KVM_HPT_PROC": proc.root}, text=True,
@@ -128,7 +128,7 @@ def test_watch_to_the_end(tool):
             "invalid HPTEs")
     result("watch: until it ends", "" if good else first + rest + err)
 
-    # A destination has a file for each section
+    # A destination opens a file for each section
     proc = Proc(tool)
     with subprocess.Popen([tool.program, "watch", "-w", "-t", "0.01", "123"],
                           env={**CLEAN, "KVM_HPT_PROC": proc.root}, text=True,
@@ -143,7 +143,7 @@ def test_watch_to_the_end(tool):
             seen.append(line[:5])
             if fd < 25:
                 proc.remove(fd)
-                # So that there is nothing at most of these times
+                # So that there is none most of the time
                 time.sleep(0.2)
         os.rename(proc.dir, proc.dir + "-gone")
         try:
@@ -159,7 +159,7 @@ def test_watch_to_the_end(tool):
 
 
 def other(proc, pid, fds, cmdline=b"qemu\0-name\0guest=vm,x=y\0", comm="qemu"):
-    """One more process."""
+    """Another process."""
     directory = os.path.join(proc.root, str(pid))
     shutil.copytree(proc.dir, directory, symlinks=True)
     for fd in os.listdir(os.path.join(directory, "fd")):
@@ -172,17 +172,18 @@ def other(proc, pid, fds, cmdline=b"qemu\0-name\0guest=vm,x=y\0", comm="qemu"):
 
 
 def test_processes(tool):
-    """Without a number."""
+    """Without a process ID."""
     proc = Proc(tool)
     where = {"KVM_HPT_PROC": proc.root}
     other(proc, 7, [])
     for command in "watch", "list":
         code, out, err = tool.run(command, **where)
         result(f"{command}: no process has any", "" if code == 4 and not out and
-               "no process has an HPT file" in err else f"{code} {out}{err}")
+               "no accessible process has an HPT file" in err
+               else f"{code} {out}{err}")
     code, found, _ = tool.json("list", **where)
     result("list: no process, as JSON", "" if code == 4 and
-           found == {"processes": []} else found)
+           found == {"processes": [], "vms": []} else found)
     proc.add(23, READER)
     with open(os.path.join(proc.dir, "cmdline"), "wb") as file:
         file.write(b"qemu-system-ppc64\0-name\0one\0-M\0pseries\0")
@@ -215,6 +216,66 @@ def test_processes(tool):
            else found)
 
 
+def vms(tool, **numbers):
+    """Statistics of VMs, in what is debugfs then."""
+    root = os.path.join(tool.directory, "stats")
+    shutil.rmtree(root, ignore_errors=True)
+    for name, number in numbers.items():
+        os.makedirs(os.path.join(root, name))
+        if number is not None:
+            with open(os.path.join(root, name, "hpt_no_memory"), "w",
+                      encoding="ascii") as file:
+                file.write(f"{number}\n")
+    return {"KVM_HPT_DEBUGFS": root}
+
+
+def test_no_memory(tool):
+    """HPTs that a VM was refused are seen, whatever else there is."""
+    proc = Proc(tool).add(23, READER)
+    where = vms(tool, **{"123-12": 3, "123-4": 1, "123-5": 0, "123-6": None,
+                         "1234-5": 7, "23-5": 9, "vcpu123-5": 2})
+    mine = ["VM 123-4: 1 HPT could not be allocated",
+            "VM 123-12: 3 HPTs could not be allocated"]
+    others = ["VM 23-5: 9 HPTs could not be allocated", *mine,
+              "VM 1234-5: 7 HPTs could not be allocated"]
+    code, out, err = proc.watch("-n", 1, **where)
+    result("watch: HPTs that could not be allocated", "" if not code and
+           out.startswith("fd 23") and out.splitlines()[1:] == mine and not err
+           else out + err)
+    code, out, _ = proc.watch("-n", 1, "--json", **where)
+    found = json.loads(out)
+    hold_to_schema("watch", found)
+    result("watch: HPTs that could not be allocated, as JSON", "" if not code and
+           found["vms"] == [{"vm": "123-4", "no_memory": 1},
+                            {"vm": "123-5", "no_memory": 0},
+                            {"vm": "123-12", "no_memory": 3}] else found["vms"])
+    where["KVM_HPT_PROC"] = proc.root
+    code, out, _ = tool.run("list", **where)
+    result("list: HPTs that could not be allocated", "" if not code and
+           out.splitlines()[2:] == others else out)
+    code, found, _ = tool.json("list", **where)
+    result("list: HPTs that could not be allocated, as JSON", "" if not code and
+           [(vm["vm"], vm["no_memory"]) for vm in found["vms"]] ==
+           [("23-5", 9), ("123-4", 1), ("123-5", 0), ("123-12", 3), ("1234-5", 7)]
+           else found)
+    proc.remove(23)
+    for name, args, want in (("watch: of a process without HPT files",
+                              ["watch", "123"], mine),
+                             ("watch: without a process with HPT files",
+                              ["watch"], others),
+                             ("list: without a process with HPT files",
+                              ["list"], others)):
+        code, out, err = tool.run(*args, **where)
+        lines = [line.partition(": ")[2] for line in err.splitlines()]
+        result(f"{name}, HPTs that could not be allocated", "" if code == 4 and
+               not out and "HPT file open" in lines[0] and lines[1:] == want
+               else f"{code} {out} {err}")
+    where = vms(tool, **{"123-4": 0})
+    code, out, _ = proc.add(23, READER).watch("-n", 1, **where)
+    result("watch: no HPT that could not be allocated", "" if not code and
+           len(out.splitlines()) == 1 else out)
+
+
 def test_save(tool):
     root = os.path.join(tool.directory, "debugfs")
     text = hpt.debugfs(kernel(18), True)
@@ -242,7 +303,7 @@ def test_save(tool):
                not os.path.exists(os.path.join(tool.directory, "nothing"))
                else f"{code} {out} {err}")
     code, _, err = tool.run("save", 12, KVM_HPT_DEBUGFS="/nonexistent")
-    result("save: without debugfs", "" if code == 4 and "can't look" in err
+    result("save: without debugfs", "" if code == 4 and "can't read" in err
            else err)
     code, _, err = tool.run("save", 12, "-o", "/dev/full", **where)
     result("save: to a full disk", "" if code == 3 and "can't write" in err

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The parts of the ABI that are needed; other architectures don't have them. */
+/* The parts of the ABI that are needed; headers of other archs lack them */
 #ifndef KVM_HPT_LINUX_KVM_H
 #define KVM_HPT_LINUX_KVM_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the kernel's encoder and decoder of the stream use in user space */
+/* Definitions for the kernel's encoder and decoder in user space */
 #ifndef KVM_HPT_LINUX_TYPES_H
 #define KVM_HPT_LINUX_TYPES_H
 
