@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""How long does a guest stand still as it is live-migrated?
+"""Measure the downtime of live migrations of a guest.
 
 usage: downtime.py COUNT MIB:KIND..
 
-Runs inside an emulated host (scripts/bench/downtime boots it).  For each size
-of the HPT in MiB and each KIND of guest that is one that works, and it is
-migrated COUNT times, from QEMU to QEMU.  A KIND is
+Runs inside an emulated host, which scripts/bench/downtime boots.  For each MIB,
+the size of the HPT, and KIND a guest is started and migrated COUNT times, from
+QEMU to QEMU.  A KIND is
 
   work    four processes change their memory, as in the demo
-  quiet   nothing but the guest's kernel and one line each half second
+  quiet   nothing but the guest's kernel, and a line of output every half second
   filled  quiet, and half of the HPT is in use
 
-/results/downtime gets a line for each migration: MiB, KIND, milliseconds that
-QEMU says the guest stood still, milliseconds in all, bytes that were read of
-the HPT in that time and milliseconds until the last of these, as far as the
-kernel has the trace event that tells.
+/results/downtime gets a line for each migration: MiB, KIND, QEMU's downtime in
+milliseconds, total time in milliseconds, bytes of the HPT read during the
+downtime, and milliseconds until the last of these were read. The last two need
+a trace event that only some kernels have.
 """
 import glob
 import os
@@ -24,13 +24,13 @@ import subprocess
 import sys
 import time
 
-from pseries import Failure, MiB, Machine, migrate_info, say
+from pseries import Failure, MiB, Machine, migrated, say
 
 TRACING = "/sys/kernel/debug/tracing"
 EVENT = f"{TRACING}/events/kvm_hpt/kvm_hpt_read"
 READ = re.compile(r" (\d+\.\d+): kvm_hpt_read: .* ret=(\d+)$", re.M)
 
-# A guest that is never migrated within that much time never will be
+# A migration that takes longer than this would never complete
 LIMIT = 300
 HPT_OF_MEMORY = 128
 MEMORY = 512
@@ -43,7 +43,7 @@ def write(path, text):
 
 
 class Trace:
-    """What is read of HPTs, with times."""
+    """The reads of HPTs, with times."""
 
     def __init__(self):
         self.on = os.path.isdir(EVENT)
@@ -74,7 +74,7 @@ def stopped_at(machine):
     stops = [event["timestamp"] for event in machine.qmp.events
              if event["event"] == "STOP"]
     if not stops:
-        raise Failure("QEMU has not told that the guest was stopped")
+        raise Failure("QEMU has not reported that the guest was stopped")
     return (stops[-1]["seconds"] + stops[-1]["microseconds"] / 1e6 -
             time.time() + time.monotonic())
 
@@ -87,7 +87,7 @@ def machine(name, mib, kind, *options):
 
 
 def migrate(trace, source, name, mib, kind):
-    """Return the machine that the guest is on, and the line."""
+    """Return the machine that the guest is in now, and the line."""
     uri = f"unix:/tmp/{name}.in"
     destination = machine(name, mib, kind, "-S", "-incoming", uri)
     source.call("migrate-set-parameters", **{"max-bandwidth": 1 << 30})
@@ -95,21 +95,14 @@ def migrate(trace, source, name, mib, kind):
     source.call("migrate", uri=uri)
     begin = time.monotonic()
     late = False
-    while True:
-        status, _, info = migrate_info(source)
-        if status == "completed":
-            break
-        if status not in ("setup", "active", "device"):
-            raise Failure(f"the migration: {status} "
-                          f"{info.get('error-desc', '')}")
+    while not (info := migrated(source)):
         if not late and time.monotonic() > begin + LIMIT:
             late = True
-            say("it does not come to an end, a long downtime is allowed")
+            say("the migration does not complete, allow a long downtime")
             source.call("migrate-set-parameters", **{"downtime-limit": 60000})
         time.sleep(0.2)
     size, last = trace.since(stopped_at(source))
-    while destination.status() == "inmigrate":
-        time.sleep(0.1)
+    destination.wait_for_arrival()
     source.kill()
     destination.call("cont")
     destination.wait_for_lines(2)

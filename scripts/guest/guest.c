@@ -3,20 +3,22 @@
  * The only program of a guest that is to be migrated.
  *
  * A few processes work on their memory in all the ways that change a hash page
- * table: they map, touch, protect, unmap and fork, and check again and again
- * that memory holds what they wrote.  Every half second one line goes to the
+ * table: they map, touch, protect, unmap and fork, and repeatedly check that
+ * memory contains what they wrote.  Every half second a line goes to the
  * console,
  *
  *	guest: 12 ok rounds 345 at 9.501 s
  *
- * numbered from 1 without a gap, so that whoever reads the console of the one
- * machine and then of the other can tell that the guest lived on.  Memory that
- * is not what it was gives "GUEST FAIL" and lines that say BAD, for good.
+ * numbered from 1 without a gap, so that a reader of first one machine's
+ * console and then the other's can tell that the guest lived on.  After a wrong
+ * value in memory, "GUEST FAIL" is printed, and all lines say BAD instead of
+ * ok.
  *
- * An 'r' typed on the console resizes the hash page table, up and down in turn.
+ * An 'r' typed on the console resizes the hash page table, alternately up and
+ * down.
  *
- * From the guest's command line: workers=N of those processes instead of four,
- * fill=N more HPTEs that are there all the time.
+ * On the guest's command line: workers=N is the number of processes instead of
+ * four, fill=N adds N HPTEs that stay.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -41,10 +43,10 @@
 #define KEPT_BYTES	(8 * MiB)
 /* Mapped, written and given back in each round. */
 #define CHURN_BYTES	(2 * MiB)
-/* Where these two are, for those who read a guest's memory from outside. */
+/* Where these two are, for readers outside the guest. */
 #define KEPT_AT		((void *)0x1000000000)
 #define CHURN_AT	((void *)0x1001000000)
-/* Only read: an HPTE for each page, all of them to the zero page. */
+/* Only read: an HPTE for each page, all for the zero page. */
 #define ZERO_BYTES	(128 * MiB)
 
 /* How long to wait from one line to the next. */
@@ -76,12 +78,12 @@ static void *map(void *where, size_t bytes)
 		printf("GUEST FAIL: mmap: %s\n", strerror(errno));
 		exit(1);
 	}
-	/* Small pages give the page table more to do. */
+	/* Small pages need more HPTEs. */
 	madvise(p, bytes, MADV_NOHUGEPAGE);
 	return p;
 }
 
-/* Something that no other page, process or round has in this place. */
+/* A value that no other page, process or round has here. */
 static unsigned long pattern(unsigned long seed, size_t where)
 {
 	unsigned long x = seed * 0x9e3779b97f4a7c15 + where;
@@ -162,7 +164,7 @@ static void work(unsigned int worker)
 		fill(kept + i * words, page, seeds[i] = worker);
 
 	for (round = 1;; round++) {
-		/* Every 8th page gets new contents, others each time. */
+		/* Write every 8th page, different ones each time. */
 		for (i = round % 8; i < pages; i += 8)
 			fill(kept + i * words, page,
 			     seeds[i] = round * NR_WORKERS + worker);
@@ -175,7 +177,7 @@ static void work(unsigned int worker)
 	}
 }
 
-/* Map so many pages, all of them the zero page: that may be more than there is. */
+/* Map that many pages, all to the zero page: more than RAM is possible. */
 static void fill_hpt(size_t pages)
 {
 	const char *mem;
@@ -193,7 +195,7 @@ static void fill_hpt(size_t pages)
 			fail("memory never written", i);
 }
 
-/* The kernel puts what it does not know itself into the environment. */
+/* The kernel puts parameters that it does not know into the environment. */
 static unsigned long option(const char *name, unsigned long otherwise)
 {
 	const char *value = getenv(name);

@@ -2,33 +2,32 @@
 # SPDX-License-Identifier: GPL-2.0
 """Compare the guest's view of two hash page tables, entry by entry.
 
-The tables are dumps as KVM shows them in /sys/kernel/debug/kvm/PID-FD/htab:
-a line for each entry in use with its index, both hardware doublewords and the
-guest's own second doubleword, all in hexadecimal.  Two entries are the same if
-the guest can't tell one from the other: whether the host has the page mapped
-right now, and where, does not matter; what hardware noted of references and
-changes does.
+The tables are dumps from /sys/kernel/debug/kvm/PID-FD/htab: a line for each
+entry in use, with its index, both hardware doublewords and the guest's second
+doubleword, all in hexadecimal.  Two entries are equal if the guest can't tell
+them apart: whether and where the host has the page mapped does not matter; the
+reference and change bits do.
 
 Exit status: 0 equal, 1 unequal, 2 trouble.
 """
 import sys
 
 V_VALID = 0x1
-V_ABSENT = 0x20		# the guest's entry is valid, the host's page is away
+V_ABSENT = 0x20		# valid for the guest, the host's page is absent
 V_HVLOCK = 0x40
 V_HOST = V_VALID | V_ABSENT | V_HVLOCK
 R_REFERENCED = 0x100
 R_CHANGED = 0x80
-R_3_0_SSIZE = 3 << 58	# the segment size lives here from POWER9 on
-GR_MODIFIED = 1 << 62	# not the guest's: it marks what is yet to be sent
+R_3_0_SSIZE = 3 << 58	# the segment size is here from POWER9 on
+GR_MODIFIED = 1 << 62	# not the guest's: marks entries that are yet to be sent
 
 
 class BadDump(Exception):
-    """A line that is not an entry."""
+    """A line is not an entry."""
 
 
 def load(path):
-    """Give the guest's view in a dump, as {index: (dword 0, size, dword 1)}."""
+    """Return the guest's view of a dump: {index: (dword 0, size, dword 1)}."""
     entries = {}
     with open(path, encoding="ascii", errors="replace") as dump:
         for number, line in enumerate(dump, 1):
@@ -56,7 +55,7 @@ def show(entry):
 
 
 def verdict(a, b):
-    """Say in a line whether two views are equal, and if not where."""
+    """Describe in a line whether two views are equal, and if not, where."""
     where = diff(a, b)
     if not where:
         return f"equal, {len(a)} entries"

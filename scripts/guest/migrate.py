@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Migrate, save and restore an HPT guest, and see that nothing is lost.
+"""Migrate, save and restore an HPT guest, and check that nothing is lost.
 
-Runs inside an emulated host (scripts/test/demo boots it).  Starts a guest that
-works on its memory; cancels a first migration halfway; live-migrates it to a
-second QEMU; saves it and loads it again, there and in a third QEMU.  Each time
-both sides are stopped, the guest's view of the hash page table is compared
-entry by entry; each time the guest is let go, its output must go on where it
-was.  Progress goes to the output as comments, results as TAP, a summary to
-/results/summary, all that was compared to /results.
+Runs inside an emulated host, which scripts/test/demo boots.  Starts a guest
+that works on its memory; cancels a first migration halfway; live-migrates it to
+a second QEMU; saves it and loads it again, there and in a third QEMU.  Whenever
+both sides are stopped, the guest's views of the hash page table are compared
+entry by entry; whenever the guest is resumed, its output must continue where it
+stopped.  Prints progress as comments and results as TAP, writes a summary to
+/results/summary and everything that was compared to /results.
 """
 import subprocess
 import sys
@@ -30,13 +30,13 @@ CHECKS = [
     "its output goes on unbroken in the new QEMU",
 ]
 
-# Fewer entries than this and the guest did not do what it is there for.
+# With fewer entries than this, the guest does not do its work.
 MIN_ENTRIES = 4096
 # Lines of output to see before the guest counts as working.
 LINES = 6
 
-# Passes over the HPT to see while the guest runs, and how long to wait for
-# them: a slow emulator may not get there.
+# Passes over the HPT to wait for while the guest runs, and for how long: a slow
+# emulator may not get there.
 PASSES = 3
 PASSES_LIMIT = 120
 
@@ -65,7 +65,7 @@ BAR = 10
 
 
 def show_progress(source, ram, stream):
-    """How far a migration is; of the HPT what the source's kernel tells."""
+    """The progress of a migration, as text."""
     hpt = f"HPT {stream.valid} entries sent" if stream.valid else "HPT not yet"
     told = source.hpt_reader()
     if told.get("state") == "current":
@@ -78,8 +78,8 @@ def show_progress(source, ram, stream):
 def start_migration(source, name, bandwidth):
     """Start a destination that will stay stopped, and the migration to it.
 
-    The downtime allowed is so short that the migration goes on and on until
-    it is cancelled or allowed more.
+    The downtime limit is so low that the migration does not complete until it
+    is cancelled or the limit is raised.
     """
     destination = Machine(
         name, "-S", "-incoming", f"unix:/tmp/{name}.in",
@@ -142,8 +142,7 @@ def migrate(source):
             show_progress(source, ram, stream)
             shown = time.monotonic()
         time.sleep(0.1)
-    while destination.status() == "inmigrate":
-        time.sleep(0.1)
+    destination.wait_for_arrival()
     if destination.status() != "paused":
         raise Failure(f"the destination: {destination.status()}")
     show_progress(source, ram, stream)
@@ -244,7 +243,7 @@ def main():
                         f"/tmp/{name}.qcow2", "2G"], check=True)
     try:
         run(report, summary)
-    except Exception as e:  # whatever it is, the rest did not happen
+    except Exception as e:  # in any case, the rest was not run
         report.give_up(str(e) or type(e).__name__)
     summary["time"] = f"{time.monotonic() - start_time:.0f} s in the host"
     with open("/results/summary", "w", encoding="ascii") as f:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""QEMUs with a guest, mostly one that has a hash MMU, and the way from one to
-the other.
+"""QEMUs with a guest, mostly one with a hash MMU, and migrations between them.
 
 For programs that run inside an emulated host (scripts/host/boot) with the root
 file system of scripts/host/rootfs.
@@ -25,7 +24,7 @@ start_time = time.monotonic()
 
 
 class Failure(Exception):
-    """Something that ends the run, told in one line."""
+    """An error that ends the run, in one line."""
 
 
 def say(text):
@@ -33,12 +32,12 @@ def say(text):
 
 
 def show(text):
-    """The same for what is soon outdated: scripts/test/demo writes it over."""
+    """The same for progress, which scripts/test/demo overwrites."""
     print(f"#~ {time.monotonic() - start_time:5.1f} s  {text}", flush=True)
 
 
 def make_socket(address):
-    """For a path, or a host and a port."""
+    """A socket for a path, or for a host and a port."""
     if isinstance(address, str):
         return socket.socket(socket.AF_UNIX)
     sock = socket.socket()
@@ -46,11 +45,12 @@ def make_socket(address):
     return sock
 
 
-class Stream(threading.Thread):
-    """Pass a migration stream on and count what it has of the HPT.
+class Sections:
+    """A migration stream, of which the sections of the HPT are counted.
 
-    Knows just enough of the stream to follow RAM and HPT sections, which all
-    come before the devices' state; from there on it only passes bytes on.
+    Parses just enough of it to follow RAM and HPT sections, which all come
+    before the devices' state. What it takes from the source goes to the
+    destination.
     """
 
     SECTION_START, SECTION_PART, SECTION_END = 1, 2, 3
@@ -59,48 +59,15 @@ class Stream(threading.Thread):
     RAM_EOS, RAM_CONTINUE = 0x10, 0x20
     RAM_PAGE_BYTES = 4096
     NO_HPT = 0xffffffff
+    RECORD = struct.Struct(">IHH")
 
-    def __init__(self, listen, to):
-        super().__init__(daemon=True)
-        self.to = to
+    def __init__(self):
         self.hpt_bytes = self.records = self.valid = 0
-        # Of hpt_bytes those in the last section, when the guest is stopped
+        # Those of hpt_bytes in the last section, when the guest is stopped
         self.hpt_last = self.hpt_orders = 0
         self.hpt_passes = self.hpt_next = 0
         self.hpt_shift = None
         self.source = self.destination = None
-        self.sockets = ()
-        self.server = make_socket(listen)
-        self.server.bind(listen)
-        self.server.listen(1)
-        self.start()
-
-    def run(self):
-        source, _ = self.server.accept()
-        self.server.close()
-        destination = make_socket(self.to)
-        self.sockets = source, destination
-        try:
-            destination.connect(self.to)
-            self.source = source.makefile("rb", MiB)
-            self.destination = destination.makefile("wb", MiB)
-            self.follow()
-            self.destination.flush()
-            while data := self.source.read1():
-                self.destination.write(data)
-                self.destination.flush()
-        except (EOFError, OSError):
-            # A migration that is cancelled, or of which one side was killed.
-            pass
-        self.cut()
-        for sock in self.sockets:
-            sock.close()
-
-    def cut(self):
-        """End it, also where nobody sends anything."""
-        for sock in self.sockets:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
 
     def take(self, count):
         data = self.source.read(count)
@@ -144,7 +111,7 @@ class Stream(threading.Thread):
                 return
 
     def skip_pages(self):
-        """Pass on what is there of pages of a block, without a call for each."""
+        """Forward the available pages of a block without a call for each."""
         ahead = self.source.peek()
         at = 0
         while len(ahead) - at >= 8 + self.RAM_PAGE_BYTES:
@@ -173,47 +140,128 @@ class Stream(threading.Thread):
                 self.take(self.number("B"))
             self.take(self.RAM_PAGE_BYTES if word & self.RAM_PAGE else 1)
 
+    def count_record(self, index, valid, invalid):
+        if index < self.hpt_next or not self.records:
+            self.hpt_passes += 1
+        self.hpt_next = index + valid + invalid
+        self.records += 1
+        self.valid += valid
+        self.hpt_bytes += self.RECORD.size + 16 * valid
+
+    def skip_records(self):
+        """Count and forward the available records without a call for each."""
+        ahead = self.source.peek()
+        at = 0
+        while len(ahead) - at >= self.RECORD.size:
+            index, valid, invalid = self.RECORD.unpack_from(ahead, at)
+            if not valid and not invalid:
+                break
+            self.count_record(index, valid, invalid)
+            at += self.RECORD.size + 16 * valid
+        self.take(at)
+
     def follow_hpt(self):
-        """A section has the order of an HPT, or no HPT, or records."""
+        """Parse a section: the order of the HPT, or no HPT, or records."""
         shift = self.number(">I")
         if shift:
             self.hpt_shift = shift
             self.hpt_orders += 1
             return
         while True:
-            index = self.number(">I")
-            valid = self.number(">H")
-            invalid = self.number(">H")
+            self.skip_records()
+            index, valid, invalid = self.RECORD.unpack(
+                self.take(self.RECORD.size))
             if not valid and not invalid:
                 return
-            if index < self.hpt_next or not self.records:
-                self.hpt_passes += 1
-            self.hpt_next = index + valid + invalid
+            self.count_record(index, valid, invalid)
             self.take(16 * valid)
-            self.records += 1
-            self.valid += valid
-            self.hpt_bytes += 8 + 16 * valid
+
+
+class Stream(Sections, threading.Thread):
+    """Forward a migration stream, and count its sections of the HPT.
+
+    After these it only forwards bytes.
+    """
+
+    def __init__(self, listen, to):
+        Sections.__init__(self)
+        threading.Thread.__init__(self, daemon=True)
+        self.to = to
+        self.sockets = ()
+        self.server = make_socket(listen)
+        self.server.bind(listen)
+        self.server.listen(1)
+        self.start()
+
+    def run(self):
+        source, _ = self.server.accept()
+        self.server.close()
+        destination = make_socket(self.to)
+        self.sockets = source, destination
+        try:
+            destination.connect(self.to)
+            self.source = source.makefile("rb", MiB)
+            self.destination = destination.makefile("wb", MiB)
+            self.follow()
+            self.destination.flush()
+            while data := self.source.read1():
+                self.destination.write(data)
+                self.destination.flush()
+        except (EOFError, OSError):
+            # The migration was cancelled, or one side was killed.
+            pass
+        self.cut()
+        for sock in self.sockets:
+            sock.close()
+
+    def cut(self):
+        """Stop it, even if nothing arrives."""
+        for sock in self.sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class SavedStream(Sections):
+    """Count the sections of the HPT in a file."""
+
+    def __init__(self, path):
+        super().__init__()
+        with open(path, "rb", MiB) as self.source, \
+             open(os.devnull, "wb") as self.destination, \
+             contextlib.suppress(EOFError):
+            self.follow()
+
+
+def complaints(errors):
+    """What a QEMU has said, but for what each says in an emulated host."""
+    try:
+        with open(errors, encoding="ascii", errors="replace") as file:
+            return [line for line in file.read().splitlines()
+                    if "TCE64" not in line]
+    except FileNotFoundError:
+        return []
 
 
 class Qmp:
     """QEMU's control socket."""
 
-    def __init__(self, path, process):
+    def __init__(self, path, process, errors):
         self.events = []
-        self.sock = socket.socket(socket.AF_UNIX)
         deadline = time.monotonic() + 60
         while True:
+            self.sock = socket.socket(socket.AF_UNIX)
             try:
                 self.sock.connect(path)
+                self.sock.settimeout(120)
+                self.file = self.sock.makefile("rw", encoding="utf-8")
+                self.file.readline()
+                self.call("qmp_capabilities")
                 break
-            except OSError:
+            except (OSError, Failure):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise Failure("QEMU did not come up") from None
+                    raise Failure("QEMU did not come up: " +
+                                  "; ".join(complaints(errors))) from None
                 time.sleep(0.1)
-        self.sock.settimeout(120)
-        self.file = self.sock.makefile("rw", encoding="utf-8")
-        self.file.readline()
-        self.call("qmp_capabilities")
 
     def call(self, command, **arguments):
         self.file.write(json.dumps({"execute": command,
@@ -232,8 +280,8 @@ class Qmp:
                 return reply["return"]
 
     def memory(self, command, address, size, name):
-        """What memsave or pmemsave saves to a file of that name."""
-        # QEMU takes addresses with a sign.
+        """What memsave or pmemsave, as named, saves to a file."""
+        # QEMU's addresses are signed.
         signed = address - (address >> 63 << 64)
         self.call(command, val=signed, size=size, filename=name)
         with open(name, "rb") as f:
@@ -271,13 +319,13 @@ class Machine:
                  f"{' disable_radix' * (not radix)} {append}",
                  *options], stdin=subprocess.DEVNULL, stdout=errors,
                 stderr=errors)
-        self.qmp = Qmp(f"{self.dir}/qmp", self.process)
+        self.qmp = Qmp(f"{self.dir}/qmp", self.process, self.errors)
 
     def call(self, command, **arguments):
         return self.qmp.call(command, **arguments)
 
     def hmp(self, line):
-        """A command of the monitor that prints only when it fails."""
+        """Run a command of the monitor that prints only if it fails."""
         answer = self.qmp.hmp(line)
         if answer:
             raise Failure(f"{line}: {answer.splitlines()[-1]}")
@@ -293,11 +341,16 @@ class Machine:
     def status(self):
         return self.call("query-status")["status"]
 
+    def wait_for_arrival(self):
+        """Wait until the incoming migration has arrived."""
+        while self.status() == "inmigrate":
+            time.sleep(0.1)
+
     def lines(self, offset=0):
         return len(re.findall(r"^guest: .*$\n", self.text()[offset:], re.M))
 
     def wait_for_lines(self, count, offset=0, limit=180):
-        """Wait until the guest has printed so many lines more."""
+        """Wait until the guest has printed that many more lines."""
         deadline = time.monotonic() + limit
         wanted = self.lines(offset) + count
         while self.lines(offset) < wanted:
@@ -308,8 +361,8 @@ class Machine:
             time.sleep(0.2)
 
     def hpt_reader(self):
-        """What the kernel tells of the file that a migration reads the HPT
-        from: the lines htab-NAME of fdinfo, or none of them.
+        """The htab-NAME lines in fdinfo of the file from which a migration
+        reads the HPT, or none.
         """
         for link in glob.glob(f"/proc/{self.process.pid}/fd/*"):
             try:
@@ -327,7 +380,7 @@ class Machine:
         return {}
 
     def dump_hpt(self, when):
-        """Keep the guest's view of the HPT as it is now, and give it."""
+        """Keep the guest's view of the HPT as it is now, and return it."""
         shown = glob.glob(f"/sys/kernel/debug/kvm/{self.process.pid}-*/htab")
         if len(shown) != 1:
             raise Failure(f"KVM shows no HPT for QEMU ({self.name})")
@@ -341,8 +394,18 @@ def migrate_info(machine):
     return info["status"], info.get("ram", {}), info
 
 
+def migrated(machine):
+    """QEMU's information about a migration, once that has completed."""
+    status, _, info = migrate_info(machine)
+    if status == "completed":
+        return info
+    if status not in ("setup", "active", "device"):
+        raise Failure(f"the migration: {status} {info.get('error-desc', '')}")
+    return None
+
+
 def unbroken(text):
-    """Whether a guest's output has every line, and none that complains."""
+    """Whether a guest's output has every line and no complaint."""
     lines = re.findall(r"^guest: (\d+) (\w+) rounds (\d+) at .*$", text, re.M)
     if "GUEST FAIL" in text or any(state != "ok" for _, state, _ in lines):
         return False, "the guest's memory is not what it was"

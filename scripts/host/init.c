@@ -2,13 +2,13 @@
 /*
  * The first process of an emulated host that scripts/host/boot boots.
  *
- * Mounts what programs expect, loads modules, runs the command found in /command (its
- * arguments, each ended by a NUL), copies what it prints to the console and to
- * /results/output, ends what is left of it, lets the kernel check its memory,
- * and leaves everything in /results on the first virtio disk:
- * a sector with the command's exit status and the length of what follows, then
- * a cpio archive.  The sector is written last, so an archive that was cut
- * short is never taken for a whole one.
+ * Mounts what programs expect, loads modules, runs the command in /command (its
+ * arguments, each terminated by a NUL), copies its output to the console and to
+ * /results/output, kills what it has left running, has the kernel check its
+ * memory, and writes everything in /results to the first virtio disk: a sector
+ * with the command's exit status and the length of the rest, then a cpio
+ * archive. The sector is written last, so that a truncated archive is never
+ * taken for a complete one.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -104,15 +104,15 @@ static void write_1(const char *path)
 
 	if (fd < 0)
 		return;
-	/* EINVAL: nothing there that could be looked at */
+	/* EINVAL: there is nothing to check */
 	if (write(fd, "1", 1) != 1 && errno != EINVAL)
 		complain(path);
 	close(fd);
 }
 
 /*
- * End what the command has left behind and have the kernel look at what was
- * freed: the objects of each cache that may hold them, if they are poisoned.
+ * Kill what the command has left running, and have the kernel check freed
+ * memory: the objects of each cache that may hold them, if they are poisoned.
  */
 static void check_memory(void)
 {
@@ -123,7 +123,7 @@ static void check_memory(void)
 	kill(-1, SIGKILL);
 	while (wait(NULL) > 0)
 		;
-	/* A grace period, for what is freed after one */
+	/* For what is freed after an RCU grace period */
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 
 	n = scandir("/sys/kernel/slab", &list, NULL, NULL);
@@ -138,7 +138,7 @@ static void check_memory(void)
 	}
 }
 
-/* Has the kernel warned, oopsed, lost memory, or locked up? */
+/* Has the kernel warned, oopsed, locked up or found bad memory? */
 static void check_taint(void)
 {
 	static const unsigned long bad = 1 << TAINT_MACHINE_CHECK |
@@ -156,8 +156,8 @@ static void check_taint(void)
 }
 
 /*
- * Load what is in /modules, in the order of the names there.  A module that
- * needs what this machine does not have is a failure like any other.
+ * Load the files in /modules, in the order of their names.  A module that needs
+ * something that this machine does not have is a failure like any other.
  */
 static int load_modules(void)
 {
@@ -234,7 +234,7 @@ static int run_command(void)
 	log = open(RESULTS "/output", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
 		   0644);
 	if (log < 0 || pipe2(fds, O_CLOEXEC)) {
-		complain("no way to take the output");
+		complain("can't capture the output");
 		return STATUS_NO_COMMAND;
 	}
 
@@ -304,7 +304,7 @@ static int archive_one(const char *path, const struct stat *st, int type,
 	put_header(name, S_IFREG | (st->st_mode & 0777), left);
 	while (left) {
 		n = fread(buf, 1, left < sizeof(buf) ? left : sizeof(buf), f);
-		/* Somebody truncated it: keep the promise in the header. */
+		/* The file was truncated: keep the promise in the header. */
 		if (!n) {
 			memset(buf, 0, sizeof(buf));
 			n = left < sizeof(buf) ? left : sizeof(buf);
