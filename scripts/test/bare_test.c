@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The base with its own implementation taken out and nothing of ours in: there
- * is no HPT file, and KVM says so.
+ * The base with its own implementation removed and without ours has no HPT
+ * file, and KVM reports that.
  */
 #include <errno.h>
 #include <fcntl.h>

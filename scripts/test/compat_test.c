@@ -2,7 +2,7 @@
 /*
  * The HPT file for 32-bit user space on a 64-bit kernel: the ioctls, a write, a
  * read and poll().  Numbers and layouts are the same for both, so it can be
- * built for 64 bits as well, where it tests the test.
+ * built for 64 bits as well, to test the test.
  */
 #include <endian.h>
 #include <errno.h>
@@ -19,7 +19,7 @@
 #define NR	(1u << (ORDER - 4))
 #define INDEX	1234u
 
-/* Valid, and an address without memory: emulated MMIO */
+/* Valid, for an address without memory: emulated MMIO */
 #define DWORD_0	0x0001234567890001ull
 #define DWORD_1	0x0000010000000192ull
 

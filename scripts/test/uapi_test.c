@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The headers of the ABI as user space has them, in C and in C++, for 32 and
- * for 64 bits: they compile by themselves, and what goes through the ioctl and
- * through the file has one layout.  Only compiled, see scripts/test/lint.
+ * The headers of the ABI as installed for user space, in C and C++, for 32 and
+ * 64 bits: they compile on their own, and all structures have the same layout.
+ * This is only compiled, see scripts/test/lint.
  */
 #include <linux/kvm.h>
 
