@@ -36,21 +36,24 @@ help:
 	@echo '  demo DISTRO=1  the same with a kernel as a distribution configures it'
 	@echo '  check          run all tests on the release and the kasan kernel'
 	@echo '  check VARIANT=stock'
-	@echo '                 run them on the base as it comes: which tests fail there'
+	@echo '                 run them on the unmodified base, to see which fail there'
+	@echo '  check VARIANT=stable'
+	@echo '                 run those that need no new file on the base with the fixes for'
+	@echo '                 stable kernels'
 	@echo '  check-all      everything, however long it takes; can be stopped and resumed'
-	@echo '  breakages      break our kernel in each of many ways, one at a time: which test'
-	@echo '                 catches it? can be stopped and resumed'
-	@echo '  mutants        change our kernel files and kvm-hpt in many small ways, by rules:'
-	@echo '                 does a test that needs no host fail?'
-	@echo '  soak           run the random tests, from where they ended, for DURATION'
+	@echo '  breakages      break our kernel in many ways, one at a time, and check that a'
+	@echo '                 test fails; can be stopped and resumed'
+	@echo '  mutants        change our kernel files and kvm-hpt in many small ways, by rules,'
+	@echo '                 and check that a test that needs no host fails'
+	@echo '  soak           run the random tests for DURATION, after the last seed'
 	@echo '  field [ONLY=NAME]'
 	@echo '                 migrate guests of the kinds that scripts/test/field.toml lists'
 	@echo '  fuzz           run the fuzzers of the user-space harness and of kvm-hpt for'
-	@echo '                 FUZZ seconds each, from where they were'
-	@echo '  cov            show what of the code the user-space harness reaches'
-	@echo '  time           time the code in user space, stock against ours'
-	@echo '  bench          measure what the HPT file costs, stock against ours'
-	@echo '  downtime       measure how long guests stand still as they migrate, stock'
+	@echo '                 FUZZ seconds each, with the corpus that they have'
+	@echo '  cov            show which code the user-space harness does not reach'
+	@echo '  time           time the code in user space, existing against ours'
+	@echo '  bench          measure the costs of the HPT file, existing against ours'
+	@echo '  downtime       measure how long guests stand still as they migrate, existing'
 	@echo '                 against ours, with HPTs of 16 MiB to 1 GiB'
 	@echo '  tree           make the kernel trees in build/VERSION/'
 	@echo '  kernel         build the kernel VARIANT'
@@ -70,8 +73,8 @@ help:
 	@echo
 	@echo '  menuconfig     change the settings below, which are kept in .config'
 	@echo '  quick_defconfig, ci_defconfig, full_defconfig'
-	@echo '                 take those for a first look, for CI (as without a .config,'
-	@echo '                 also: defconfig), or for all that fits into a night'
+	@echo '                 use settings for a first look, for CI (the defaults, also:'
+	@echo '                 defconfig), or for a night'
 	@echo
 	@echo 'Settings, which can also be set on the command line:'
 	@$(foreach s,$(SETTINGS),printf '  %-14s %-20s %s\n' $s '$($s)' '$(about_$s)';)
@@ -79,7 +82,7 @@ help:
 about_KERNEL = the base: 6.12, 6.1, 7.2, newest
 about_KERNEL_SRC = another base: a tarball or a tree
 about_VARIANT = release, kasan, kunit, kcsan, stock, stock-kasan, bare, be, 4k, \
-	distro, fixes
+	distro, fixes, stable
 about_CROSS_COMPILE = the compiler, if not Debian'"'"'s
 about_VARIANTS = the kernels that make check tests
 about_MACHINES = the hosts that it tests them in
@@ -158,7 +161,6 @@ soak: tree
 	@scripts/test/soak $(VARIANT)
 
 field: tree
-	@scripts/kernel/build release
 	@scripts/test/field $(ONLY)
 
 # The user-space harness on its own
