@@ -18,7 +18,9 @@ V_HVLOCK = 0x40
 V_HOST = V_VALID | V_ABSENT | V_HVLOCK
 R_REFERENCED = 0x100
 R_CHANGED = 0x80
-R_3_0_SSIZE = 3 << 58	# the segment size is here from POWER9 on
+V_SSIZE_SHIFT = 62	# the segment size, which is elsewhere from POWER9 on
+R_3_0_SSIZE_SHIFT = 58
+R_3_0_SSIZE = 3 << R_3_0_SSIZE_SHIFT
 GR_MODIFIED = 1 << 62	# not the guest's: marks entries that are yet to be sent
 
 
@@ -27,7 +29,7 @@ class BadDump(Exception):
 
 
 def load(path):
-    """Return the guest's view of a dump: {index: (dword 0, size, dword 1)}."""
+    """Return the guest's view of a dump: {index: (dword 0, dword 1)}."""
     entries = {}
     with open(path, encoding="ascii", errors="replace") as dump:
         for number, line in enumerate(dump, 1):
@@ -39,7 +41,8 @@ def load(path):
                 continue
             if v & V_VALID:
                 guest |= r & (R_REFERENCED | R_CHANGED)
-            entries[index] = (v & ~V_HOST, r & R_3_0_SSIZE,
+            size = (r & R_3_0_SSIZE) >> R_3_0_SSIZE_SHIFT
+            entries[index] = (v & ~V_HOST | size << V_SSIZE_SHIFT,
                               guest & ~GR_MODIFIED)
     return entries
 
@@ -51,7 +54,7 @@ def diff(a, b):
 
 def show(entry):
     """Describe one side of a difference."""
-    return "none" if entry is None else f"{entry[0]:016x} {entry[2]:016x}"
+    return "none" if entry is None else f"{entry[0]:016x} {entry[1]:016x}"
 
 
 def verdict(a, b):
