@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Migrate a guest as a row of scripts/test/field.toml says.
 
-usage: field.py ROW
+usage: field.py ROW [save | load]
 
 Runs inside an emulated host; scripts/test/field boots it. ROW is the row as
-JSON. Prints one line, "ok: numbers" or "not ok: why".
+JSON. Prints one line, "ok: numbers" or "not ok: why". With save, the guest and
+what it is to be compared with are kept in /results, and with load they are
+taken from /, where the files of another host are.
 """
 import contextlib
 import json
@@ -26,6 +28,8 @@ BOOT = "\nSLOF"
 RESIZED = re.compile(r"^resize: (.*?)\r?$", re.M)
 # A snapshot is kept in an image that no guest reads from.
 IMAGE = "/tmp/{}.qcow2"
+# A guest that goes to another host, and what it was there.
+STATE, HPT, TEXT = "state.gz", "before.hpt", "before.text"
 # What a shell in the host finds.
 APPLETS = "/tmp/bin"
 
@@ -55,7 +59,7 @@ def shell(command):
 class Field:
     """One row."""
 
-    def __init__(self, row):
+    def __init__(self, row, *arrival):
         self.row = row
         self.count = 0
         self.text = ""
@@ -63,7 +67,17 @@ class Field:
         self.machine = None
         for command in row["setup"]:
             shell(command)
-        self.machine = self.start(row["source"])
+        self.machine = self.start(row["source"], *arrival)
+
+    def program(self):
+        """The QEMU of this side, where the two have different ones."""
+        suite = self.row["qemu"][self.count > 1] if self.row["qemu"] else ""
+        if suite in ("", "bookworm"):
+            return "qemu-system-ppc64"
+        program = f"/tmp/qemu-{suite}/qemu-system-ppc64"
+        if not os.path.exists(program):
+            shell(f"tar -C /tmp -xzf /qemu-{suite}.tar.gz")
+        return program
 
     def start(self, options, *arrival):
         self.count += 1
@@ -79,7 +93,8 @@ class Field:
         return pseries.Machine(
             name, *self.row["options"], *options, *arrival,
             memory=self.row["ram"], machine=self.row["pseries"],
-            append=self.row["append"])
+            append=self.row["append"], kind=self.row["type"],
+            program=self.program())
 
     def whole_text(self):
         return self.text + self.machine.text()
@@ -230,6 +245,10 @@ class Field:
             self.numbers.append(f"{info['total-time'] / 1000:.1f} s, stood "
                                 f"still {info.get('downtime', 0) / 1000:.2f} s")
             self.machine.kill()
+        self.arrived(before, text, destination)
+
+    def arrived(self, before, text, destination):
+        """The guest, which has printed this text, is here, and goes on."""
         after = destination.dump_hpt("after")
         self.numbers.append(hptdiff.verdict(before, after))
         if hptdiff.diff(before, after):
@@ -239,6 +258,34 @@ class Field:
         self.text, self.machine = text, destination
         self.machine.call("cont")
         self.numbers.append(self.lives())
+
+    def save(self):
+        """For another host."""
+        self.machine.wait_for_lines(LINES, limit=LIMIT)
+        for what in self.row["before"]:
+            self.do(what)
+        self.machine.call("stop")
+        self.machine.call("migrate-set-parameters",
+                          **{"max-bandwidth": 1 << 40})
+        self.machine.call(
+            "migrate", uri=f"exec:busybox gzip -1 -c >/results/{STATE}")
+        self.until("completed")
+        count = len(self.machine.dump_hpt(HPT.removesuffix(".hpt")))
+        with open(f"/results/{TEXT}", "w", encoding="ascii",
+                  errors="replace") as file:
+            file.write(self.whole_text())
+        return f"{os.path.getsize(f'/results/{STATE}') // MiB} MiB, " \
+            f"{count} entries"
+
+    def load(self):
+        """From another host."""
+        wait_for(lambda: self.machine.status() != "inmigrate", "the guest")
+        with open(f"/{TEXT}", encoding="ascii", errors="replace") as file:
+            text = file.read()
+        self.arrived(hptdiff.load(f"/{HPT}"), text, self.machine)
+        for what in self.row["after"]:
+            self.do(what)
+        return ", ".join(self.numbers)
 
     def run(self):
         if self.row["start"] == "working":
@@ -278,13 +325,23 @@ def source(row):
         return None, str(why)
 
 
+def result(row, where):
+    """What is said of a row."""
+    if where == "load":
+        return Field(row, "-S", "-incoming",
+                     f"exec:busybox gzip -dc /{STATE}").load()
+    field, said = source(row)
+    if where == "save":
+        return field.save()
+    if field:
+        return field.fails() if row["fails"] else field.run()
+    return said
+
+
 def main():
-    row = json.loads(sys.argv[1])
     try:
-        field, said = source(row)
-        if field:
-            said = field.fails() if row["fails"] else field.run()
-        print("ok:", said, flush=True)
+        print("ok:", result(json.loads(sys.argv[1]), "".join(sys.argv[2:])),
+              flush=True)
     except (Failure, OSError) as why:
         print(f"not ok: {why}", flush=True)
         return 1

@@ -18,7 +18,7 @@
  * down.
  *
  * On the guest's command line: workers=N is the number of processes instead of
- * four, fill=N adds N HPTEs that stay.
+ * four, fill=N adds N HPTEs that stay, huge=N holds N huge pages.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -48,6 +48,8 @@
 #define CHURN_AT	((void *)0x1001000000)
 /* Only read: an HPTE for each page, all for the zero page. */
 #define ZERO_BYTES	(128 * MiB)
+
+#define HUGE_BYTES	(16 * MiB)
 
 /* How long to wait from one line to the next. */
 #define LINE_MS		500
@@ -195,6 +197,23 @@ static void fill_hpt(size_t pages)
 			fail("memory never written", i);
 }
 
+/* Huge pages that are held and checked, but not changed */
+static unsigned long *map_huge(size_t pages)
+{
+	unsigned long *mem;
+
+	if (!pages)
+		return NULL;
+	mem = mmap(NULL, pages * HUGE_BYTES, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (mem == MAP_FAILED) {
+		printf("GUEST FAIL: huge pages: %s\n", strerror(errno));
+		exit(1);
+	}
+	fill(mem, pages * HUGE_BYTES, pages);
+	return mem;
+}
+
 /* The kernel puts parameters that it does not know into the environment. */
 static unsigned long option(const char *name, unsigned long otherwise)
 {
@@ -242,7 +261,8 @@ int main(void)
 	struct pollfd console = { .fd = STDIN_FILENO, .events = POLLIN };
 	struct timespec now;
 	unsigned int worker, workers;
-	unsigned long line;
+	unsigned long line, *huge;
+	size_t huge_pages;
 	char typed;
 
 	mkdir("/debug", 0755);
@@ -258,6 +278,8 @@ int main(void)
 	}
 
 	fill_hpt(option("fill", 0));
+	huge_pages = option("huge", 0);
+	huge = map_huge(huge_pages);
 	workers = option("workers", NR_WORKERS);
 	for (worker = 0; worker < workers; worker++)
 		if (!fork()) {
@@ -271,6 +293,7 @@ int main(void)
 		if (poll(&console, 1, LINE_MS) > 0 &&
 		    read(STDIN_FILENO, &typed, 1) == 1 && typed == 'r')
 			resize_hpt();
+		check(huge, huge_pages * HUGE_BYTES, huge_pages, "huge pages");
 		if (waitpid(-1, NULL, WNOHANG) > 0)
 			fail("a worker is gone", 0);
 		clock_gettime(CLOCK_MONOTONIC, &now);

@@ -297,7 +297,7 @@ class Machine:
 
     def __init__(self, name, *options, memory="512M", machine="",
                  results="/results", radix=False, append="",
-                 program="qemu-system-ppc64"):
+                 program="qemu-system-ppc64", kind="pseries"):
         self.name = name
         self.results = results
         self.dir = f"/tmp/{name}"
@@ -307,7 +307,7 @@ class Machine:
         self.errors = f"{results}/{name}.stderr"
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
-                [program, "-M", "pseries,accel=kvm,kvm-type=HV,"
+                [program, "-M", f"{kind},accel=kvm,kvm-type=HV,"
                  "cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,"
                  f"cap-ccf-assist=off{machine}", "-m", memory, "-nodefaults",
                  "-display", "none", "-chardev", f"socket,id=console,path="
