@@ -412,6 +412,50 @@ TEST_F(file, entered_while_its_group_is_harvested)
 	}
 }
 
+static void enter_unmarked(void)
+{
+	unsigned int readers = locked.kvm->arch.hpt_nr_readers;
+	unsigned int was = preempt_count;
+
+	shim_spin = NULL;
+	preempt_count = 1;
+	unlock_hpte(kvm_hpte_at(&locked.kvm->arch.hpt, locked.index), 0);
+	preempt_count = 0;
+	locked.kvm->arch.hpt_nr_readers = 0;
+	fake_h_enter(locked.kvm, locked.index, V, R(1) & ~HPTE_R_C);
+	locked.kvm->arch.hpt_nr_readers = readers;
+	preempt_count = was;
+}
+
+/*
+ * A vcpu locks an HPTE, sees no reader, and enters an HPTE without a mark when
+ * the first pass, which began behind it, has ended. The later pass waits for the
+ * lock, so it learns that hardware may set C there.
+ */
+TEST_F(file, lock_is_waited_for_where_no_pass_has_looked)
+{
+	u64 v, r;
+
+	shim_close(self->fd);
+	/* The reverse map word of a removed HPTE has R and C */
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 5, V, R(2)));
+	ASSERT_EQ(0, fake_h_remove(self->kvm, 5));
+	leave_locked(self->kvm, 5, false, 0);
+	shim_spin = enter_unmarked;
+	shim_section_sleeps = true;
+	self->fd = fake_open(self->kvm, 0, 100);
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_TRUE(!shim_spin);
+	if (shim_spin)
+		enter_unmarked();
+	fake_hw_access(self->kvm, 5, true);
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	model_look(self->kvm, 5, &v, &r);
+	EXPECT_TRUE(r & HPTE_R_C);
+	EXPECT_FALSE(differ(self->v, self->r, 5, v, r));
+	shim_section_sleeps = false;
+}
+
 /*
  * A vcpu that saw no readers changes HPTEs without marking them. It does so in
  * a read section, so before the grace period ends, and before a reader has

@@ -224,7 +224,12 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 			changed |= reader->left;
 			reader->left = 0;
 		}
-		kvm_hpt_harvest(kvm, reader, group, changed, view);
+		/*
+		 * A vcpu that saw no readers may have the lock of an HPTE at
+		 * which no pass has looked: wait for it, as a first pass does.
+		 */
+		kvm_hpt_harvest(kvm, reader, group,
+				group < reader->unseen ? U8_MAX : changed, view);
 		budget -= kvm_hpt_handed_on(kvm, view);
 		changed |= view->changed;
 		while (changed) {
