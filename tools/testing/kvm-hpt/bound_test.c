@@ -142,6 +142,31 @@ TEST_F(file, dump_of_removed_hptes_does_not_lengthen_the_hold)
 	file->f_op->release(&file->inode, file);
 }
 
+/* Nor does the dump keep the lock while a seek skips many lines */
+TEST_F(file, dump_of_many_hptes_does_not_lengthen_the_hold)
+{
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	struct file *file = &shim_debugfs_file;
+	unsigned long some, index;
+
+	kvmppc_mmu_debugfs_init(self->kvm);
+	for (index = 0; index < NR; index++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+	ASSERT_EQ(0, file->f_op->open(&file->inode, file));
+	shim_longest_hold(lock);
+	/* The harness reads in one go what the kernel does only for a seek */
+	ASSERT_LT(0, file->f_op->read(file, self->buf, BUF / 16, NULL));
+	some = shim_longest_hold(lock);
+	ASSERT_LT(BUF / 2, file->f_op->read(file, self->buf, BUF, NULL));
+	EXPECT_GT(6 * some, shim_longest_hold(lock));
+	file->f_op->release(&file->inode, file);
+
+	ASSERT_EQ(0, file->f_op->open(&file->inode, file));
+	shim_kill_at = 3;
+	EXPECT_EQ(-EINTR, file->f_op->read(file, self->buf, BUF, NULL));
+	file->f_op->release(&file->inode, file);
+}
+
 /*
  * A set that another reader has filled with changes all over the table is freed
  * in pieces when its reader begins again, becomes stale, or is closed.

@@ -18,6 +18,9 @@
 /* How much is looked at in one hold of mmu_setup_lock, see HPT_SCAN_SHIFT */
 #define FIND_GROUPS	4096
 
+/* A hold does not show HPTEs on both sides of a multiple of 2^SHOW_SHIFT */
+#define SHOW_SHIFT	12
+
 /*
  * Find the next HPTE that is there, from *pos on. Return NULL if there is none,
  * or an error if killed: mmu_setup_lock is not held then.
@@ -64,8 +67,16 @@ static void *kvm_hpt_debugfs_start(struct seq_file *m, loff_t *pos)
 
 static void *kvm_hpt_debugfs_next(struct seq_file *m, void *p, loff_t *pos)
 {
-	++*pos;
-	return kvm_hpt_debugfs_find(m->private, pos);
+	struct kvm *kvm = m->private;
+	loff_t last = (*pos)++;
+
+	p = kvm_hpt_debugfs_find(kvm, pos);
+	if (IS_ERR_OR_NULL(p) || !((last ^ *pos) >> SHOW_SHIFT))
+		return p;
+	/* A seek shows all lines before the one it looks for, in one go */
+	if (!kvm_hpt_relock(kvm))
+		return ERR_PTR(-EINTR);
+	return kvm_hpt_debugfs_find(kvm, pos);
 }
 
 static void kvm_hpt_debugfs_stop(struct seq_file *m, void *p)
