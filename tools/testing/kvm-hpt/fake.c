@@ -163,9 +163,10 @@ static void take_rc(struct kvm *kvm, unsigned long index, u64 r, u64 which)
 	kvmppc_hpt_take_rc(kvm, &kvm->arch.hpt.rev[index], index, r & which);
 }
 
-long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
-		       unsigned long pteh, unsigned long ptel, pgd_t *pgdir,
-		       bool realmode, unsigned long *pte_idx_ret)
+/* In a run, the caller has noted that the group is used */
+static long enter(struct kvm *kvm, unsigned long flags, long pte_index,
+		  unsigned long pteh, unsigned long ptel, bool realmode,
+		  unsigned long *pte_idx_ret, bool run)
 {
 	unsigned long size = kvmppc_actual_pgsz(pteh, ptel);
 	unsigned long index = pte_index, end = index + 1;
@@ -207,8 +208,12 @@ long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
 			break;
 		unlock(kvm, index, v);
 	}
-	kvmppc_hpt_enter(kvm, &kvm->arch.hpt.rev[index], index,
-			 ptel & ~HPTE_GR_RESERVED);
+	if (run)
+		kvmppc_hpt_store(kvm, &kvm->arch.hpt.rev[index], index,
+				 ptel & ~HPTE_GR_RESERVED);
+	else
+		kvmppc_hpt_enter(kvm, &kvm->arch.hpt.rev[index], index,
+				 ptel & ~HPTE_GR_RESERVED);
 	pteh &= ~(HPTE_V_VALID | HPTE_V_ABSENT | HPTE_V_HVLOCK);
 	pteh |= pte ? HPTE_V_VALID : HPTE_V_ABSENT;
 	real &= ~(HPTE_R_R | HPTE_R_C);
@@ -218,6 +223,37 @@ long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
 	unlock(kvm, index, pteh);
 	*pte_idx_ret = index;
 	return H_SUCCESS;
+}
+
+long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
+		       unsigned long pteh, unsigned long ptel, pgd_t *pgdir,
+		       bool realmode, unsigned long *pte_idx_ret)
+{
+	return enter(kvm, flags, pte_index, pteh, ptel, realmode, pte_idx_ret,
+		     false);
+}
+
+unsigned int kvmppc_hpt_enter_run(struct kvm *kvm, unsigned long index,
+				  __be64 *hpte, unsigned int n)
+{
+	unsigned long entered;
+	unsigned int i;
+
+	BUG_ON(preempt_count || index % 8 + n > 8);
+	kvmppc_hpt_use(&kvm->arch.hpt, index);
+	preempt_disable();
+	for (i = 0; i < n; i++, hpte += 2) {
+		if (get(hpte_of(kvm, index + i)) &
+		    (HPTE_V_VALID | HPTE_V_ABSENT))
+			break;
+		if (enter(kvm, H_EXACT, index + i, be64_to_cpu(hpte[0]),
+			  be64_to_cpu(hpte[1]), false, &entered, true) !=
+		    H_SUCCESS)
+			break;
+		hpte[0] = 0;
+	}
+	preempt_enable();
+	return i;
 }
 
 long kvmppc_do_h_remove(struct kvm *kvm, unsigned long flags,

@@ -297,6 +297,9 @@ void kvmppc_hpt_retire(struct kvm *kvm);
 void kvmppc_hpt_rehashed(struct kvm_hpt_info *info, unsigned long index,
 			 unsigned long guest_rpte);
 
+unsigned int kvmppc_hpt_enter_run(struct kvm *kvm, unsigned long index,
+				  __be64 *hpte, unsigned int n);
+
 int kvm_vm_ioctl_get_htab_fd(struct kvm *kvm, struct kvm_get_htab_fd *args);
 void kvmppc_mmu_debugfs_init(struct kvm *kvm);
 

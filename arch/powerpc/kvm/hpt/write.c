@@ -162,19 +162,6 @@ static noinline void kvm_hpte_remove(struct kvm *kvm, unsigned long index,
 	hpte[1] = cpu_to_be64(old[1]);
 }
 
-static long kvm_hpte_enter(struct kvm *kvm, unsigned long index,
-			   unsigned long v, unsigned long r)
-{
-	unsigned long entered;
-	long ret;
-
-	preempt_disable();
-	ret = kvmppc_do_h_enter(kvm, H_EXACT, index, v, r, kvm->mm->pgd, false,
-				&entered);
-	preempt_enable();
-	return ret;
-}
-
 /*
  * Put @n HPTEs from @first on back to what they were. That may not succeed for
  * an HPTE if its page has been unmapped from, or become smaller in, the host's
@@ -184,7 +171,7 @@ static long kvm_hpte_enter(struct kvm *kvm, unsigned long index,
  */
 static noinline int kvm_hpt_put_back(struct kvm_hpt_lockout *lo,
 				     unsigned long first,
-				     const __be64 (*hpte)[2], unsigned int n)
+				     __be64 (*hpte)[2], unsigned int n)
 {
 	struct kvm *kvm = lo->kvm;
 	unsigned long index;
@@ -198,10 +185,27 @@ static noinline int kvm_hpt_put_back(struct kvm_hpt_lockout *lo,
 		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
 			kvm_hpte_remove(kvm, index, new);
 		if (hpte[n][0])
-			kvm_hpte_enter(kvm, index, be64_to_cpu(hpte[n][0]),
-				       be64_to_cpu(hpte[n][1]));
+			kvmppc_hpt_enter_run(kvm, index, hpte[n], 1);
 	}
 	return 0;
+}
+
+/*
+ * kvmppc_hpt_enter_run() did not enter this HPTE of a record. If its slot is not
+ * empty, enter it in the place of the HPTE there, which goes into the record.
+ *
+ * Return: false if it was refused; dword 0 in the record is what was there, or 0.
+ */
+static noinline bool kvm_hpte_replace(struct kvm *kvm, unsigned long index,
+				      __be64 hpte[2])
+{
+	__be64 new[2] = { hpte[0], hpte[1] };
+
+	hpte[0] = 0;
+	if (!kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
+		return false;
+	kvm_hpte_remove(kvm, index, hpte);
+	return kvmppc_hpt_enter_run(kvm, index, new, 1);
 }
 
 /*
@@ -214,24 +218,32 @@ static noinline int kvm_hpt_put_back(struct kvm_hpt_lockout *lo,
 static int kvm_hpt_enter_valid(struct kvm_hpt_lockout *lo,
 			       const struct hpt_record *rec)
 {
-	struct kvm *kvm = lo->kvm;
-	unsigned long index, v, r;
+	unsigned long index = rec->index, end = index + rec->n_valid, run;
 	__be64 (*hpte)[2] = rec->hpte;
-	unsigned int i;
+	struct kvm *kvm = lo->kvm;
+	unsigned int entered, since = 0;
 
-	for (i = 0; i < rec->n_valid; i++, hpte++) {
-		index = rec->index + i;
-		v = be64_to_cpu((*hpte)[0]);
-		r = be64_to_cpu((*hpte)[1]);
-		(*hpte)[0] = 0;
-		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
-			kvm_hpte_remove(kvm, index, *hpte);
-		if (kvm_hpte_enter(kvm, index, v, r) != H_SUCCESS)
-			return kvm_hpt_put_back(lo, rec->index, rec->hpte,
-						i + 1) ?: -EIO;
-		if (i % RESCHED_HPTES == RESCHED_HPTES - 1 &&
-		    kvm_hpt_breathe(lo, RESCHED_HPTES))
+	while (index < end) {
+		run = min(end - index, HPT_GROUP_HPTES - HPT_SLOT(index));
+		entered = kvmppc_hpt_enter_run(kvm, index, *hpte, run);
+		index += entered;
+		hpte += entered;
+		since += entered;
+		if (entered < run) {
+			if (!kvm_hpte_replace(kvm, index, *hpte))
+				return kvm_hpt_put_back(lo, rec->index,
+							rec->hpte,
+							index + 1 -
+							rec->index) ?: -EIO;
+			index++;
+			hpte++;
+			since++;
+		}
+		if (since < RESCHED_HPTES)
+			continue;
+		if (kvm_hpt_breathe(lo, since))
 			return -EINTR;
+		since = 0;
 	}
 	return 0;
 }
