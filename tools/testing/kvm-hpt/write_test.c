@@ -38,6 +38,9 @@ TEST_F(file, write_cut_at_each_byte)
 	}
 	ASSERT_EQ(-EFAULT, fake_write(fd, self->buf, ends[3], 0));
 	ASSERT_EQ(0, fake_write(fd, self->buf, 0, 0));
+	/* write() does without an iov_iter */
+	shim_fault_at = 1;
+	ASSERT_EQ(-EFAULT, fake_write(fd, self->buf, ends[3], ends[3]));
 	shim_close(fd);
 }
 
@@ -83,6 +86,10 @@ TEST_F(file, write_longest_records)
 	checks = shim_signal_checks;
 	ASSERT_EQ(3 * len, fake_write(fd, buf, 3 * len, 3 * len));
 	ASSERT_EQ(checks + 3 * checks + 2, shim_signal_checks);
+	/* Or the second one cannot be copied */
+	shim_fault_at = 2;
+	ASSERT_EQ(len, fake_write(fd, buf, 3 * len, 3 * len));
+	ASSERT_EQ(0, shim_fault_at);
 	/* The longest runs of invalid HPTEs */
 	for (index = 0; index < 40; index++)
 		record(buf + index * HDR, index % 4 * 65535, 0, 65535);

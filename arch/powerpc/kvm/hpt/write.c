@@ -15,6 +15,7 @@
 #include <linux/sched/signal.h>
 #include <linux/srcu.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include <asm/hvcall.h>
@@ -504,24 +505,34 @@ static noinline void kvm_hpt_note_refused(struct kvm_hpt_fd *fd, size_t pos,
 			    hdr.n_invalid, err);
 }
 
-static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, struct iov_iter *from)
+/*
+ * Write records from @from, which has @left bytes, or if that is NULL from @ubuf:
+ * most writes are of one record, and an iov_iter takes longer than to copy it.
+ */
+static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, const char __user *ubuf,
+				size_t left, struct iov_iter *from)
 {
 	size_t total = 0, len = 0, applied = 0, want, got;
 	u64 valid, invalid;
 	int err;
 
-	if (!iov_iter_count(from))
+	if (!left)
 		return 0;
 	if (mutex_lock_killable(&fd->lock))
 		return -EINTR;
 	valid = fd->valid;
 	invalid = fd->invalid;
-	err = kvm_hpt_fd_buffer(fd, min_t(size_t, iov_iter_count(from),
-					  HPT_RECORD_MAX));
+	err = kvm_hpt_fd_buffer(fd, min_t(size_t, left, HPT_RECORD_MAX));
 	while (!err) {
-		want = min(fd->buf_size - len, iov_iter_count(from));
-		got = copy_from_iter(fd->buf + len, want, from);
+		want = min(fd->buf_size - len, left);
+		if (from) {
+			got = copy_from_iter(fd->buf + len, want, from);
+		} else {
+			got = want - copy_from_user(fd->buf + len, ubuf, want);
+			ubuf += got;
+		}
 		len += got;
+		left -= got;
 		err = kvm_hpt_apply_all(fd, len, &applied);
 		total += applied;
 		if (err && err != -ENODATA)
@@ -530,7 +541,7 @@ static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, struct iov_iter *from)
 			err = -EFAULT;
 			break;
 		}
-		if (!iov_iter_count(from))
+		if (!left)
 			break;
 		cond_resched();
 		if (fatal_signal_pending(current)) {
@@ -569,7 +580,8 @@ static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, struct iov_iter *from)
  */
 ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
-	return kvm_hpt_do_write(iocb->ki_filp->private_data, from);
+	return kvm_hpt_do_write(iocb->ki_filp->private_data, NULL,
+				iov_iter_count(from), from);
 }
 
 /**
@@ -585,8 +597,5 @@ ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
 ssize_t kvm_hpt_write(struct file *file, const char __user *buf, size_t len,
 		      loff_t *pos)
 {
-	struct iov_iter from;
-
-	iov_iter_ubuf(&from, ITER_SOURCE, (void __user *)buf, len);
-	return kvm_hpt_do_write(file->private_data, &from);
+	return kvm_hpt_do_write(file->private_data, buf, len, NULL);
 }

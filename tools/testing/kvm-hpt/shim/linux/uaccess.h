@@ -29,6 +29,14 @@ static inline int copy_struct_from_user(void *dst, size_t ksize,
 	return 0;
 }
 
+static inline unsigned long copy_from_user(void *to, const void *from, size_t n)
+{
+	if (shim_faults())
+		return n;
+	memcpy(to, from, n);
+	return 0;
+}
+
 static inline unsigned long copy_to_user(void *to, const void *from, size_t n)
 {
 	if (shim_faults())
