@@ -150,10 +150,10 @@ TEST_F(file, long_record_does_not_lengthen_the_hold)
 {
 	static const struct {
 		unsigned int valid;
-		bool large, refused;
+		bool empty, large, refused;
 	} kind[] = {
-		{ LONG }, { 0 }, { LONG, .large = true },
-		{ LONG, .refused = true },
+		{ LONG }, { LONG, .empty = true }, { 0 },
+		{ LONG, .large = true }, { LONG, .refused = true },
 	};
 	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
 	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
@@ -168,6 +168,8 @@ TEST_F(file, long_record_does_not_lengthen_the_hold)
 
 		len = long_record(self->kvm, buf, valid);
 		ASSERT_LT(0, len);
+		if (kind[i].empty)
+			ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
 		for (n = 0; n < valid && kind[i].large; n++) {
 			hpte[2 * n] |= cpu_to_be64(HPTE_V_LARGE);
 			hpte[2 * n + 1] = cpu_to_be64(FAKE_HUGE | HPTE_R_M);
