@@ -233,14 +233,13 @@ long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
 		     false);
 }
 
-unsigned int kvmppc_hpt_enter_run(struct kvm *kvm, unsigned long index,
-				  __be64 *hpte, unsigned int n)
+unsigned int kvmppc_enter_run(struct kvm *kvm, unsigned long index,
+			      __be64 *hpte, unsigned int n)
 {
 	unsigned long entered;
 	unsigned int i;
 
 	BUG_ON(preempt_count || index % 8 + n > 8);
-	kvmppc_hpt_use(&kvm->arch.hpt, index);
 	preempt_disable();
 	for (i = 0; i < n; i++, hpte += 2) {
 		if (get(hpte_of(kvm, index + i)) &

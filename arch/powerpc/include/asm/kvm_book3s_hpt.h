@@ -142,8 +142,8 @@ struct kvm_hpt_groups {
  * @info: the HPT
  * @index: index of the HPTE
  *
- * Context: any, real mode included. The caller holds the HPTE lock, or the HPT
- * is not in use yet.
+ * Context: any, real mode included. The caller holds the HPTE lock or
+ * mmu_setup_lock, or the HPT is not in use yet.
  */
 static inline void kvmppc_hpt_use(struct kvm_hpt_info *info,
 				  unsigned long index)
@@ -296,9 +296,6 @@ void kvmppc_hpt_zero(struct kvm *kvm);
 void kvmppc_hpt_retire(struct kvm *kvm);
 void kvmppc_hpt_rehashed(struct kvm_hpt_info *info, unsigned long index,
 			 unsigned long guest_rpte);
-
-unsigned int kvmppc_hpt_enter_run(struct kvm *kvm, unsigned long index,
-				  __be64 *hpte, unsigned int n);
 
 int kvm_vm_ioctl_get_htab_fd(struct kvm *kvm, struct kvm_get_htab_fd *args);
 void kvmppc_mmu_debugfs_init(struct kvm *kvm);

@@ -163,6 +163,14 @@ static noinline void kvm_hpte_remove(struct kvm *kvm, unsigned long index,
 	hpte[1] = cpu_to_be64(old[1]);
 }
 
+/* Enter HPTEs into the slots of a group, see kvmppc_enter_run() */
+static unsigned int kvm_hpte_enter_run(struct kvm *kvm, unsigned long index,
+				       __be64 (*hpte)[2], unsigned int n)
+{
+	kvmppc_hpt_use(kvmppc_hpt(kvm), index);
+	return kvmppc_enter_run(kvm, index, *hpte, n);
+}
+
 /*
  * Put @n HPTEs from @first on back to what they were. That may not succeed for
  * an HPTE if its page has been unmapped from, or become smaller in, the host's
@@ -186,13 +194,13 @@ static noinline int kvm_hpt_put_back(struct kvm_hpt_lockout *lo,
 		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
 			kvm_hpte_remove(kvm, index, new);
 		if (hpte[n][0])
-			kvmppc_hpt_enter_run(kvm, index, hpte[n], 1);
+			kvm_hpte_enter_run(kvm, index, &hpte[n], 1);
 	}
 	return 0;
 }
 
 /*
- * kvmppc_hpt_enter_run() did not enter this HPTE of a record. If its slot is not
+ * kvmppc_enter_run() did not enter this HPTE of a record. If its slot is not
  * empty, enter it in the place of the HPTE there, which goes into the record.
  *
  * Return: false if it was refused; dword 0 in the record is what was there, or 0.
@@ -206,7 +214,7 @@ static noinline bool kvm_hpte_replace(struct kvm *kvm, unsigned long index,
 	if (!kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
 		return false;
 	kvm_hpte_remove(kvm, index, hpte);
-	return kvmppc_hpt_enter_run(kvm, index, new, 1);
+	return kvm_hpte_enter_run(kvm, index, &new, 1);
 }
 
 /*
@@ -226,7 +234,7 @@ static int kvm_hpt_enter_valid(struct kvm_hpt_lockout *lo,
 
 	while (index < end) {
 		run = min(end - index, HPT_GROUP_HPTES - HPT_SLOT(index));
-		entered = kvmppc_hpt_enter_run(kvm, index, *hpte, run);
+		entered = kvm_hpte_enter_run(kvm, index, hpte, run);
 		index += entered;
 		hpte += entered;
 		since += entered;

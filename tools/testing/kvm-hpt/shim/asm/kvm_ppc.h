@@ -8,6 +8,8 @@
 long kvmppc_do_h_enter(struct kvm *kvm, unsigned long flags, long pte_index,
 		       unsigned long pteh, unsigned long ptel, pgd_t *pgdir,
 		       bool realmode, unsigned long *pte_idx_ret);
+unsigned int kvmppc_enter_run(struct kvm *kvm, unsigned long index,
+			      __be64 *hpte, unsigned int n);
 long kvmppc_do_h_remove(struct kvm *kvm, unsigned long flags,
 			unsigned long pte_index, unsigned long avpn,
 			unsigned long *hpret);
