@@ -45,22 +45,31 @@ struct magic {
 /* Each is at its offset; those with longer names come first */
 static const struct magic magics[] = {
 	{ 0, 4, "\x7f\x45\x4c\x46", "an ELF file: a core dump or a program" },
+	{ 0, 8, "PAGEDU64", "a crash dump of Windows" },
+	{ 0, 8, "PAGEDUMP", "a crash dump of Windows" },
+	{ 0, 12, "\xff\xff\xff\xff\xff\xff\xff\xffXENF", "the state of a Xen guest" },
+	{ 0, 16, "LinuxGuestRecord", "the state of a Xen guest" },
 	{ 0, 8, "KDUMP   ", "a kdump-compressed dump, whose memory makedumpfile or crash reads" },
 	{ 0, 8, "DISKDUMP", "a diskdump, whose memory crash reads" },
 	{ 0, 12, "makedumpfile", "a flattened dump of makedumpfile" },
 	{ 0, 3, "\x1f\x8b\x08", "compressed by gzip: zcat FILE | kvm-hpt ... -" },
 	{ 0, 6, "\xfd\x37zXZ\0", "compressed by xz: xzcat FILE | kvm-hpt ... -" },
 	{ 0, 4, "\x28\xb5\x2f\xfd", "compressed by zstd: zstdcat FILE | kvm-hpt ... -" },
-	{ 0, 4, "\x50\x2a\x4d\x18", "compressed by zstd: zstdcat FILE | kvm-hpt ... -" },
 	{ 0, 3, "BZh", "compressed by bzip2: bzcat FILE | kvm-hpt ... -" },
 	{ 0, 4, "\x04\x22\x4d\x18", "compressed by lz4: lz4cat FILE | kvm-hpt ... -" },
 	{ 0, 4, "\x02\x21\x4c\x18", "compressed by lz4: lz4cat FILE | kvm-hpt ... -" },
 	{ 0, 9, "\x89LZO\0\r\n\x1a\n", "compressed by lzop: lzop -dc FILE | kvm-hpt ... -" },
 	{ 0, 4, "LZIP", "compressed by lzip: lzip -dc FILE | kvm-hpt ... -" },
 	{ 0, 5, "\x5d\0\0\x80\0", "compressed by lzma: lzcat FILE | kvm-hpt ... -" },
+	{ 0, 4, "LRZI", "compressed by lrzip: lrzip -dq < FILE | kvm-hpt ... -" },
+	{ 0, 10, "\xff\x06\0\0sNaPpY", "compressed by Snappy" },
 	{ 0, 3, "\x1f\x9d\x90", "compressed by compress: zcat FILE | kvm-hpt ... -" },
 	{ 0, 6, "7z\xbc\xaf\x27\x1c", "a 7z archive" },
 	{ 0, 4, "PK\3\4", "a zip archive" },
+	{ 0, 4, "PK\5\6", "a zip archive" },
+	{ 0, 4, "PK\7\x08", "a zip archive" },
+	{ 0, 6, "Rar!\x1a\7", "a RAR archive" },
+	{ 0, 8, "MSCF\0\0\0\0", "a cabinet (CAB)" },
 	{ 0, 4, "\xed\xab\xee\xdb", "an RPM package" },
 	{ 0, 8, "!<arch>\n", "an archive of ar, as Debian packages are" },
 	{ 0, 4, "VMA\0", "a backup of Proxmox (VMA)" },
@@ -86,17 +95,30 @@ static const struct magic magics[] = {
 	{ 0, 4, "RDMA", "a channel of an RDMA migration" },
 	{ 0, 8, "PERFILE2", "a file of perf" },
 	{ 0, 6, "070701", "a cpio archive" },
+	{ 0, 6, "070702", "a cpio archive" },
+	{ 0, 6, "070707", "a cpio archive" },
 	{ 0, 10, "\x17\x08\x44tracing", "a file of trace-cmd" },
 	{ 0, 22, "\x7fVirtualBox SavedState", "the state of a VM of VirtualBox" },
 	{ 0, 6, "SQLite", "a database (SQLite)" },
 	{ 0, 4, "\xd0\x0d\xfe\xed", "a device tree" },
 	{ 0, 8, "\x89PNG\r\n\x1a\n", "a picture (PNG)" },
+	{ 0, 3, "\xff\xd8\xff", "a picture (JPEG)" },
+	{ 0, 4, "GIF8", "a picture (GIF)" },
+	{ 0, 5, "%PDF-", "a document (PDF)" },
+	{ 0, 8, "Salted__", "encrypted by openssl enc" },
+	{ 0, 22, "age-encryption.org/v1\n", "encrypted by age" },
 	{ 0, 4, "Libv", "a libvirt save image that is cut off or damaged" },
 };
 
 /* A stream may contain these by chance, so streams are detected first */
 static const struct magic hints[] = {
 	{ 257, 5, "ustar", "a tar archive" },
+	{ 9, 5, "\xff\xff\xff\xff\0", "compressed by lzma: lzcat FILE | kvm-hpt ... -" },
+	{ 0, 2, "\x78\x01", "compressed by zlib" },
+	{ 0, 2, "\x78\x5e", "compressed by zlib" },
+	{ 0, 2, "\x78\x9c", "compressed by zlib" },
+	{ 0, 2, "\x78\xda", "compressed by zlib" },
+	{ 0, 3, "\x8c\x0d\x04", "encrypted by GnuPG" },
 	{ 514, 4, "HdrS", "a kernel image" },
 	{ 56, 4, "ARM\x64", "a kernel image" },
 	{ 0, 4, "\x27\x05\x19\x56", "an image of U-Boot" },
@@ -125,22 +147,47 @@ static const char *known(const unsigned char *data, size_t len,
 	return NULL;
 }
 
+/* A frame that has no data may come first */
+static const char *skippable(const unsigned char *data, size_t len)
+{
+	if (len < 4 || (*data & 0xf0) != 0x50 || memcmp(data + 1, "\x2a\x4d\x18", 3))
+		return NULL;
+	return "compressed by zstd or lz4: zstdcat FILE | kvm-hpt ... -";
+}
+
 static bool one_byte(const unsigned char *data, size_t len)
 {
 	return !memcmp(data, data + 1, len - 1);
 }
 
-/* Printable ASCII or apparently UTF-8, and white space */
+/* Printable ASCII, white space, and what controls a terminal */
+static bool is_ascii(unsigned char c)
+{
+	return c < 0x80 && (isprint(c) || isspace(c) || c == '\a' || c == '\b' ||
+			    c == '\x1b');
+}
+
+/* ASCII or apparently UTF-8 */
 static bool is_text(const unsigned char *data, size_t len)
 {
 	size_t i, ascii = 0;
 
 	for (i = 0; i < len; i++) {
-		if (data[i] < 0x80 && !isprint(data[i]) && !isspace(data[i]))
+		if (data[i] < 0x80 && !is_ascii(data[i]))
 			return false;
 		ascii += data[i] < 0x80;
 	}
 	return ascii * 64 >= len;
+}
+
+/* A log may have some zeroes, or other bytes that came over a serial line */
+static const char *mostly_text(const unsigned char *data, size_t len)
+{
+	size_t i, ascii = 0;
+
+	for (i = 0; i < len; i++)
+		ascii += is_ascii(data[i]);
+	return ascii * 16 >= len * 15 ? "text with a few other bytes" : NULL;
 }
 
 /* Describe where QEMU's stream begins after other data, or return NULL */
@@ -159,8 +206,8 @@ static const char *find_stream(const unsigned char *data, size_t len)
 }
 
 /*
- * A line of debugfs is an index in at least 6 columns and dwords with all of
- * their digits, in hexadecimal. Where the file ends is not part of what it is.
+ * A line of debugfs is an index in at least 6 columns and three dwords with all of
+ * their digits, in hexadecimal
  */
 static bool is_debugfs(const unsigned char *data, size_t len)
 {
@@ -170,12 +217,13 @@ static bool is_debugfs(const unsigned char *data, size_t len)
 		pos++;
 	for (begin = pos; pos < len && isxdigit(data[pos]);)
 		pos++;
-	if (pos == begin || pos > 9 || (pos < len && pos < 6))
+	if (pos == begin || pos < 6 || pos > 9)
 		return false;
-	for (i = 0; i < 17 && pos < len; i++, pos++)
-		if (i ? !isxdigit(data[pos]) : data[pos] != ' ')
+	for (i = 0; i < 3 * 17; i++, pos++)
+		if (pos >= len ||
+		    (i % 17 ? !isxdigit(data[pos]) : data[pos] != ' '))
 			return false;
-	return pos == len || data[pos] == ' ';
+	return pos == len || data[pos] == '\n' || data[pos] == '\r';
 }
 
 /**
@@ -364,6 +412,27 @@ static enum stream_format raw_format(const unsigned char *data, size_t len,
 	return big > little ? FORMAT_BE : FORMAT_LE;
 }
 
+/* HPTEs without headers of records, many of which are not in use, in both formats */
+static const char *is_memory(const unsigned char *data, size_t len)
+{
+	__be64 dword[2];
+	int bits = 0;
+
+	for (; len >= HPTE_BYTES; len -= HPTE_BYTES, data += HPTE_BYTES) {
+		memcpy(dword, data, sizeof(dword));
+		if (!dword[0] && !dword[1])
+			continue;
+		if (be64toh(dword[0]) & HPTE_V_VALID &&
+		    !(be64toh(dword[1]) & NEVER_R & ~HPTE_R_3_0_B))
+			bits += BITS_DWORD_1;
+		else
+			bits -= BITS_NO_DWORD;
+	}
+	if (bits < BITS_ENOUGH)
+		return NULL;
+	return "apparently the memory of an HPT: HPTEs without the headers of records";
+}
+
 /**
  * detect() - detect the format of a file
  * @data: its first bytes
@@ -384,7 +453,7 @@ enum stream_format detect(const unsigned char *data, size_t len, bool all,
 		return FORMAT_NONE;
 	if (len >= 4 && !memcmp(data, QEMU_MAGIC, 4))
 		return FORMAT_QEMU;
-	*what = known(data, len, magics, ARRAY_SIZE(magics));
+	*what = known(data, len, magics, ARRAY_SIZE(magics)) ?: skippable(data, len);
 	if (*what)
 		return FORMAT_NONE;
 	*what = *data ? "one byte over and over" :
@@ -404,6 +473,8 @@ enum stream_format detect(const unsigned char *data, size_t len, bool all,
 	format = raw_format(data, len, all);
 	*what = known(data, len, hints, ARRAY_SIZE(hints)) ?:
 		find_stream(data, len) ?:
+		mostly_text(data, len) ?:
+		is_memory(data, len) ?:
 		"neither a stream of HPTEs nor a file that contains one";
 	return format;
 }

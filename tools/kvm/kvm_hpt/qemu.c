@@ -453,6 +453,15 @@ static enum stream_event end_section(struct stream *s)
 	return STREAM_END;
 }
 
+/* Does the file go on with nothing but zeroes, as one that was not written to its end? */
+static bool zeroes_follow(struct stream *s)
+{
+	const unsigned char *data;
+	size_t len = source_peek(s->src, &data);
+
+	return len && !*data && !memcmp(data, data + 1, len - 1);
+}
+
 static enum stream_event no_more_sections(struct stream *s)
 {
 	struct qemu_stream *q = &s->qemu;
@@ -461,7 +470,8 @@ static enum stream_event no_more_sections(struct stream *s)
 	 * A background snapshot has the state of devices from its beginning,
 	 * and no last section of RAM or the HPT.
 	 */
-	if ((q->started || q->radix) && q->devices && !q->ram_ended) {
+	if ((q->started || q->radix) && q->devices && !q->ram_ended &&
+	    !zeroes_follow(s)) {
 		q->finished = true;
 		return STREAM_END;
 	}

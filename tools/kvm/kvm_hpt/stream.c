@@ -39,6 +39,7 @@ void stream_new_hpt(struct stream *s, unsigned int order)
 	s->pass = 0;
 	s->next = 0;
 	s->max_end = 0;
+	s->whole = true;
 	s->sparse = false;
 	s->full = false;
 }
@@ -274,7 +275,6 @@ static bool hpt_begins(struct stream *s)
 	s->replaced++;
 	s->replaced_at = s->src->pos;
 	s->deduced = true;
-	s->whole = true;
 	stream_new_hpt(s, s->hpt[s->hpt_now++].order);
 	return true;
 }

@@ -286,6 +286,13 @@ static bool tells_all(const struct stream *s)
 	return s->whole && s->max_end == s->nr_hptes;
 }
 
+/* Does KVM's first pass end too early? Nothing is known of the HPTEs behind that. */
+static bool lacks_hptes(const struct stream *s)
+{
+	return s->format == FORMAT_QEMU && s->full && s->whole &&
+	       s->max_end != s->nr_hptes;
+}
+
 /* Another order that explains where HPTEs are, or 0 */
 static unsigned int real_order(struct table *t)
 {
@@ -335,10 +342,16 @@ static int loaded(struct table *t, const struct stream *s)
 		    s->src->name, order, t->order, order_source(s));
 		return -EINVAL;
 	}
-	if (table_next(t, &group) || tells_all(s))
+	if (!table_next(t, &group) && !tells_all(s)) {
+		msg("%s has neither an HPTE nor a complete first pass",
+		    s->src->name);
+		return -ENOENT;
+	}
+	if (!lacks_hptes(s))
 		return 0;
-	msg("%s has neither an HPTE nor a complete first pass", s->src->name);
-	return -ENOENT;
+	msg("%s: the first pass ends at index 0x%llx, before the end of the HPT at 0x%llx",
+	    s->src->name, s->max_end, s->nr_hptes);
+	return -EINVAL;
 }
 
 /**

@@ -264,7 +264,7 @@ def libvirt(stream, order="<", version=2, form=0, magic=b"LibvirtQemudSave",
 
 def qcow2(states, cluster_bits=16, version=3, disk=1 << 20, zero=(),
           now=None, extended=False, extra_bytes=16, incompatible=0,
-          disk_clusters=0):
+          disk_clusters=0, old_extra=0):
     """An image with a snapshot for each (name, state), taken when the disk had
     the size @disk; it has @now. Some clusters in front belong to the disk."""
     size = 1 << cluster_bits
@@ -298,7 +298,7 @@ def qcow2(states, cluster_bits=16, version=3, disk=1 << 20, zero=(),
         level1 = add(struct.pack(f">{len(table)}Q", *table))
         extra = struct.pack(">QQQ", len(state), disk, 0)[:extra_bytes]
         if version == 2:
-            extra = b""
+            extra = extra[:old_extra]
         snapshots += struct.pack(">QIHHIIQII", level1, len(table),
                                  len(b"%d" % number),
                                  len(name), 0, 0, 0,

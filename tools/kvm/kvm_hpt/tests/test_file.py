@@ -10,6 +10,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import zlib
 
 import hpt
 from common import result
@@ -125,6 +126,45 @@ def refused(tool, name, data, text, options=(), commands=COMMANDS, **how):
     result(f"no stream: {name}", problem)
 
 
+def incomplete(tool):
+    """HPTEs that KVM's first pass does not report are unknown, not invalid."""
+    table = kernel(20)
+    records = first_pass(table, most=20)
+    text = "before the end of the HPT at 0x10000"
+    for name, some in (("ends early", records[:9]),
+                       ("lacks its last record", records[:-1])):
+        for what, more in (("", []), (", with a later one",
+                                      later_pass(table, sorted(table.hptes)[:2]))):
+            refused(tool, f"a first pass that {name}{what}",
+                    qemu(20, [some + more]), text, commands=("dump", "map"))
+            code, out, _ = tool.run("check", "file")
+            result(f"faulty: a first pass that {name}{what}", "" if code == 1 and
+                   "the first pass" in out else out)
+    stream = Qemu().begin(20).htab(4, records[:9] + records[10:])
+    stream.more(4).add(struct.pack(">I", 22)).footer(4)
+    reads(tool, "an empty HPT behind one of which a record is lost",
+          stream.htab(4, first_pass(Table(22)), True).finish(), Table(22),
+          faults=["the first pass leaves out HPTEs from "
+                  f"{records[9][0]:#x}"])
+    zeroes = "ends before the HPT is complete"
+    for name, stream in (
+            ("HPT", Qemu().begin(20)),
+            ("end", Qemu().begin(20).htab(4, first_pass(table))),
+            ("order", Qemu().begin(0xffffffff))):
+        stream.full(7, "cpu", bytes(100))
+        for nr in 2, 100, 100000:
+            refused(tool, f"a background snapshot with {nr} zeroes from its "
+                    f"{name} on", stream.data + bytes(nr), zeroes,
+                    commands=("dump", "map"))
+            code, out, _ = tool.run("check", "file")
+            result(f"faulty: a background snapshot with {nr} zeroes from its "
+                   f"{name} on", "" if code == 1 and zeroes in out else out)
+    stream = Qemu().begin(20).full(7, "cpu", bytes(100))
+    reads(tool, "a background snapshot with a description of devices",
+          stream.htab(4, first_pass(table)).add(
+              b"\0\x06\0\0\0\x02{}").data, table)
+
+
 def test_ram(tool):
     for name, configuration, blocks, end in ram_lists():
         stream = Qemu(configuration).begin(20, blocks=blocks, end=end)
@@ -214,6 +254,7 @@ def test_other_flows(tool):
     refused(tool, "an empty HPT whose first pass is not complete",
             qemu(22, [first_pass(Table(20))]), "neither an HPTE",
             commands=("dump", "map"))
+    incomplete(tool)
     reads(tool, "an empty HPT of KVM", qemu(24, [first_pass(Table(24))]),
           Table(24))
     for name, headers in (("radix from the beginning", (0xffffffff,) * 3),
@@ -500,6 +541,15 @@ def test_qcow2(tool):
             ("one of the disk only", ["-S", "0disk"], "no state of a VM")):
         refused(tool, f"snapshot: {what}",
                 hpt.qcow2([("0disk", b""), *states]), text, options)
+    twins = [("one", states[1][1]), ("one", states[0][1])]
+    reads(tool, "the first of two snapshots of this name", hpt.qcow2(twins), table,
+          ["-S", "one"])
+    reads(tool, "the last of two snapshots of this name", hpt.qcow2(twins),
+          kernel(20))
+    for extra_bytes in 0, 16, 24:
+        reads(tool, f"an image of version 2 with {extra_bytes} more bytes",
+              hpt.qcow2(states, version=2, old_extra=extra_bytes, disk=3 * GiB,
+                        now=3 * GiB if extra_bytes < 16 else GiB), table)
     image = hpt.qcow2(states)
     for where, number, text in ((32, 2, "(LUKS)"), (32, 1, "(AES)"),
                                 (72, 4, "external data file"),
@@ -566,6 +616,39 @@ def magics():
             ("swap with pages of 64K", 65526, b"SWAPSPACE2", "swap"),
             ("a DVD", 32769, b"CD001", "DVD")):
         yield name, b"\xeb".ljust(at, b"\0") + magic + bytes(70000), text
+    for start, text in (
+            (b"PK\5\6", "a zip archive"), (b"PK\7\x08", "a zip archive"),
+            (b"Rar!\x1a\7", "RAR"), (b"MSCF\0\0\0\0", "CAB"),
+            (b"070702", "cpio"), (b"070707", "cpio"), (b"LRZI", "lrzip -dq"),
+            (b"\xff\6\0\0sNaPpY", "Snappy"), (b"PAGEDU64", "of Windows"),
+            (b"PAGEDUMP", "of Windows"), (b"\xff" * 8 + b"XENF", "Xen"),
+            (b"LinuxGuestRecord", "Xen"), (b"\xff\xd8\xff\xe0", "JPEG"),
+            (b"GIF89a", "GIF"), (b"%PDF-1.7\n", "PDF"), (b"Salted__", "openssl"),
+            (b"age-encryption.org/v1\n", "by age"), (b"\x8c\r\4", "GnuPG")):
+        yield f"{start!r}", start + pad, text
+    for n in range(16):
+        yield (f"a frame that is skipped, {n}", bytes([0x50 + n]) + b"*M\x18" + pad,
+               "zstdcat FILE")
+    for level in 1, 6, 9:
+        yield f"zlib, {level}", zlib.compress(stream, level), "by zlib"
+        yield (f"lzma, {level}", lzma.compress(
+            stream, format=lzma.FORMAT_ALONE, preset=level), "lzcat FILE")
+    for name, data in (("colours", b"\x1b[32mok\x1b[0m\r\n" * 50),
+                       ("a process ID", b"4711"), ("six digits", b"123456"),
+                       ("a word", b"deadbeef"), ("a digit", b"     1"),
+                       ("part of a line of debugfs",
+                        hpt.debugfs(sample(18), True)[:50]),
+                       ("numbers as in debugfs",
+                        b"   100 0123456789abcdef 1234\n")):
+        yield name, data, "it is text"
+    yield "a log with a few zeroes", (b"A line of text.\n" * 9 + b"\0") * 9, \
+        "text with a few"
+    for name, table in ("all kinds", sample(18)), ("a kernel", kernel(18)):
+        memory = bytearray(16 * table.nr)
+        for index in table.hptes:
+            memory[16 * index:16 * index + 16] = struct.pack(
+                ">QQ", *table.words(index))
+        yield f"the memory of an HPT, {name}", bytes(memory), "the memory of an HPT"
     yield "nothing", b"", "empty"
     yield "a few bytes", b"\1\0\xff", "too short"
     yield ("hexdump", b"00000000  51 45 56 4d 00 00 00 03  |QEVM....|\n" * 50,
