@@ -240,6 +240,8 @@ unsigned int kvmppc_enter_run(struct kvm *kvm, unsigned long index,
 	unsigned int i;
 
 	BUG_ON(preempt_count || index % 8 + n > 8);
+	/* It looks at memslots and at the host's page table */
+	BUG_ON(!shim_sections);
 	preempt_disable();
 	for (i = 0; i < n; i++, hpte += 2) {
 		if (get(hpte_of(kvm, index + i)) &
@@ -263,6 +265,8 @@ long kvmppc_do_h_remove(struct kvm *kvm, unsigned long flags,
 	u64 v, r;
 
 	BUG_ON(preempt_count != 1);
+	/* No caller has a condition */
+	BUG_ON(flags || avpn);
 	v = lock(kvm, pte_index, &r);
 	if (!(v & (HPTE_V_VALID | HPTE_V_ABSENT))) {
 		unlock(kvm, pte_index, v);
@@ -514,13 +518,22 @@ __poll_t fake_poll(int fd)
 
 /* The VM */
 
+/* On both sides of the HPT, and of its reverse map, nothing is mapped */
+#define GUARD		4096ul
+
 static void *map(size_t size)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	char *p = mmap(NULL, size + 2 * GUARD, PROT_NONE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	BUG_ON(p == MAP_FAILED);
-	return p;
+	BUG_ON(mprotect(p + GUARD, size, PROT_READ | PROT_WRITE));
+	return p + GUARD;
+}
+
+static void unmap(void *p, size_t size)
+{
+	munmap((char *)p - GUARD, size + 2 * GUARD);
 }
 
 static size_t rev_bytes(struct kvm_hpt_info *info)
@@ -533,8 +546,8 @@ static void free_hpt(struct kvm_hpt_info *info)
 	if (!info->virt)
 		return;
 	kvmppc_hpt_free_groups(info);
-	munmap(info->rev, rev_bytes(info));
-	munmap((void *)info->virt, 1ul << info->order);
+	unmap(info->rev, rev_bytes(info));
+	unmap((void *)info->virt, 1ul << info->order);
 	*info = (struct kvm_hpt_info) { };
 }
 
@@ -576,12 +589,13 @@ struct kvm *fake_vm(void)
 void fake_vm_free(struct kvm *kvm)
 {
 	BUG_ON(atomic_read(&kvm->refs) != 1 || kvm->arch.hpt_nr_readers ||
-	       !list_empty(&kvm->arch.hpt_readers));
+	       !list_empty(&kvm->arch.hpt_readers) || shim_sections);
 	kvmppc_hpt_destroy_vm(kvm);
 	/* The work item would use a freed VM */
 	BUG_ON(kvm->arch.hpt_poll.pending);
 	free_hpt(&kvm->arch.hpt);
 	pthread_rwlock_destroy(&kvm->srcu.lock);
+	mutex_destroy(&kvm->arch.hpt_write_lock);
 	mutex_destroy(&kvm->arch.mmu_setup_lock);
 	free(kvm);
 }

@@ -10,6 +10,7 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/list.h>
@@ -90,6 +91,7 @@ void shim_take_time(void)
 unsigned int shim_fail_alloc_at;
 unsigned int shim_fail_allocs;
 bool shim_at_cgroup_limit;
+size_t shim_largest_alloc;
 bool shim_no_cgroups;
 
 static unsigned int nr_allocs;
@@ -124,7 +126,8 @@ void *kmalloc(size_t size, gfp_t gfp)
 	BUG_ON(!(gfp & __GFP_ACCOUNT) && gfp & __GFP_DIRECT_RECLAIM);
 	if (gfp & __GFP_DIRECT_RECLAIM)
 		may_sleep();
-	if (alloc_fails() || (shim_at_cgroup_limit && gfp & __GFP_ACCOUNT))
+	if (alloc_fails() || (shim_at_cgroup_limit && gfp & __GFP_ACCOUNT) ||
+	    (shim_largest_alloc && size > shim_largest_alloc))
 		return NULL;
 	p = gfp & __GFP_ZERO ? calloc(1, size) : malloc(size);
 	BUG_ON(!p);
@@ -179,6 +182,8 @@ void (*shim_spin)(void);
 void (*shim_before_grace_period)(void);
 bool shim_section_sleeps;
 unsigned int shim_polls_in_vain;
+__thread unsigned int shim_sections;
+void (*shim_sleep)(void);
 __thread unsigned int shim_hpte_locks;
 unsigned int shim_kill_at;
 __thread unsigned int shim_signal_checks;
@@ -194,15 +199,25 @@ static void interleave(void)
 		shim_interleave();
 }
 
+static long live_mutexes;
+
+long shim_live_mutexes(void)
+{
+	return __atomic_load_n(&live_mutexes, __ATOMIC_RELAXED);
+}
+
 void mutex_init(struct mutex *mutex)
 {
-	*mutex = (struct mutex) { };
+	__atomic_fetch_add(&live_mutexes, 1, __ATOMIC_RELAXED);
+	*mutex = (struct mutex) { .magic = mutex };
 	pthread_mutex_init(&mutex->lock, NULL);
 }
 
 void mutex_destroy(struct mutex *mutex)
 {
-	BUG_ON(mutex->held);
+	BUG_ON(mutex->magic != mutex || mutex->held);
+	__atomic_fetch_sub(&live_mutexes, 1, __ATOMIC_RELAXED);
+	mutex->magic = NULL;
 	pthread_mutex_destroy(&mutex->lock);
 }
 
@@ -220,6 +235,7 @@ bool mutex_is_mine(struct mutex *mutex)
 
 void mutex_lock(struct mutex *mutex)
 {
+	BUG_ON(mutex->magic != mutex);
 	BUG_ON(preempt_count || mutex_is_mine(mutex));
 	interleave();
 	pthread_mutex_lock(&mutex->lock);
@@ -230,7 +246,7 @@ void mutex_lock(struct mutex *mutex)
 
 bool mutex_trylock(struct mutex *mutex)
 {
-	BUG_ON(preempt_count);
+	BUG_ON(mutex->magic != mutex || preempt_count);
 	if (pthread_mutex_trylock(&mutex->lock))
 		return false;
 	__atomic_store_n(&mutex->owner, pthread_self(), __ATOMIC_RELAXED);
@@ -251,6 +267,7 @@ void mutex_unlock(struct mutex *mutex)
 {
 	BUG_ON(!mutex_is_mine(mutex));
 	mutex->longest = max(mutex->longest, shim_work - mutex->since);
+	mutex->holds++;
 	__atomic_store_n(&mutex->held, false, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&mutex->lock);
 }
@@ -263,6 +280,14 @@ unsigned long shim_longest_hold(struct mutex *mutex)
 	return longest;
 }
 
+unsigned int shim_holds(struct mutex *mutex)
+{
+	unsigned int holds = mutex->holds;
+
+	mutex->holds = 0;
+	return holds;
+}
+
 /* User memory */
 
 unsigned int shim_fault_at;
@@ -272,11 +297,17 @@ bool shim_faults(void)
 	return shim_fault_at && !--shim_fault_at;
 }
 
+void shim_copies(void)
+{
+	BUG_ON(preempt_count);
+	interleave();
+}
+
 /* How many of these bytes are accessible */
 static size_t accessible(const struct iov_iter *it, size_t bytes)
 {
-	BUG_ON(preempt_count || it->pos > it->limit);
-	interleave();
+	BUG_ON(it->pos > it->limit);
+	shim_copies();
 	return min(bytes, min(it->count, it->limit - it->pos));
 }
 
@@ -345,7 +376,9 @@ ssize_t seq_read(struct file *file, char *buf, size_t len, loff_t *pos)
 	p = m->op->start(m, &m->index);
 	while (p && !IS_ERR(p)) {
 		m->len = 0;
-		m->op->show(m, p);
+		/* SEQ_SKIP */
+		if (m->op->show(m, p))
+			m->len = 0;
 		if (total + m->len > len)
 			break;
 		memcpy(buf + total, m->buf, m->len);
@@ -439,6 +472,6 @@ void shim_close(int fd)
 	struct file *file = shim_file(fd);
 
 	__atomic_store_n(&files[fd], NULL, __ATOMIC_RELEASE);
-	file->f_op->release(&file->inode, file);
+	BUG_ON(file->f_op->release(&file->inode, file));
 	kfree(file);
 }

@@ -4,8 +4,13 @@
 
 #include <linux/sched.h>
 
+/* Called while a task sleeps for a moment */
+extern void (*shim_sleep)(void);
+
 static inline void usleep_range(unsigned long min, unsigned long max)
 {
+	if (shim_sleep)
+		shim_sleep();
 	cond_resched();
 }
 

@@ -12,11 +12,13 @@
 #include <pthread.h>
 
 struct mutex {
+	struct mutex *magic;	/* itself, once it is initialised */
 	pthread_mutex_t lock;
 	pthread_t owner;
 	bool held;
 	unsigned long since;
 	unsigned long longest;
+	unsigned int holds;
 };
 
 extern void (*shim_interleave)(void);
@@ -34,7 +36,13 @@ void mutex_unlock(struct mutex *mutex);
 bool mutex_is_locked(struct mutex *mutex);
 bool mutex_is_mine(struct mutex *mutex);
 
+/* How many were initialised and not destroyed */
+long shim_live_mutexes(void);
+
 /* The most work in one hold since the last call, in units of shim_race() */
 unsigned long shim_longest_hold(struct mutex *mutex);
+
+/* How often it was taken and released since the last call */
+unsigned int shim_holds(struct mutex *mutex);
 
 #endif

@@ -9,6 +9,10 @@ struct poll_table_struct {
 	int unused;
 };
 
-#define poll_wait(file, queue, table)	((void)(table))
+static inline void poll_wait(struct file *file, wait_queue_head_t *queue,
+			     struct poll_table_struct *table)
+{
+	__atomic_fetch_add(&queue->polled, 1, __ATOMIC_RELAXED);
+}
 
 #endif

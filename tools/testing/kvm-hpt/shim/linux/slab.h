@@ -17,6 +17,9 @@ extern unsigned int shim_fail_allocs;
 /* Allocations that are charged to a memory cgroup fail */
 extern bool shim_at_cgroup_limit;
 
+/* Larger allocations fail, unless it is 0 */
+extern size_t shim_largest_alloc;
+
 /* Allocations since the last call; allocations that were not freed */
 unsigned int shim_allocs(void);
 long shim_live_allocs(void);

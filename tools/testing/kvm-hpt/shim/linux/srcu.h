@@ -12,15 +12,20 @@ struct srcu_struct {
 	pthread_rwlock_t lock;
 };
 
+/* How many read sections this thread is in */
+extern __thread unsigned int shim_sections;
+
 static inline int srcu_read_lock(struct srcu_struct *srcu)
 {
 	pthread_rwlock_rdlock(&srcu->lock);
+	shim_sections++;
 	shim_race();
 	return 0;
 }
 
 static inline void srcu_read_unlock(struct srcu_struct *srcu, int idx)
 {
+	BUG_ON(!shim_sections--);
 	pthread_rwlock_unlock(&srcu->lock);
 }
 

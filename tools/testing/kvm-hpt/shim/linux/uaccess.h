@@ -29,8 +29,12 @@ static inline int copy_struct_from_user(void *dst, size_t ksize,
 	return 0;
 }
 
+/* A task that copies may sleep: see shim_interleave */
+void shim_copies(void);
+
 static inline unsigned long copy_from_user(void *to, const void *from, size_t n)
 {
+	shim_copies();
 	if (shim_faults())
 		return n;
 	memcpy(to, from, n);
