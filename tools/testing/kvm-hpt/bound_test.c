@@ -6,6 +6,17 @@
 
 #include "unit.h"
 
+/* Read a first pass in buffers of this size. Returns the work that it takes. */
+static unsigned long work_of_pass_in(int fd, void *buf, size_t size)
+{
+	struct kvm_hpt_fd *file = shim_file(fd)->private_data;
+	unsigned long begin = shim_work;
+
+	while (file->reader.first_pass)
+		fake_read(fd, buf, size, size);
+	return shim_work - begin;
+}
+
 /* Change the first HPTE of each of these groups */
 static void change_each(struct kvm *kvm, unsigned long groups)
 {
@@ -199,8 +210,13 @@ TEST_F(file, large_set_does_not_lengthen_the_hold)
 			if (!how)
 				EXPECT_EQ(0, p.changed_hptes);
 			EXPECT_EQ(0, shim_nodes_freed());
+			/* Nor does it wait for anything else meanwhile */
+			shim_section_sleeps = true;
+			shim_polls_in_vain = 0;
 			ASSERT_EQ(how ? -ESTALE : 24,
 				  fake_read(fd[1], self->buf, 24, 24));
+			EXPECT_EQ(0, shim_polls_in_vain);
+			shim_section_sleeps = false;
 			/* All of the set is freed, a part in each hold */
 			ASSERT_GE(live, shim_live_allocs());
 		}
@@ -346,6 +362,397 @@ TEST_F(file, others_run_between_two_chunks)
 	EXPECT_LE(chunks, shim_rescheds());
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
 	EXPECT_LE(chunks, shim_rescheds());
+}
+
+/*
+ * How much is done in a hold, to the last group. The table has 2^20 groups; in
+ * the last @n pairs of groups, the first one of each has an HPTE that is not
+ * bolted.
+ */
+#define PAIRS_ORDER	27
+#define PAIRS_NR	(1ul << (PAIRS_ORDER - 4))
+
+static unsigned long first_pair(unsigned long n)
+{
+	return PAIRS_NR - 16 * n;
+}
+
+static int make_pairs(struct kvm *kvm, unsigned long n, u64 r, u64 flags)
+{
+	unsigned long index;
+
+	fake_allocate_hpt(kvm, ORDER);
+	fake_allocate_hpt(kvm, PAIRS_ORDER);
+	for (index = first_pair(n); index < PAIRS_NR; index += 16)
+		fake_h_enter(kvm, index, V, r);
+	return fake_open(kvm, flags, 0);
+}
+
+static void change_pairs(struct kvm *kvm, unsigned long n)
+{
+	unsigned long index;
+
+	for (index = first_pair(n); index < PAIRS_NR; index += 16)
+		fake_h_protect(kvm, index, HPTE_R_N);
+}
+
+/*
+ * To look at a group costs one of 4096, to hand its change on another one, and
+ * to come to the first pair 254 or 255.
+ */
+TEST_F(file, hold_of_a_later_pass_does_all_it_may)
+{
+	static const struct {
+		unsigned long most;
+		bool other, open;
+	} kind[] = {
+		{ 4096 - 254, .open = true }, { 4096 - 254 },
+		{ (4096 - 255) / 2 + 1, .other = true },
+	};
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	struct kvm_ppc_htab_progress p;
+	unsigned int i, more, n;
+	int fd, other;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(kind); i++) {
+		more = i % 2;
+		n = kind[i / 2].most + more;
+		shim_close(self->fd);
+		self->fd = -1;
+		fd = make_pairs(self->kvm, n,
+				R(1) & ~(kind[i / 2].open ? HPTE_R_R : 0),
+				KVM_GET_HTAB_BOLTED_ONLY);
+		work_of_pass(fd, self->buf);
+		if (kind[i / 2].other) {
+			other = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY,
+					  0);
+			work_of_pass(other, self->buf);
+		}
+		if (!kind[i / 2].open)
+			change_pairs(self->kvm, n);
+		if (!kind[i / 2].other) {
+			shim_holds(lock);
+			ASSERT_EQ(0, fake_progress(fd, 0, &p));
+			EXPECT_EQ(1 + more, shim_holds(lock));
+			EXPECT_EQ(kind[i / 2].open ? 0 : n, p.changed_hptes);
+		}
+		shim_holds(lock);
+		ASSERT_EQ(kind[i / 2].open ? 0 : n * HDR,
+			  fake_read(fd, self->buf, BUF, BUF));
+		EXPECT_EQ(1 + more, shim_holds(lock)) {
+			TH_LOG("kind %u", i);
+		}
+		if (kind[i / 2].other)
+			shim_close(other);
+		shim_close(fd);
+		self->fd = fake_open(self->kvm, 0, 0);
+	}
+}
+
+/*
+ * The same for a first pass, over the last groups of a table: all used; all
+ * marked, with another reader; or every other one used. The fast path ends
+ * before a group that was not used or has to be harvested.
+ */
+TEST_F(file, hold_of_a_first_pass_does_all_it_may)
+{
+	enum what { OPEN, MARKED, EMPTY, PAIRS, MIXED };
+	static const struct { enum what what; unsigned long most; } kind[] = {
+		{ OPEN, 4096 }, { MARKED, 2048 }, { EMPTY, 4095 },
+		{ PAIRS, 4096 }, { MIXED, 2731 },
+	};
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	unsigned int i, more;
+	unsigned long start, index, n;
+	enum what what;
+	int fd, other;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(kind); i++) {
+		more = i % 2;
+		what = kind[i / 2].what;
+		n = kind[i / 2].most + more;
+		start = PAIRS_NR - 8 * n;
+		shim_close(self->fd);
+		fake_allocate_hpt(self->kvm, ORDER);
+		fake_allocate_hpt(self->kvm, PAIRS_ORDER);
+		other = fake_open(self->kvm, 0, 0);
+		for (index = start; index < PAIRS_NR; index += 8) {
+			if (what == PAIRS && index & 8)
+				continue;
+			fake_h_enter(self->kvm, index, V, R(1) &
+				     ~(what == EMPTY || what == MARKED ||
+				       (what == MIXED && index & 8) ? 0 :
+				       HPTE_R_R));
+			if (what == EMPTY || (what == MIXED && index & 8))
+				fake_h_remove(self->kvm, index);
+		}
+		work_of_pass(other, self->buf);
+		for (index = start; what == MARKED && index < PAIRS_NR;
+		     index += 8)
+			fake_h_protect(self->kvm, index, HPTE_R_N);
+		/* Only HPTEs that are not bolted, so one record of invalid ones */
+		fd = fake_open(self->kvm, what == EMPTY || what == MIXED ? 0 :
+			       KVM_GET_HTAB_BOLTED_ONLY, start);
+		shim_holds(lock);
+		shim_signal_checks = 0;
+		ASSERT_LT(0, fake_read(fd, self->buf, BUF, BUF));
+		EXPECT_EQ(1 + more, shim_holds(lock)) {
+			TH_LOG("kind %u", i);
+		}
+		EXPECT_EQ(1 + more, shim_signal_checks);
+		shim_close(fd);
+		shim_close(other);
+		self->fd = fake_open(self->kvm, 0, 0);
+	}
+}
+
+/* A full buffer takes one hold, and an idle pass from the middle one circle */
+TEST_F(file, no_hold_is_for_nothing)
+{
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	struct kvm_hpt_info *info = &self->kvm->arch.hpt;
+	unsigned long nr = 1 << 16, index, work;
+	unsigned int i;
+	int fd;
+
+	shim_close(self->fd);
+	self->fd = -1;
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1) & ~HPTE_R_R));
+	fd = fake_open(self->kvm, 0, 0);
+	for (i = 0; i < 10; i++) {
+		shim_holds(lock);
+		ASSERT_LT(0, fake_read(fd, self->buf, 2048, 2048));
+		EXPECT_EQ(1, shim_holds(lock));
+	}
+	shim_close(fd);
+	/* A short read of a first pass in several holds does not wait */
+	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+	shim_holds(lock);
+	ASSERT_EQ(2 * HDR, fake_read(fd, self->buf, HPT_GROUP_BYTES,
+				     HPT_GROUP_BYTES));
+	EXPECT_EQ(2, shim_holds(lock));
+	/* Nor does a later pass; each look asks whether all are marked */
+	shim_section_sleeps = true;
+	shim_polls_in_vain = 0;
+	ASSERT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_EQ(2, shim_holds(lock));
+	EXPECT_EQ(2, shim_polls_in_vain);
+	shim_section_sleeps = false;
+	/* Killed after the first half, so the next read begins there */
+	shim_kill_at = 4;
+	ASSERT_EQ(-EINTR, fake_read(fd, self->buf, BUF, BUF));
+	shim_holds(lock);
+	ASSERT_EQ(0, fake_read(fd, self->buf, BUF, BUF));
+	EXPECT_EQ(2, shim_holds(lock));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, nr - 1, V | HPTE_V_BOLTED, R(1)));
+	ASSERT_EQ(HPT_RECORD_MIN, fake_read(fd, self->buf, BUF, BUF));
+	/* The same if few groups are left to visit, and one hold is enough */
+	shim_kill_at = 4;
+	ASSERT_EQ(-EINTR, fake_read(fd, self->buf, BUF, BUF));
+	for (index = 0; index < nr; index += 8) {
+		if (index % 4000 == 0)
+			continue;
+		info->rev[index].guest_rpte |= HPTE_R_R;
+		clear_bit(index / 8, info->groups->chunk[0].visit);
+	}
+	shim_holds(lock);
+	work = work_of_pass(fd, self->buf);
+	EXPECT_EQ(1, shim_holds(lock));
+	EXPECT_GT(work_of_pass(fd, self->buf) + 8, work);
+	shim_close(fd);
+}
+
+/* KVM_PPC_HTAB_PROGRESS_COUNT, of a table of used groups, or every other one */
+TEST_F(file, hold_of_a_count_does_all_it_may)
+{
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	struct kvm_ppc_htab_progress p;
+	unsigned long index, nr = 1 << 15;
+	unsigned int step, behind;
+	int fd;
+
+	for (step = 8; step <= 16; step += 8) {
+		shim_close(self->fd);
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 19));
+		for (index = 0; index < nr; index += step)
+			ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+		self->fd = fake_open(self->kvm, 0, 0);
+		shim_holds(lock);
+		ASSERT_EQ(0, fake_progress(self->fd, 1, &p));
+		EXPECT_EQ(1, shim_holds(lock));
+		EXPECT_EQ(nr / step, p.first_hptes);
+	}
+	/* To look for changes in the groups before these costs 2 */
+	for (behind = 2; behind; behind--) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+		for (index = nr + 8 * behind; index < 2 * nr; index += 8)
+			ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+		fd = fake_open(self->kvm, 0, nr + 8 * behind);
+		shim_holds(lock);
+		ASSERT_EQ(0, fake_progress(fd, 1, &p));
+		EXPECT_EQ(behind == 2 ? 1 : 2, shim_holds(lock));
+		EXPECT_EQ(nr / 8 - behind, p.first_hptes);
+		shim_close(fd);
+	}
+}
+
+/* The dump, up to its first HPTE, in a table with groups that were used */
+TEST_F(file, hold_of_a_dump_does_all_it_may)
+{
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	struct file *file = &shim_debugfs_file;
+	unsigned long index, step, nr = 1 << 16, at;
+	struct seq_file *m;
+	loff_t pos;
+
+	kvmppc_mmu_debugfs_init(self->kvm);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+	for (step = 8; step <= 16; step += 8) {
+		for (at = 4095 * 8; at <= 4096 * 8; at += 8) {
+			ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+			for (index = 0; index < nr; index += step) {
+				fake_h_enter(self->kvm, index, V, R(1));
+				fake_h_remove(self->kvm, index);
+			}
+			ASSERT_EQ(0, fake_h_enter(self->kvm, at + 7, V, R(1)));
+			ASSERT_EQ(0, file->f_op->open(&file->inode, file));
+			m = file->private_data;
+			pos = 0;
+			shim_holds(lock);
+			ASSERT_EQ(&pos, m->op->start(m, &pos));
+			EXPECT_EQ(at / 8 / 4096, shim_holds(lock));
+			EXPECT_EQ(at + 7, pos);
+			m->op->stop(m, &pos);
+			ASSERT_EQ(0, file->f_op->release(&file->inode, file));
+		}
+	}
+}
+
+/*
+ * The work for a group in the fast path of a first pass is a few accesses, those
+ * to its HPTEs and to the words of the valid ones.
+ */
+TEST_F(file, fast_path_is_fast)
+{
+	static const struct {
+		unsigned int valid;
+		bool protected, visit;
+		unsigned int work;
+	} kind[] = {
+		{ 8, .work = 8 + 8 }, { 8, .visit = true, .work = 8 + 8 },
+		{ 3, .work = 9 + 3 + 1 }, { 0, .work = 9 + 1 + 1 },
+		{ 8, .protected = true, .work = 8 + 8 + 4 * 8 },
+		{ 3, .protected = true, .work = 9 + 3 + 1 + 4 * 3 },
+	};
+	unsigned long index, work, bound;
+	unsigned int i, size;
+	u64 r;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(kind); i++) {
+		shim_close(self->fd);
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		r = R(1);
+		if (kind[i / 2].protected)
+			r = (r & ~HPTE_R_C) | PP_RXRX;
+		for (index = 0; index < NR; index++) {
+			fake_h_enter(self->kvm, index, V, r);
+			if (index % 8 >= kind[i / 2].valid)
+				fake_h_remove(self->kvm, index);
+			if (kind[i / 2].visit)
+				kvmppc_hpt_visit(&self->kvm->arch.hpt, index);
+		}
+		self->fd = fake_open(self->kvm, 0, 0);
+		/* In reads of 64 KiB, and of one group and a half */
+		size = i % 2 ? HDR + 12 * HPT_STREAM_HPTE : BUF;
+		work = work_of_pass_in(self->fd, self->buf, size);
+		/* The segment size is in the other doubleword */
+		bound = kind[i / 2].work;
+		if (cpu_has_feature(CPU_FTR_ARCH_300))
+			bound += kind[i / 2].valid;
+		/* To end in the middle of a group, and begin there again */
+		if (i % 2 && kind[i / 2].valid)
+			bound += kind[i / 2].valid + 1;
+		EXPECT_GT(bound * NR / 8 + 64, work) {
+			TH_LOG("kind %u: %lu for a group", i, work / (NR / 8));
+		}
+	}
+}
+
+/*
+ * The work of a later pass with one change does not depend on the slot; other
+ * HPTEs of the group that have not changed are not read.
+ */
+TEST_F(file, only_the_change_is_read)
+{
+	unsigned long slot, other, work[2][8];
+	unsigned int full;
+
+	for (full = 0; full < 2; full++) {
+		for (slot = 0; slot < 8; slot++) {
+			ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+			for (other = 0; other < 8; other++)
+				if (full || other == slot)
+					fake_h_enter(self->kvm, 800 + other, V,
+						     R(1));
+			work_of_pass(self->fd, self->buf);
+			fake_h_protect(self->kvm, 800 + slot, HPTE_R_N);
+			work[full][slot] = work_of_pass(self->fd, self->buf);
+			EXPECT_EQ(work[full][0], work[full][slot]);
+		}
+	}
+	/* An empty slot takes one access more, to see that it is empty */
+	EXPECT_EQ(work[1][0] + 7, work[0][0]);
+}
+
+/* An idle pass reads each word of the bitmap, and little else */
+TEST_F(file, idle_pass_reads_the_bitmap)
+{
+	const unsigned long bound = NR / 8 / 64 + 8;
+
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_GT(bound, work_of_pass(self->fd, self->buf));
+	/* After changes that did not fit into a buffer */
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 1000, V, R(1)));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 1002, V, R(1)));
+	ASSERT_LT(0, fake_read(self->fd, self->buf, HPT_RECORD_MIN, BUF));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	EXPECT_GT(bound, work_of_pass(self->fd, self->buf));
+	/* The second pass looks at the groups before the one it began at */
+	shim_close(self->fd);
+	self->fd = fake_open(self->kvm, 0, 1000);
+	ASSERT_EQ(HDR + HPT_STREAM_HPTE + HPT_RECORD_MIN,
+		  fake_read(self->fd, self->buf, BUF, BUF));
+	EXPECT_GT(bound, work_of_pass(self->fd, self->buf));
+	EXPECT_GT(bound, work_of_pass(self->fd, self->buf));
+}
+
+/* A reader that knows of changes scans up to these, in each part of a bitmap */
+TEST_F(file, known_changes_bound_the_scan)
+{
+	unsigned long index, i, work[2];
+	int fd[2];
+
+	shim_close(self->fd);
+	self->fd = -1;
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, PAIRS_ORDER));
+	for (i = 0; i < 100; i++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, PAIRS_NR / 2 + i * 8000,
+					  V, R(1)));
+	for (i = 0; i < 2; i++) {
+		fd[i] = fake_open(self->kvm, 0, 0);
+		work_of_pass(fd[i], self->buf);
+	}
+	for (i = 0; i < 100; i++) {
+		index = PAIRS_NR / 2 + i * 8000;
+		ASSERT_EQ(0, fake_h_protect(self->kvm, index, HPTE_R_N));
+	}
+	for (i = 0; i < 2; i++) {
+		work[i] = work_of_pass(fd[i], self->buf);
+		shim_close(fd[i]);
+	}
+	EXPECT_LT(work[1], work[0] * 13 / 10);
 }
 
 TEST_HARNESS_MAIN
