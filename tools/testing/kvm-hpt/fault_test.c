@@ -364,6 +364,73 @@ TEST_F(file, out_of_memory_at_each_allocation)
 	EXPECT_LT(5, failures);
 }
 
+/* What was not copied is reported again, and nothing else is */
+TEST_F(file, what_was_not_copied_and_no_more)
+{
+	static const struct { unsigned long first, n; } runs[] = {
+		{ 8, 8 }, { 9, 7 }, { 8, 7 }, { 13, 1 }, { 15, 1 }, { 12, 8 },
+		{ 8, 16 }, { 3, 40 },
+	};
+	struct kvm_ppc_htab_progress p;
+	unsigned long index, end, i;
+	size_t len, at;
+	bool valid;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(runs); i++) {
+		valid = i % 2;
+		end = runs[i / 2].first + runs[i / 2].n;
+		len = HDR + (valid ? runs[i / 2].n * HPT_STREAM_HPTE : 0);
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		for (index = 0; index < 128; index++)
+			fake_h_enter(self->kvm, index, V, R(1));
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+		for (index = runs[i / 2].first; index < end; index++) {
+			if (valid)
+				fake_h_protect(self->kvm, index, HPTE_R_N);
+			else
+				fake_h_remove(self->kvm, index);
+		}
+		/* In a buffer that this fills, and in one it does not fill */
+		for (at = 0; at < 2; at++) {
+			ASSERT_EQ(-EFAULT,
+				  fake_read(self->fd, self->buf,
+					    at ? BUF : max(len, HPT_RECORD_MIN),
+					    7));
+			ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+			ASSERT_EQ(runs[i / 2].n, p.changed_hptes) {
+				TH_LOG("run %lu", i);
+			}
+		}
+		ASSERT_EQ(len, fake_read(self->fd, self->buf, BUF, BUF));
+		ASSERT_TRUE(is(header(self->buf, 0), runs[i / 2].first,
+			       valid ? runs[i / 2].n : 0,
+			       valid ? 0 : runs[i / 2].n));
+		ASSERT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+		EXPECT_EQ(0, fake_poll(self->fd));
+	}
+}
+
+/* A hold to gather a change, and one to begin again instead of handing it back */
+TEST_F(file, killed_after_a_copy_that_fails)
+{
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	struct kvm_ppc_htab_progress p;
+
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+	shim_holds(lock);
+	/* Checks: the file's lock, the hold, and before it is handed back */
+	shim_kill_at = 3;
+	ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, BUF, 7));
+	EXPECT_EQ(0, shim_kill_at);
+	EXPECT_EQ(2, shim_holds(lock));
+	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+	EXPECT_EQ(1, p.pass);
+	ASSERT_EQ(HPT_RECORD_MIN + HDR,
+		  fake_read(self->fd, self->buf, BUF, BUF));
+	EXPECT_TRUE(is(header(self->buf, HDR), 9, 1, NR - 10));
+}
+
 /* A read can be killed between two buffers, and as it waits for the lock */
 TEST_F(file, killed_between_two_buffers)
 {

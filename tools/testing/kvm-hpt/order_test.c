@@ -650,6 +650,38 @@ TEST_F(order, hpte_is_read_before_its_word)
 	}
 }
 
+/* The host takes C of the HPTE over at the second barrier */
+static void take_c(enum shim_point point)
+{
+	struct kvm_hpt_info *info = &order.kvm->arch.hpt;
+
+	if (point == SHIM_RMB && order.seen[point]++ == 1)
+		kvmppc_hpt_take_rc(order.kvm, &info->rev[AT], AT, HPTE_R_C);
+}
+
+/*
+ * The fast path reads the words of HPTEs that lack R or C again, after a
+ * barrier: the host may have taken these over, and cleared them in the HPTE.
+ */
+TEST_F(order, words_are_read_again_after_a_barrier)
+{
+	int beside = begin(self->kvm, &changes[0], SECOND, QUIET);
+	ssize_t len;
+
+	fake_h_enter(self->kvm, AT, V, (R(1) & ~HPTE_R_C) | PP_RXRX);
+	now.fd = beside;
+	reader();
+	now.fd = fake_open(self->kvm, 0, AT);
+	watch(self->kvm, take_c);
+	len = fake_read(now.fd, now.buf, HPT_GROUP_BYTES, HPT_GROUP_BYTES);
+	EXPECT_LE(2, watched(SHIM_RMB));
+	ASSERT_LT(0, len);
+	ASSERT_TRUE(apply(self->v, self->r, now.buf, len));
+	EXPECT_EQ(R(1) | PP_RXRX, self->r[AT]);
+	shim_close(now.fd);
+	shim_close(beside);
+}
+
 static void vcpu_comes(enum shim_point point)
 {
 	order.seen[point]++;

@@ -5,6 +5,8 @@
 
 #include "unit.h"
 
+#include <linux/delay.h>
+
 TEST_F(file, every_small_buffer)
 {
 	size_t size;
@@ -320,6 +322,211 @@ TEST_F(file, each_state_of_an_hpte)
 }
 
 /*
+ * Whatever the doublewords of HPTEs are, a reader of bolted ones, which never
+ * takes the fast path, reports them as a reader of all does.
+ */
+TEST_F(file, doublewords_of_any_kind)
+{
+	struct kvm_hpt_info *info = &self->kvm->arch.hpt;
+	static u64 v[NR], r[NR];
+	unsigned long index;
+	u64 dword = 1;
+	__be64 *hptep;
+	int fd;
+
+	shim_close(self->fd);
+	for (index = 0; index < NR; index++) {
+		hptep = kvm_hpte_at(info, index);
+		if (index % 8 > index / 8 % 8)
+			continue;
+		dword = dword * 6364136223846793005 + 1442695040888963407;
+		hptep[0] = cpu_to_be64((dword & ~HPTE_V_HVLOCK) |
+				       HPTE_V_BOLTED | HPTE_V_VALID);
+		dword = dword * 6364136223846793005 + 1442695040888963407;
+		hptep[1] = cpu_to_be64(dword);
+		info->rev[index].guest_rpte = R(index);
+		kvmppc_hpt_use(info, index);
+	}
+	self->fd = fake_open(self->kvm, 0, 0);
+	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 0);
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	ASSERT_TRUE(drain(fd, v, r, self->buf, BUF));
+	for (index = 0; index < NR; index++)
+		ASSERT_FALSE(differ(self->v, self->r, index, v[index],
+				    r[index]));
+	shim_close(fd);
+}
+
+/*
+ * A later pass visits the groups in which hardware can set R or C, no others,
+ * and without a lock once all changes are marked.
+ */
+TEST_F(file, visited_groups)
+{
+	static const struct { u64 clear; bool away, remove, visit; } kind[] = {
+		{ 0 }, { 0, .away = true }, { 0, .remove = true },
+		{ HPTE_R_R, .remove = true },
+		{ HPTE_R_R, .visit = true }, { HPTE_R_C, .visit = true },
+		{ HPTE_R_R | HPTE_R_C, .visit = true },
+		{ HPTE_R_C, .away = true, .visit = true },
+	};
+	struct kvm_hpt_info *info = &self->kvm->arch.hpt;
+	unsigned int i, slot, others, sleeps;
+	unsigned long other;
+
+	for (i = 0; i < ARRAY_SIZE(kind) * 8 * 2 * 2; i++) {
+		slot = i % 8;
+		others = i / 8 % 2;
+		sleeps = i / 16 % 2;
+		shim_close(self->fd);
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		self->fd = fake_open(self->kvm, 0, 0);
+		shim_section_sleeps = sleeps;
+		for (other = 8; others && other < 16; other++)
+			if (other != 8 + slot)
+				fake_h_enter(self->kvm, other, V, R(1));
+		fake_h_enter(self->kvm, 8 + slot, V,
+			     R(1) & ~kind[i / 32].clear);
+		if (kind[i / 32].away)
+			fake_unmap(self->kvm, 8 + slot);
+		/* After a single read, since another visit might change it */
+		ASSERT_LT(0, fake_read(self->fd, self->buf, BUF, BUF));
+		ASSERT_EQ(!!kind[i / 32].clear, kvm_hpt_group_to_visit(info, 1));
+		if (kind[i / 32].remove) {
+			fake_h_remove(self->kvm, 8 + slot);
+			ASSERT_EQ(HDR, fake_read(self->fd, self->buf, BUF, BUF));
+		}
+		ASSERT_EQ(kind[i / 32].visit, kvm_hpt_group_to_visit(info, 1)) {
+			TH_LOG("kind %u, slot %u", i / 32, slot);
+		}
+		shim_hpte_locks = 0;
+		ASSERT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+		ASSERT_EQ(sleeps && kind[i / 32].visit, shim_hpte_locks);
+		shim_section_sleeps = false;
+	}
+}
+
+/*
+ * A change on either side of the cursor of a first pass, which this reader or
+ * another one harvests, is reported once.
+ */
+TEST_F(file, change_around_each_cursor)
+{
+	struct kvm_ppc_htab_progress p;
+	unsigned long cursor, at, index, i;
+	int other = fake_open(self->kvm, 0, 0);
+	int last = fake_open(self->kvm, 0, 0);
+	unsigned int by_other;
+	size_t len;
+
+	for (i = 0; i < 25 * 25 * 2; i++) {
+		cursor = i % 25;
+		at = i / 25 % 25;
+		by_other = i / 625;
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		for (index = 0; index < 32; index++)
+			fake_h_enter(self->kvm, index, V, R(1));
+		ASSERT_TRUE(drain(other, self->v, self->r, self->buf, BUF));
+		ASSERT_TRUE(drain(last, self->v, self->r, self->buf, BUF));
+		len = HDR + cursor * HPT_STREAM_HPTE;
+		if (cursor)
+			ASSERT_EQ(len, fake_read(self->fd, self->buf, len,
+						 BUF));
+		fake_h_protect(self->kvm, at, HPTE_R_N);
+		if (by_other) {
+			ASSERT_EQ(HPT_RECORD_MIN,
+				  fake_read(other, self->buf, BUF, BUF));
+			ASSERT_EQ(HPT_RECORD_MIN,
+				  fake_read(last, self->buf, BUF, BUF));
+		}
+		ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+		ASSERT_EQ(at < cursor, p.changed_hptes) {
+			TH_LOG("cursor %lu, change of %lu", cursor, at);
+		}
+		/* The rest of the first pass, then what is behind the cursor */
+		ASSERT_EQ(HDR + (32 - cursor) * HPT_STREAM_HPTE,
+			  fake_read(self->fd, self->buf, BUF, BUF));
+		ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+		ASSERT_EQ(at < cursor, p.changed_hptes);
+		ASSERT_EQ(at < cursor ? HPT_RECORD_MIN : 0,
+			  fake_read(self->fd, self->buf, BUF, BUF)) {
+			TH_LOG("cursor %lu, change of %lu", cursor, at);
+		}
+		if (at < cursor)
+			ASSERT_TRUE(is(header(self->buf, 0), at, 1, 0));
+		ASSERT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+	}
+	shim_close(other);
+	shim_close(last);
+}
+
+/* Changes of a group that did not fit, and later ones of the same group */
+TEST_F(file, rest_of_a_group_and_later_changes)
+{
+	struct kvm_ppc_htab_progress p;
+	int other = fake_open(self->kvm, 0, 0);
+	unsigned long index;
+
+	for (index = 1000; index < 1008; index++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	ASSERT_TRUE(drain(other, self->v, self->r, self->buf, BUF));
+	fake_h_protect(self->kvm, 1000, HPTE_R_N);
+	fake_h_protect(self->kvm, 1002, HPTE_R_N);
+	ASSERT_EQ(HPT_RECORD_MIN,
+		  fake_read(self->fd, self->buf, HPT_RECORD_MIN, BUF));
+	/* One that another reader harvests, and one that is marked */
+	fake_h_protect(self->kvm, 1004, HPTE_R_N);
+	ASSERT_TRUE(drain(other, self->v, self->r, self->buf, BUF));
+	fake_h_protect(self->kvm, 1006, HPTE_R_N);
+	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+	EXPECT_EQ(3, p.changed_hptes);
+	ASSERT_EQ(3 * HPT_RECORD_MIN, fake_read(self->fd, self->buf, BUF, BUF));
+	for (index = 0; index < 3; index++)
+		EXPECT_TRUE(is(header(self->buf, index * HPT_RECORD_MIN),
+			       1002 + 2 * index, 1, 0));
+	EXPECT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+	/* If the HPT is reset, the rest is not reported after the first pass */
+	fake_h_protect(self->kvm, 1000, 0);
+	fake_h_protect(self->kvm, 1002, 0);
+	ASSERT_EQ(HPT_RECORD_MIN,
+		  fake_read(self->fd, self->buf, HPT_RECORD_MIN, BUF));
+	reset(self->kvm);
+	ASSERT_EQ(HDR, fake_read(self->fd, self->buf, BUF, BUF));
+	EXPECT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+	shim_close(other);
+}
+
+/* A read fills several buffers, and uses what is left of the last one */
+TEST_F(file, several_buffers_to_the_last_byte)
+{
+	const size_t buffer = HDR + 4095 * HPT_STREAM_HPTE;
+	size_t rest = HDR + (NR - 4 * 4095) * HPT_STREAM_HPTE;
+	unsigned long index;
+
+	for (index = 0; index < NR; index++)
+		ASSERT_EQ(0, fake_h_enter(self->kvm, index, V, R(1)));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	for (index = 0; index < NR; index++)
+		fake_h_protect(self->kvm, index, HPTE_R_N);
+	ASSERT_EQ(4 * buffer + rest, fake_read(self->fd, self->buf, BUF, BUF));
+	ASSERT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+	for (index = 0; index < NR; index++)
+		fake_h_protect(self->kvm, index, 0);
+	ASSERT_EQ(buffer + HPT_RECORD_MIN,
+		  fake_read(self->fd, self->buf, buffer + HPT_RECORD_MIN, BUF));
+	EXPECT_TRUE(is(header(self->buf, buffer), 4095, 1, 0));
+	ASSERT_EQ(buffer, fake_read(self->fd, self->buf,
+				    buffer + HPT_RECORD_MIN - 1, BUF));
+	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+	/* A record of an invalid HPTE needs no more than a header */
+	fake_h_protect(self->kvm, 100, HPTE_R_N);
+	fake_h_remove(self->kvm, 200);
+	ASSERT_EQ(HPT_RECORD_MIN + HDR,
+		  fake_read(self->fd, self->buf, HPT_RECORD_MIN + HDR, BUF));
+}
+
+/*
  * A vcpu has locked an HPTE when the reader comes to it, and changes it. The
  * vcpu drops the lock once the reader waits for it.
  */
@@ -362,19 +569,22 @@ static void leave_locked(struct kvm *kvm, unsigned long index, bool away,
 	shim_spin = unlock_and_enter;
 }
 
-/* In each slot of a group, without and with HPTEs before it */
+/* In each slot of a group, without and with HPTEs before and after it */
 TEST_F(file, locked_hpte_is_waited_for)
 {
-	unsigned int slot, away, others, i;
+	unsigned int slot, away, others, other, i;
 	int fd;
 
-	for (i = 0; i < 32; i++) {
+	for (i = 0; i < 64; i++) {
 		slot = i % 8;
 		away = i / 8 % 2;
-		others = i / 16 * slot;
+		others = i / 16;
 		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
-		while (others)
-			ASSERT_EQ(0, fake_h_enter(self->kvm, --others, V, R(1)));
+		for (other = 0; other < 8; other++)
+			if ((other < slot && others & 1) ||
+			    (other > slot && others & 2))
+				ASSERT_EQ(0, fake_h_enter(self->kvm, other, V,
+							  R(1)));
 		ASSERT_EQ(0, fake_h_enter(self->kvm, slot, V, R(2)));
 		/* Without marks, only the lock makes a reader wait */
 		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
@@ -572,6 +782,71 @@ TEST_F(file, nobody_waits_for_a_section_that_sleeps)
 	ASSERT_EQ(0, fake_h_enter(self->kvm, 8001, V, R(1)));
 	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, 2048));
 	EXPECT_EQ(HPT_MARKS_ALL, self->kvm->arch.hpt_marks);
+}
+
+/* Naps of a task, until a section ends, and grace periods that were seen */
+static unsigned int naps, naps_left, seen_ended;
+
+static void take_nap(void)
+{
+	naps++;
+	if (naps_left && !--naps_left)
+		shim_section_sleeps = false;
+}
+
+static void see_it_ended(void)
+{
+	seen_ended++;
+}
+
+static ssize_t first_read(int *fd, struct kvm *kvm, char *buf, size_t size)
+{
+	shim_close(*fd);
+	*fd = fake_open(kvm, 0, 0);
+	shim_polls_in_vain = 0;
+	naps = 0;
+	seen_ended = 0;
+	return fake_read(*fd, buf, size, size);
+}
+
+/* Only the first read of HPTEs waits, unless it is short, and not for long */
+TEST_F(file, how_long_a_first_pass_waits)
+{
+	shim_sleep = take_nap;
+	shim_before_grace_period = see_it_ended;
+	shim_section_sleeps = true;
+	/* There is nothing to lock */
+	ASSERT_EQ(HDR, first_read(&self->fd, self->kvm, self->buf, 2048));
+	EXPECT_EQ(1, shim_polls_in_vain);
+	EXPECT_EQ(0, naps);
+	/* A look, 20 naps, and another look; then a look for each read */
+	fill(self->kvm, 256);
+	ASSERT_LT(0, first_read(&self->fd, self->kvm, self->buf, 2048));
+	EXPECT_EQ(22, shim_polls_in_vain);
+	EXPECT_EQ(20, naps);
+	ASSERT_LT(0, fake_read(self->fd, self->buf, 2048, 2048));
+	EXPECT_EQ(23, shim_polls_in_vain);
+	EXPECT_EQ(20, naps);
+	EXPECT_EQ(HPT_MARKS_ASKED, self->kvm->arch.hpt_marks);
+	/* One that is short does not even ask */
+	ASSERT_LT(0, first_read(&self->fd, self->kvm, self->buf,
+				HPT_GROUP_BYTES));
+	EXPECT_EQ(0, shim_polls_in_vain);
+	EXPECT_EQ(HPT_MARKS_SOME, self->kvm->arch.hpt_marks);
+	/* The section ends during the third nap */
+	naps_left = 3;
+	ASSERT_LT(0, first_read(&self->fd, self->kvm, self->buf, 2048));
+	EXPECT_EQ(1 + 3, shim_polls_in_vain);
+	EXPECT_EQ(3, naps);
+	EXPECT_EQ(2, seen_ended);
+	EXPECT_EQ(HPT_MARKS_ALL, self->kvm->arch.hpt_marks);
+	/* No section sleeps */
+	ASSERT_LT(0, first_read(&self->fd, self->kvm, self->buf, 2048));
+	EXPECT_EQ(0, naps);
+	EXPECT_EQ(1, seen_ended);
+	EXPECT_EQ(HPT_MARKS_ALL, self->kvm->arch.hpt_marks);
+	shim_sleep = NULL;
+	shim_before_grace_period = NULL;
 }
 
 TEST_HARNESS_MAIN
