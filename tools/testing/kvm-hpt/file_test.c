@@ -5,6 +5,10 @@
 
 #include "unit.h"
 
+#include <pthread.h>
+
+#include <linux/dcache.h>
+
 TEST_F(file, bad_arguments)
 {
 	EXPECT_EQ(-EINVAL, fake_open(self->kvm, 4, 0));
@@ -215,6 +219,130 @@ TEST_F(file, operations_of_each_file)
 	shim_close(fd);
 }
 
+/* Trace events have it, but the file itself does not need it */
+TEST_F(file, name_of_a_vm)
+{
+	struct dentry dir = { .d_name.name = "4711-12" };
+	char name[KVM_HPT_VM_NAME];
+
+	self->kvm->userspace_pid = 4711;
+	kvm_hpt_vm_name(self->kvm, name);
+	EXPECT_STREQ("4711", name);
+	self->kvm->debugfs_dentry = ERR_PTR(-ENOENT);
+	kvm_hpt_vm_name(self->kvm, name);
+	EXPECT_STREQ("4711", name);
+	self->kvm->debugfs_dentry = &dir;
+	kvm_hpt_vm_name(self->kvm, name);
+	EXPECT_STREQ("4711-12", name);
+	self->kvm->debugfs_dentry = NULL;
+}
+
+TEST_F(file, lock_of_a_file_is_destroyed)
+{
+	long live = shim_live_mutexes();
+	int fd, write;
+
+	for (write = 0; write < 2; write++) {
+		fd = fake_open(self->kvm, write ? KVM_GET_HTAB_WRITE : 0, 0);
+		EXPECT_EQ(live + 1, shim_live_mutexes());
+		shim_close(fd);
+		EXPECT_EQ(live, shim_live_mutexes());
+	}
+}
+
+/* A buffer is used again, also by a shorter call, and replaced by a longer one */
+TEST_F(file, buffer_is_kept)
+{
+	static const struct { size_t size; unsigned int allocs; } calls[] = {
+		{ 100, 1 }, { 100, 0 }, { 99, 0 }, { 101, 1 }, { 101, 0 },
+	};
+	unsigned int i;
+
+	shim_allocs();
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		ASSERT_LE(0, fake_read(self->fd, self->buf, calls[i].size,
+				       BUF));
+		EXPECT_EQ(calls[i].allocs, shim_allocs());
+	}
+}
+
+/* After an allocation has failed there is no buffer, not one of a byte */
+TEST_F(file, no_buffer_after_no_memory)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t len = record(self->buf, 20, 3, 0), at;
+
+	for (at = 0; at < 2; at++) {
+		shim_allocs();
+		shim_fail_alloc_at = 1;
+		shim_fail_allocs = 1;
+		EXPECT_EQ(-ENOMEM, fake_write(fd, self->buf, len, len));
+		shim_fail_alloc_at = 0;
+		EXPECT_EQ(-EINVAL, fake_write(fd, self->buf, 1, 1));
+	}
+	EXPECT_EQ(len, fake_write(fd, self->buf, len, len));
+	shim_close(fd);
+}
+
+/* A grace period that a reader has started */
+static unsigned int grace_periods;
+
+static void count_grace_periods(void)
+{
+	grace_periods++;
+}
+
+static struct {
+	struct kvm *kvm;
+	pthread_barrier_t barrier;
+	bool left;
+} section;
+
+static void *stay_in_section(void *unused)
+{
+	int idx = srcu_read_lock(&section.kvm->srcu);
+
+	pthread_barrier_wait(&section.barrier);
+	usleep(20000);
+	__atomic_store_n(&section.left, true, __ATOMIC_RELEASE);
+	srcu_read_unlock(&section.kvm->srcu, idx);
+	return NULL;
+}
+
+/* The SRCU structure must be idle when it is cleaned up */
+TEST_F(file, vm_waits_for_the_grace_period_of_a_reader)
+{
+	pthread_t thread;
+	ssize_t len;
+
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+	shim_section_sleeps = true;
+	len = fake_read(self->fd, self->buf, BUF, BUF);
+	shim_section_sleeps = false;
+	ASSERT_LT(0, len);
+	EXPECT_EQ(HPT_MARKS_ASKED, self->kvm->arch.hpt_marks);
+	shim_close(self->fd);
+	self->fd = -1;
+	/* It has not ended */
+	section.kvm = self->kvm;
+	pthread_barrier_init(&section.barrier, NULL, 2);
+	pthread_create(&thread, NULL, stay_in_section, NULL);
+	pthread_barrier_wait(&section.barrier);
+	kvmppc_hpt_destroy_vm(self->kvm);
+	EXPECT_TRUE(__atomic_load_n(&section.left, __ATOMIC_ACQUIRE));
+	pthread_join(thread, NULL);
+	/* It has, which one look shows */
+	grace_periods = 0;
+	shim_before_grace_period = count_grace_periods;
+	kvmppc_hpt_destroy_vm(self->kvm);
+	EXPECT_EQ(1, grace_periods);
+	/* None was started */
+	self->kvm->arch.hpt_marks_gp_begun = false;
+	kvmppc_hpt_destroy_vm(self->kvm);
+	EXPECT_EQ(1, grace_periods);
+	shim_before_grace_period = NULL;
+}
+
 TEST_F(file, debugfs_dump)
 {
 	static const unsigned long at[] = { 0, 7, 8, 500, 501, NR - 1 };
@@ -235,12 +363,15 @@ TEST_F(file, debugfs_dump)
 	ASSERT_EQ(0, fake_h_remove(self->kvm, 9));
 
 	ASSERT_EQ(0, file->f_op->open(&file->inode, file));
+	shim_hpte_locks = 0;
 	for (all = 0, lines = 0; ; all += len) {
 		len = file->f_op->read(file, self->buf + all, 150, NULL);
 		ASSERT_LE(0, len);
 		if (!len)
 			break;
 	}
+	/* Each line is made with the HPTE's lock held */
+	EXPECT_LE(ARRAY_SIZE(at), shim_hpte_locks);
 	self->buf[all] = 0;
 	for (all = 0; sscanf(self->buf + all, "%lx %lx %lx %lx\n%n", &index,
 			     &v, &r, &gr, &n) == 4; all += n) {
@@ -255,7 +386,7 @@ TEST_F(file, debugfs_dump)
 	}
 	EXPECT_EQ(0, self->buf[all]);
 	EXPECT_EQ(ARRAY_SIZE(at), lines);
-	file->f_op->release(&file->inode, file);
+	EXPECT_EQ(0, file->f_op->release(&file->inode, file));
 
 	shim_kill_at = 1;
 	ASSERT_EQ(0, file->f_op->open(&file->inode, file));

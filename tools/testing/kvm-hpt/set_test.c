@@ -135,8 +135,11 @@ TEST_F(groups, zero_clears_what_was_used)
 	for (i = 0; i < ARRAY_SIZE(edges); i++)
 		ASSERT_EQ(0, fake_h_enter(self->kvm, edges[i] * 8 + i % 8, V,
 					  R(i + 1)));
+	for (i = 0; i < ARRAY_SIZE(edges); i++)
+		kvmppc_hpt_visit(self->info, edges[i] * 8);
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, BIG_ORDER));
 	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_used(self->info, 0, BIG_GROUPS));
+	EXPECT_EQ(BIG_GROUPS, kvm_hpt_next_visit(self->info, 0, BIG_GROUPS));
 	for (i = 0; i < ARRAY_SIZE(edges); i++) {
 		EXPECT_EQ(0, *kvm_hpte_at(self->info, edges[i] * 8 + i % 8));
 		EXPECT_EQ(0, self->info->rev[edges[i] * 8 + i % 8].guest_rpte);
@@ -215,6 +218,64 @@ TEST_F(groups, part_that_is_missing)
 	shim_no_cgroups = false;
 	shim_at_cgroup_limit = false;
 	EXPECT_EQ(live, shim_live_allocs());
+}
+
+/* Of a small table, only a small bitmap is missing */
+TEST_F(groups, part_that_is_missing_is_small)
+{
+	struct kvm_hpt_info info = { .order = ORDER };
+
+	shim_at_cgroup_limit = true;
+	shim_largest_alloc = NR / 8 / 8;
+	EXPECT_EQ(-ENOMEM, kvmppc_hpt_alloc_groups(&info));
+	EXPECT_EQ(KVM_HPT_PART_CGROUP, info.part);
+	shim_largest_alloc--;
+	EXPECT_EQ(-ENOMEM, kvmppc_hpt_alloc_groups(&info));
+	EXPECT_EQ(KVM_HPT_PART_BITMAPS, info.part);
+	shim_largest_alloc = 0;
+	shim_at_cgroup_limit = false;
+}
+
+/* To count a chunk costs its size, and 1; it begins only if there is time */
+TEST_F(groups, count_keeps_to_its_budget)
+{
+	struct kvm_hpt_info small = { .order = ORDER };
+	const int chunk = 1 + (HPT_CHUNK_GROUPS >> HPT_SCAN_SHIFT);
+	unsigned long group;
+	int budget;
+
+	budget = chunk;
+	group = 0;
+	EXPECT_EQ(0, kvm_hpt_nr_used(self->info, &group, &budget));
+	EXPECT_EQ(0, budget);
+	EXPECT_EQ(HPT_CHUNK_GROUPS, group);
+	budget = chunk + 1;
+	group = 0;
+	EXPECT_EQ(0, kvm_hpt_nr_used(self->info, &group, &budget));
+	EXPECT_EQ(1 - chunk, budget);
+	EXPECT_EQ(BIG_GROUPS, group);
+	ASSERT_EQ(0, kvmppc_hpt_alloc_groups(&small));
+	budget = 1;
+	group = 7;
+	EXPECT_EQ(0, kvm_hpt_nr_used(&small, &group, &budget));
+	EXPECT_EQ(0, budget);
+	EXPECT_EQ(NR / 8, group);
+	kvmppc_hpt_free_groups(&small);
+}
+
+/* The guest's bits of the word are kept, the mark is not */
+TEST_F(groups, rehashed_hpte_has_its_word)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(edges); i++) {
+		kvmppc_hpt_rehashed(self->info, edges[i] * 8 + i % 8,
+				    R(i + 1) | HPTE_GR_MODIFIED);
+		EXPECT_EQ(R(i + 1),
+			  self->info->rev[edges[i] * 8 + i % 8].guest_rpte);
+		EXPECT_TRUE(kvm_hpt_group_used(self->info, edges[i]));
+		EXPECT_FALSE(kvm_hpt_group_to_visit(self->info, edges[i]));
+	}
 }
 
 TEST_F(groups, no_memory_is_counted)
