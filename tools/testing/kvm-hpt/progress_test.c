@@ -200,6 +200,67 @@ TEST_F(file, progress_bounds)
 	EXPECT_GT(NR * HPT_RECORD_MIN, p.first_bytes);
 }
 
+/* What the bound is: used groups, or all that is left, and headers */
+TEST_F(file, progress_bounds_exactly)
+{
+	struct kvm_ppc_htab_progress p;
+	unsigned long index, used, cursor = 13, nr = 1 << 17;
+	int fd;
+
+	ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+	EXPECT_EQ(0, p.first_hptes);
+	EXPECT_EQ(2 * HDR, p.first_bytes);
+	for (used = 1; used <= NR / 8; used += NR / 8 - 1) {
+		for (index = 0; index < used * 8; index += 8)
+			fake_h_enter(self->kvm, index + 4, V, R(1));
+		fd = fake_open(self->kvm, 0, cursor);
+		/* Of the group in which the pass begins, and those after it */
+		ASSERT_EQ(0, fake_progress(fd, 0, &p));
+		index = used == 1 ? 0 : NR - 8;
+		EXPECT_EQ(min(index, NR - cursor), p.first_hptes);
+		EXPECT_EQ(p.first_hptes * HPT_STREAM_HPTE +
+			  (index / 2 + 2) * HDR, p.first_bytes);
+		shim_close(fd);
+	}
+	fd = fake_open(self->kvm, 0, NR - 3);
+	ASSERT_EQ(0, fake_progress(fd, 0, &p));
+	EXPECT_EQ(3, p.first_hptes);
+	shim_close(fd);
+	/* A record has no more than 65535 HPTEs of a kind */
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	fd = fake_open(self->kvm, 0, nr - 2 * 65535);
+	ASSERT_EQ(0, fake_progress(fd, 0, &p));
+	EXPECT_EQ((2 + 2) * HDR, p.first_bytes);
+	shim_close(fd);
+}
+
+/* In several holds: used groups, and changes behind the cursor */
+TEST_F(file, progress_in_several_holds)
+{
+	struct kvm_ppc_htab_progress p;
+	unsigned long nr = 1 << 17;
+	unsigned int count;
+	int fd;
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 34));
+	fd = fake_open(self->kvm, 0, 0);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, (1ul << 30) - 1, V, R(1)));
+	ASSERT_EQ(0, fake_progress(fd, 0, &p));
+	EXPECT_EQ(8, p.first_hptes);
+	ASSERT_EQ(0, fake_progress(fd, 1, &p));
+	EXPECT_EQ(1, p.first_hptes);
+	shim_close(fd);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+	fd = fake_open(self->kvm, 0, nr - 8);
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1)));
+	for (count = 0; count < 2; count++) {
+		ASSERT_EQ(0, fake_progress(fd, count, &p));
+		EXPECT_EQ(nr / 8 - 1, p.changed_hptes);
+		EXPECT_EQ(count ? 1 : 8, p.first_hptes);
+	}
+	shim_close(fd);
+}
+
 /* Changes are counted wherever they are recorded */
 TEST_F(file, progress_of_changes)
 {
@@ -449,6 +510,7 @@ TEST_F(file, fdinfo_of_a_writer)
 	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
 	show(fd);
 	EXPECT_STREQ("write", text("htab-mode"));
+	EXPECT_EQ(2, number("htab-file"));
 	EXPECT_EQ(5, number("htab-written-valid"));
 	EXPECT_EQ(5, number("htab-written-invalid"));
 	EXPECT_EQ(len, number("htab-written-bytes"));
@@ -595,6 +657,7 @@ TEST_F(file, poll_work_wakes_those_who_sleep)
 	ASSERT_EQ(0, fake_h_enter(self->kvm, 1, V, R(1)));
 	poll_work(self->kvm);
 	EXPECT_EQ(1, arch->hpt_wait.woken);
+	EXPECT_EQ(NEWS, arch->hpt_wait.events);
 	EXPECT_FALSE(arch->hpt_poll.pending);
 	EXPECT_EQ(NEWS, fake_poll(self->fd));
 	/* A reset, and a switch to radix */
@@ -683,6 +746,7 @@ TEST_F(file, poll_work_wakes_for_each_change)
 	poll_work(self->kvm);
 	mutex_unlock(&arch->mmu_setup_lock);
 	EXPECT_TRUE(arch->hpt_poll.pending);
+	EXPECT_EQ(2 * HZ / 10, arch->hpt_poll.delay);
 }
 
 /* A task that was woken up and has not read is not woken up again */
@@ -776,6 +840,124 @@ TEST_F(file, poll_work_takes_its_time)
 		arch->hpt_wait.sleepers = false;
 		poll_work(self->kvm);
 	}
+}
+
+/* How far a look comes, and when the next one is, to the last group */
+TEST_F(file, poll_work_does_all_it_may)
+{
+	struct kvm_arch *arch = &self->kvm->arch;
+	unsigned long index, first, pairs = 8192, nr = 1ul << 23;
+	unsigned int open;
+
+	shim_close(self->fd);
+	arch->hpt_wait.sleepers = true;
+	/* Each other group, at the end: to come there costs 252 of 8192 */
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 27));
+	self->fd = fake_open(self->kvm, 0, 0);
+	first = nr / 8 - 2 * pairs;
+	for (index = first; index < nr / 8; index += 2)
+		fake_h_enter(self->kvm, index * 8, V, R(1) & ~HPTE_R_R);
+	work_of_pass(self->fd, self->buf);
+	poll_work(self->kvm);
+	EXPECT_EQ(first + 2 * (8192 - 252 - 1) + 1, arch->hpt_poll_pos);
+	/* All groups of a table: the next look begins at the front */
+	shim_close(self->fd);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+	EXPECT_EQ(0, arch->hpt_poll_pos);
+	self->fd = fake_open(self->kvm, 0, 0);
+	ASSERT_TRUE(enter_in_each_group(self->kvm, 1 << 16, R(1) & ~HPTE_R_R));
+	work_of_pass(self->fd, self->buf);
+	arch->hpt_poll_idle = 0;
+	EXPECT_EQ(0, fake_poll(self->fd));
+	poll_work(self->kvm);
+	EXPECT_EQ(0, arch->hpt_poll_pos);
+	EXPECT_EQ(HZ / 10, arch->hpt_poll.delay);
+	/* The pause grows with the groups that were visited, by a tick from 410 */
+	for (open = 408; open <= 409; open++) {
+		shim_close(self->fd);
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 34));
+		self->fd = fake_open(self->kvm, 0, 0);
+		ASSERT_TRUE(enter_in_each_group(self->kvm, open * 8,
+						R(1) & ~HPTE_R_R));
+		work_of_pass(self->fd, self->buf);
+		arch->hpt_poll_idle = HZ / 5;
+		EXPECT_EQ(0, fake_poll(self->fd));
+		poll_work(self->kvm);
+		EXPECT_LT(0, arch->hpt_poll_pos);
+		EXPECT_EQ(HZ / 100 + (open == 409), arch->hpt_poll.delay);
+	}
+	/* A position in the HPT that is gone means nothing */
+	fake_switch_to_radix(self->kvm);
+	EXPECT_EQ(0, arch->hpt_poll_pos);
+}
+
+/* poll() finds a change anywhere, puts the task on the queue, can be killed */
+TEST_F(file, poll_itself)
+{
+	unsigned long nr = 1 << 18, at[] = { 0, nr - 8 }, i;
+
+	shim_close(self->fd);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 22));
+	self->fd = fake_open(self->kvm, 0, 0);
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1) & ~HPTE_R_R));
+	work_of_pass(self->fd, self->buf);
+	self->kvm->arch.hpt_wait.polled = 0;
+	EXPECT_EQ(0, fake_poll(self->fd));
+	EXPECT_EQ(1, self->kvm->arch.hpt_wait.polled);
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		fake_hw_access(self->kvm, at[i], false);
+		EXPECT_EQ(NEWS, fake_poll(self->fd));
+		shim_kill_at = 1;
+		EXPECT_EQ(0, fake_poll(self->fd));
+		EXPECT_EQ(0, shim_kill_at);
+		work_of_pass(self->fd, self->buf);
+		EXPECT_EQ(0, fake_poll(self->fd));
+	}
+	/* A reader that began in the last group has seen all after its passes */
+	shim_close(self->fd);
+	self->fd = fake_open(self->kvm, 0, nr - 1);
+	work_of_pass(self->fd, self->buf);
+	EXPECT_EQ(0, fake_poll(self->fd));
+}
+
+/* The VM's counters in /sys/kernel/debug/kvm and the binary statistics */
+TEST_F(file, statistics)
+{
+	struct kvm_vm_stat *stat = &self->kvm->stat;
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t len = record(self->buf, 20, 3, 5), bytes;
+
+	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+	EXPECT_EQ(6, stat->hpt_write_valid.counter);
+	EXPECT_EQ(10, stat->hpt_write_invalid.counter);
+	EXPECT_EQ(2 * len, stat->hpt_write_bytes.counter);
+	EXPECT_EQ(0, stat->hpt_write_refused.counter);
+	header(self->buf, 0)->index = NR;
+	ASSERT_EQ(-EINVAL, fake_write(fd, self->buf, len, len));
+	EXPECT_EQ(1, stat->hpt_write_refused.counter);
+	EXPECT_EQ(2 * len, stat->hpt_write_bytes.counter);
+	shim_close(fd);
+
+	bytes = fake_read(self->fd, self->buf, BUF, BUF);
+	EXPECT_EQ(3, stat->hpt_read_valid.counter);
+	EXPECT_EQ(NR - 3, stat->hpt_read_invalid.counter);
+	EXPECT_EQ(bytes, stat->hpt_read_bytes.counter);
+	EXPECT_EQ(1, stat->hpt_passes.counter);
+	EXPECT_EQ(3, stat->hpt_changes.counter);
+	fake_h_protect(self->kvm, 20, HPTE_R_N);
+	fake_h_protect(self->kvm, 22, HPTE_R_N);
+	fake_h_remove(self->kvm, 100);
+	bytes += fake_read(self->fd, self->buf, BUF, BUF);
+	EXPECT_EQ(5, stat->hpt_read_valid.counter);
+	EXPECT_EQ(bytes, stat->hpt_read_bytes.counter);
+	EXPECT_EQ(2, stat->hpt_passes.counter);
+	EXPECT_EQ(5, stat->hpt_changes.counter);
+	fake_h_protect(self->kvm, 20, 0);
+	ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, BUF, 7));
+	EXPECT_EQ(bytes, stat->hpt_read_bytes.counter);
+	EXPECT_EQ(5, stat->hpt_read_valid.counter);
 }
 
 TEST_HARNESS_MAIN
