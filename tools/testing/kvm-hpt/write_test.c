@@ -56,7 +56,7 @@ TEST_F(file, write_longest_records)
 	size_t len = 0, size = 3 * HPT_RECORD_MAX;
 	char *buf = malloc(size);
 	unsigned long index;
-	unsigned int checks;
+	unsigned int checks, rescheds;
 
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 22));
 	len += record(buf, 1, 1, 65535);
@@ -82,10 +82,13 @@ TEST_F(file, write_longest_records)
 	for (index = 0; index < 3; index++)
 		record(buf + index * len, 0, 65535, 0);
 	shim_signal_checks = 0;
+	shim_rescheds();
 	ASSERT_EQ(len, fake_write(fd, buf, len, len));
 	checks = shim_signal_checks;
+	rescheds = shim_rescheds();
 	ASSERT_EQ(3 * len, fake_write(fd, buf, 3 * len, 3 * len));
 	ASSERT_EQ(checks + 3 * checks + 2, shim_signal_checks);
+	ASSERT_EQ(3 * rescheds + 2, shim_rescheds());
 	/* Or the second one cannot be copied */
 	shim_fault_at = 2;
 	ASSERT_EQ(len, fake_write(fd, buf, 3 * len, 3 * len));
@@ -499,10 +502,15 @@ TEST_F(file, record_is_checked_before_it_is_applied)
 	ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf + 4096, 4096));
 	/* A 16M page that does not fit the slot, or the host's page */
 	fake_host_page(at[0], false);
-	for (i = 0; i < ARRAY_SIZE(at); i++) {
+	for (i = 0; i <= ARRAY_SIZE(at); i++) {
 		len = record(self->buf, 20, 2, 0);
-		hpte[2] |= cpu_to_be64(HPTE_V_LARGE);
-		hpte[3] = cpu_to_be64(at[i] | HPTE_R_M);
+		if (i < ARRAY_SIZE(at)) {
+			hpte[2] |= cpu_to_be64(HPTE_V_LARGE);
+			hpte[3] = cpu_to_be64(at[i] | HPTE_R_M);
+		} else {
+			/* A segment size that is reserved */
+			hpte[2] |= cpu_to_be64(1ull << 63);
+		}
 		ASSERT_EQ(-EIO, fake_write(fd, self->buf, len, len));
 		EXPECT_EQ(0, fake_read(self->fd, self->buf + 4096, 4096,
 				       4096));
@@ -567,6 +575,23 @@ TEST_F(file, vrma_has_the_size_of_the_base_page)
 	shim_close(fd);
 }
 
+/* A small page of the VRMA, behind a large page of another segment */
+TEST_F(file, vrma_of_small_pages)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t len = record(self->buf, 20, 2, 0);
+	__be64 *hpte = (__be64 *)(self->buf + HDR);
+
+	hpte[0] |= cpu_to_be64(HPTE_V_LARGE);
+	hpte[1] = cpu_to_be64(FAKE_HUGE | HPTE_R_M);
+	hpte[2] = cpu_to_be64(HPTE_V_1TB_SEG | VRMA_VSID << 24 |
+			      HPTE_V_BOLTED | HPTE_V_VALID);
+	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+	EXPECT_EQ(1, self->kvm->arch.mmu_ready);
+	EXPECT_EQ(0x4001ffffff000000, self->kvm->arch.vrma_slb_v);
+	shim_close(fd);
+}
+
 TEST_F(file, write_of_vrma_makes_mmu_ready)
 {
 	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
@@ -594,6 +619,182 @@ TEST_F(file, write_of_vrma_makes_mmu_ready)
 	atomic_set(&self->kvm->arch.vcpus_running, 1);
 	EXPECT_EQ(-EBUSY, fake_write(fd, self->buf, len, len));
 	EXPECT_EQ(1, self->kvm->arch.mmu_ready);
+	shim_close(fd);
+}
+
+/* Write a record, and return how often others had a chance to run */
+static unsigned int rescheds_of_write(int fd, void *buf, size_t len)
+{
+	shim_rescheds();
+	shim_signal_checks = 0;
+	if (fake_write(fd, buf, len, len) != len)
+		return -1u;
+	return shim_rescheds();
+}
+
+/* Others get a chance after 64 HPTEs, and at the end of a group after that */
+TEST_F(file, chances_within_a_record)
+{
+	static const struct {
+		u32 index;
+		unsigned int valid, invalid, chances;
+		bool empty;
+	} kind[] = {
+		{ 8, 63, 0, 0 }, { 8, 64, 0, 1 }, { 9, 127, 0, 1 },
+		{ 9, 128, 0, 2 },
+		{ 8, 0, 63, 0 }, { 9, 0, 63, 0 }, { 8, 0, 64, 1 },
+		{ 8, 0, 127, 1 }, { 8, 0, 128, 2 }, { 9, 0, 64, 1 },
+		{ 9, 0, 71, 1 }, { 9, 0, 71 + 63, 1 }, { 9, 0, 71 + 64, 2 },
+		{ 8, 64, 64, 2 }, { 8, 63, 63, 0 },
+		/* A group at a time, if no HPTE is there */
+		{ 8, 63, 0, 0, true }, { 9, 63, 0, 0, true },
+		{ 8, 64, 0, 1, true }, { 9, 64, 0, 1, true },
+		{ 9, 71 + 63, 0, 1, true }, { 9, 71 + 64, 0, 2, true },
+	};
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	unsigned long index, end;
+	unsigned int i, large;
+	__be64 *hpte = (__be64 *)(self->buf + HDR);
+	size_t len;
+
+	for (i = 0; i < ARRAY_SIZE(kind); i++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		for (index = 0; index < 300; index++)
+			if (!kind[i].empty ||
+			    index >= kind[i].index + kind[i].valid)
+				fake_h_enter(self->kvm, index, V, R(1));
+		len = record(self->buf, kind[i].index, kind[i].valid,
+			     kind[i].invalid);
+		EXPECT_EQ(kind[i].chances,
+			  rescheds_of_write(fd, self->buf, len)) {
+			TH_LOG("kind %u", i);
+		}
+		EXPECT_EQ(0, shim_signal_checks);
+		/* Only the HPTEs of the record were removed */
+		index = kind[i].index + kind[i].valid;
+		end = index + kind[i].invalid;
+		EXPECT_TRUE(there(self->kvm, index - 1));
+		EXPECT_TRUE(there(self->kvm, end));
+		for (; index < end; index++)
+			EXPECT_FALSE(there(self->kvm, index));
+	}
+	/* After 64 large pages were checked, besides */
+	for (large = 63; large <= 64; large++) {
+		len = record(self->buf, 8, large, 0);
+		for (i = 0; i < large; i++) {
+			hpte[2 * i] |= cpu_to_be64(HPTE_V_LARGE);
+			hpte[2 * i + 1] = cpu_to_be64(FAKE_HUGE | HPTE_R_M);
+		}
+		EXPECT_EQ(large == 64 ? 2 : 0,
+			  rescheds_of_write(fd, self->buf, len));
+	}
+	/* Groups that were never used are skipped, used ones behind are not */
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9000, V, R(1)));
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9001, V, R(1)));
+	len = record(self->buf, 4001, 0, 5000);
+	EXPECT_EQ(0, rescheds_of_write(fd, self->buf, len));
+	EXPECT_FALSE(there(self->kvm, 9000));
+	EXPECT_TRUE(there(self->kvm, 9001));
+	shim_close(fd);
+}
+
+/* Which records are applied in slices, how many of them, and with which locks */
+TEST_F(file, slices_of_a_record)
+{
+	static const struct {
+		unsigned int valid, invalid, slices;
+		bool sliced;
+	} kind[] = {
+		{ 4095, 0, 1 }, { 0, 4095, 1 }, { 2000, 2095, 1 },
+		{ 4096, 0, 2, true }, { 0, 4096, 2, true },
+		{ 4095, 1, 1, true }, { 8191, 0, 2, true },
+		{ 8192, 0, 3, true }, { 0, LONG, 16, true },
+		{ LONG, 0, 16, true }, { 4096, 4096, 3, true },
+	};
+	struct kvm_arch *arch = &self->kvm->arch;
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	char *buf = malloc(HPT_RECORD_MAX);
+	unsigned int i;
+	size_t len;
+
+	for (i = 0; i < ARRAY_SIZE(kind); i++) {
+		ASSERT_LT(0, long_record(self->kvm, buf, 0));
+		len = record(buf, 0, kind[i].valid, kind[i].invalid);
+		shim_holds(&arch->mmu_setup_lock);
+		shim_holds(&arch->hpt_write_lock);
+		ASSERT_EQ(len, fake_write(fd, buf, len, len));
+		EXPECT_EQ(kind[i].slices, shim_holds(&arch->mmu_setup_lock)) {
+			TH_LOG("kind %u", i);
+		}
+		EXPECT_EQ(kind[i].sliced, shim_holds(&arch->hpt_write_lock));
+	}
+	free(buf);
+	shim_close(fd);
+}
+
+/* Short records share a hold, for 4096 HPTEs and records */
+TEST_F(file, records_of_a_hold)
+{
+	static const struct { unsigned int valid, invalid, most; } kind[] = {
+		{ 0, 0, 4096 }, { 0, 1, 2048 }, { 1, 0, 2048 }, { 0, 7, 512 },
+		{ 3, 4, 512 },
+	};
+	struct kvm_arch *arch = &self->kvm->arch;
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	unsigned int i, more, n;
+	size_t len;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(kind); i++) {
+		more = i % 2;
+		for (len = 0, n = 0; n < kind[i / 2].most + more; n++)
+			len += record(self->buf + len, 8 * n % NR,
+				      kind[i / 2].valid, kind[i / 2].invalid);
+		shim_holds(&arch->mmu_setup_lock);
+		shim_rescheds();
+		shim_signal_checks = 0;
+		ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+		EXPECT_EQ(1 + more, shim_holds(&arch->mmu_setup_lock)) {
+			TH_LOG("kind %u", i);
+		}
+		/* After each record but the last, and a signal is looked for */
+		EXPECT_EQ(n - 1, shim_rescheds());
+		EXPECT_EQ(more, shim_signal_checks);
+	}
+	/* A part of a header is looked at in the next hold */
+	len = record(self->buf, 0, 0, 4095);
+	shim_holds(&arch->mmu_setup_lock);
+	ASSERT_EQ(len, fake_write(fd, self->buf, len + 4, len + 4));
+	EXPECT_EQ(2, shim_holds(&arch->mmu_setup_lock));
+	shim_close(fd);
+}
+
+/* A vcpu runs when a hold has ended, and only a part of a header is left */
+static void vcpu_runs(struct kvm *kvm)
+{
+	kvm->arch.mmu_ready = 1;
+	atomic_set(&kvm->arch.vcpus_running, 1);
+}
+
+TEST_F(file, refused_with_a_part_of_a_header)
+{
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	struct kvm_hpt_fd *file = shim_file(fd)->private_data;
+	size_t len = record(self->buf, 0, 0, 4095);
+
+	self->buf[len] = 77;
+	self->buf[len + 1] = 1;
+	self->buf[len + 2] = 1;
+	/* Before the file's lock, the copy, the first and the second hold */
+	let_happen(self->kvm, 3, vcpu_runs);
+	EXPECT_EQ(len, fake_write(fd, self->buf, len + 2, len + 2));
+	EXPECT_EQ(1, file->refused);
+	EXPECT_EQ(77 + 256, file->refused_index);
+	/* Without any byte of a record, nothing is refused */
+	EXPECT_EQ(-EFAULT, fake_write(fd, self->buf, len, 0));
+	EXPECT_EQ(1, file->refused);
+	EXPECT_EQ(-EBUSY, fake_write(fd, self->buf, len, len));
+	EXPECT_EQ(2, file->refused);
+	atomic_set(&self->kvm->arch.vcpus_running, 0);
 	shim_close(fd);
 }
 
