@@ -412,7 +412,7 @@ TEST_F(file, hold_of_a_later_pass_does_all_it_may)
 	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
 	struct kvm_ppc_htab_progress p;
 	unsigned int i, more, n;
-	int fd, other;
+	int fd, other = -1;
 
 	for (i = 0; i < 2 * ARRAY_SIZE(kind); i++) {
 		more = i % 2;
