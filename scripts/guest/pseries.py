@@ -253,7 +253,7 @@ class Qmp:
             try:
                 self.sock.connect(path)
                 self.sock.settimeout(120)
-                self.file = self.sock.makefile("rw", encoding="utf-8")
+                self.file = self.sock.makefile("r", encoding="utf-8")
                 self.file.readline()
                 self.call("qmp_capabilities")
                 break
@@ -263,10 +263,12 @@ class Qmp:
                                   "; ".join(complaints(errors))) from None
                 time.sleep(0.1)
 
-    def call(self, command, **arguments):
-        self.file.write(json.dumps({"execute": command,
-                                    "arguments": arguments}) + "\n")
-        self.file.flush()
+    def call(self, command, files=(), **arguments):
+        """Run a command. QEMU gets files with it, which are descriptors."""
+        line = json.dumps({"execute": command, "arguments": arguments}) + "\n"
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                   struct.pack(f"{len(files)}i", *files))]
+        self.sock.sendmsg([line.encode()], rights if files else [])
         while True:
             line = self.file.readline()
             if not line:

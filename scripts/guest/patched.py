@@ -1,0 +1,323 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Test what series/qemu promises beyond that migrations complete.
+
+usage: patched.py
+
+Runs inside an emulated host, which scripts/qemu/try boots: lookups and
+snapshots that fail, snapshots that do not, damaged streams, postcopy, and a
+guest that is reset while it migrates. Prints TAP.
+"""
+import contextlib
+import fnmatch
+import io
+import os
+import re
+import struct
+import subprocess
+import sys
+import time
+
+import hptdiff
+from pseries import (Failure, Machine, MiB, Sections, complaints, migrate_info,
+                     migrated, say, unbroken)
+
+LINES = 4
+# Seconds to wait for them
+LIMIT = 400
+KERNEL = 0xc000000000010000
+PROGRAM, FEW_FILES = "/usr/bin/qemu-patched", "/tmp/qemu-few-files"
+SNAPSHOT = "if=none,id=snapshots,format=qcow2,file=/tmp/patched.qcow2"
+NO_FILE = "Too many open files"
+STREAM, DAMAGED = "/tmp/stream", "/tmp/stream.damaged"
+V_VALID, V_LARGE, R_M = 1, 4, 0x10
+
+CHECKS = [
+    "the monitor looks up an address",
+    "a lookup without a file descriptor fails, and says why",
+    "savevm without a file descriptor fails, and says why",
+    "the guest goes on, and lookups work again",
+    "the HPT is equal after savevm and loadvm",
+    "the guest goes on unbroken after loadvm",
+    "info migrate shows the HPT after a migration to a file",
+    "a stream with an order that does not exist",
+    "a stream with HPTEs and no order",
+    "a stream with an index of almost 2^32",
+    "a stream with HPTEs behind the end of the HPT",
+    "a stream that ends in a header",
+    "a stream that ends in an HPTE",
+    "a stream with a record of 65,535 HPTEs, and then a bad one",
+    "a stream with an HPTE that is not valid",
+    "a stream with an HPTE for a page that is too large",
+    "the HPT is equal at the switch to postcopy",
+    "the guest goes on unbroken in postcopy",
+    "the guest is reset while it migrates, and boots at the destination",
+]
+
+
+class Beginning(Sections):
+    """A saved stream up to the order of the HPT."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.destination = io.BytesIO()
+        with open(path, "rb", MiB) as self.source, \
+             contextlib.suppress(EOFError):
+            self.follow()
+        data = self.destination.getvalue()
+        name = data.rfind(b"\x0aspapr/htab")
+        if name < 0 or self.hpt_shift is None:
+            raise Failure("the stream has no HPT")
+        self.section = data[name - 4:name]
+        self.before = data[:-4]
+        self.footer = bytes([self.FOOTER]) + self.section
+
+    def follow_hpt(self):
+        super().follow_hpt()
+        raise EOFError
+
+    def with_order(self, order):
+        return self.before + struct.pack(">I", order) + self.footer
+
+    def with_records(self, *records):
+        """The same, and a section with these and an end."""
+        return self.with_order(self.hpt_shift) + self.part(*records)
+
+    def part(self, *records):
+        return bytes([self.SECTION_PART]) + self.section + bytes(4) + \
+            b"".join(records) + self.RECORD.pack(0, 0, 0) + self.footer
+
+    def record(self, index, *hptes, invalid=0):
+        return self.RECORD.pack(index, len(hptes), invalid) + \
+            b"".join(struct.pack(">QQ", *hpte) for hpte in hptes)
+
+
+def damaged(stream):
+    """Streams, and what QEMU says of them."""
+    good = (V_VALID, R_M)
+    end = 1 << stream.hpt_shift - 4
+    has_not = rf"that an HPT of order {stream.hpt_shift} has not"
+    refused = r"KVM does not take the HPTEs from 0x{:x} on \({}\): {}"
+    yield stream.with_order(47), "an HPT of order 47, which does not exist"
+    yield (stream.with_order(stream.NO_HPT) + stream.part(stream.record(8, good)),
+           "HPTEs, but no size of their HPT")
+    yield (stream.with_records(stream.record((1 << 32) - 8, invalid=16)),
+           rf"HPTEs 4294967288 \(0 valid, 16 invalid\) {has_not}")
+    yield (stream.with_records(stream.record(end - 1, good, good)),
+           rf"HPTEs {end - 1} \(2 valid, 0 invalid\) {has_not}")
+    yield (stream.with_records(stream.record(8, good))[:-5 - 3],
+           "The stream ends within an HPT")
+    yield (stream.with_records(stream.record(8, good))[:-5 - 8 - 3],
+           "The stream ends within an HPT")
+    yield (stream.with_records(stream.record(8, *[good] * 65535),
+                               stream.record(0x123456, (0, 0))),
+           rf"HPTEs {0x123456} \(1 valid, 0 invalid\) {has_not}")
+    yield (stream.with_records(stream.record(16, good),
+                               stream.record(24, (0, R_M), invalid=3)),
+           refused.format(24, "1 valid, 3 invalid", "Invalid argument"))
+    yield (stream.with_records(stream.record(16, (V_VALID | V_LARGE, R_M))),
+           refused.format(16, "1 valid, 0 invalid", "Input/output error"))
+
+
+def refusal(data):
+    """What QEMU says when it refuses a stream."""
+    with open(DAMAGED, "wb") as file:
+        file.write(data)
+    machine = None
+    with contextlib.suppress(Failure):
+        machine = Machine("damaged", "-S", "-incoming",
+                          f"exec:busybox cat {DAMAGED}", program=PROGRAM)
+    if machine:
+        try:
+            machine.process.wait(60)
+        except subprocess.TimeoutExpired:
+            machine.kill()
+            return "it does not exit"
+        if machine.process.returncode < 0:
+            return f"it dies of signal {-machine.process.returncode}"
+    return " / ".join(complaints("/results/damaged.stderr"))
+
+
+def lookup(machine):
+    answer = machine.qmp.hmp(f"x/1x {KERNEL:#x}")
+    return fnmatch.fnmatch(answer, "*: 0x*"), answer
+
+
+def failing(machine):
+    yield lookup(machine)
+
+    say("taking all file descriptors")
+    count = 0
+    with contextlib.suppress(Failure):
+        while True:
+            machine.call("getfd", files=[0], fdname=f"file{count}")
+            count += 1
+    good, answer = lookup(machine)
+    yield not good and NO_FILE in answer and machine.process.poll() is None, answer
+    answer = machine.qmp.hmp("savevm failing")
+    yield NO_FILE in answer and "HPT" in answer, answer
+
+    while count:
+        count -= 1
+        machine.call("closefd", fdname=f"file{count}")
+    machine.wait_for_lines(LINES, len(machine.text()), LIMIT)
+    good, answer = lookup(machine)
+    yield good and unbroken(machine.text())[0], answer
+
+
+def snapshots(machine):
+    say("savevm and loadvm")
+    machine.call("stop")
+    saved_at = len(machine.text())
+    before = machine.dump_hpt("saved")
+    machine.hmp("savevm patched")
+    machine.call("cont")
+    machine.wait_for_lines(LINES, saved_at, LIMIT)
+    machine.call("stop")
+    loaded_at = len(machine.text())
+    machine.hmp("loadvm patched")
+    after = machine.dump_hpt("loaded")
+    yield not hptdiff.diff(before, after), hptdiff.verdict(before, after)
+    machine.call("cont")
+    machine.wait_for_lines(LINES, loaded_at, LIMIT)
+    # The lines of the time between are those that did not happen
+    yield unbroken(machine.text()[:saved_at] + machine.text()[loaded_at:])
+
+
+def damage(machine):
+    say("migration to a file")
+    machine.call("stop")
+    machine.call("migrate", uri=f"exec:busybox cat >{STREAM}")
+    while not migrated(machine):
+        time.sleep(0.1)
+    shown = re.search(r"^HPT: (.*)$", machine.qmp.hmp("info migrate"), re.M)
+    yield bool(shown), shown and shown[1]
+    machine.call("cont")
+    for data, expected in damaged(Beginning(STREAM)):
+        said = refusal(data)
+        yield bool(re.search(expected, said)), said
+
+
+def disturbed_migration(source, **capabilities):
+    """Begin a slow migration."""
+    destination = Machine("destination", "-S", "-incoming", "defer",
+                          program=PROGRAM)
+    for machine in source, destination:
+        machine.call("migrate-set-capabilities", capabilities=[
+            {"capability": name, "state": state}
+            for name, state in capabilities.items()])
+    destination.call("migrate-incoming", uri="unix:/tmp/destination.in")
+    source.call("migrate-set-parameters",
+                **{"max-bandwidth": 8 * MiB, "downtime-limit": 300})
+    source.call("migrate", uri="unix:/tmp/destination.in")
+    return destination
+
+
+def wait_for_pass(source):
+    """Wait until some of the HPT has been sent."""
+    while not migrate_info(source)[2].get("hpt", {}).get("entries"):
+        if migrated(source):
+            raise Failure("it is complete already")
+        time.sleep(0.1)
+
+
+def postcopy(source):
+    say("postcopy")
+    destination = disturbed_migration(source, **{"postcopy-ram": True})
+    wait_for_pass(source)
+    source.call("migrate-start-postcopy")
+    while migrate_info(source)[0] not in ("postcopy-active", "completed"):
+        migrated_or_active(source)
+        time.sleep(0.05)
+    while destination.status() == "inmigrate":
+        time.sleep(0.05)
+    left = migrate_info(source)[1]["remaining"] >> 20
+    before = source.dump_hpt("source")
+    after = destination.dump_hpt("destination")
+    yield (left > 0 and not hptdiff.diff(before, after),
+           f"{hptdiff.verdict(before, after)}, {left} MiB of RAM left")
+    destination.call("cont")
+    destination.wait_for_lines(LINES, 0, LIMIT)
+    source.call("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+    while migrate_info(source)[0] != "completed":
+        migrated_or_active(source)
+        time.sleep(0.1)
+    requests = migrate_info(source)[1]["postcopy-requests"]
+    text = source.text()
+    source.kill()
+    destination.wait_for_lines(LINES, len(destination.text()), LIMIT)
+    good, detail = unbroken(text + destination.text())
+    yield good and requests > 0, f"{detail}, {requests} requests"
+    destination.kill()
+
+
+def migrated_or_active(source):
+    status, _, info = migrate_info(source)
+    if status in ("failed", "cancelled", "postcopy-paused"):
+        raise Failure(f"{status}: {info.get('error-desc', 'no reason')}")
+
+
+def reset():
+    say("a guest is reset while it migrates")
+    source = Machine("reset", program=PROGRAM)
+    source.wait_for_lines(LINES, limit=LIMIT)
+    destination = disturbed_migration(source)
+    wait_for_pass(source)
+    source.call("system_reset")
+    time.sleep(1)
+    source.call("migrate-set-parameters",
+                **{"max-bandwidth": 1 << 30, "downtime-limit": 5000})
+    while not migrated(source):
+        time.sleep(0.1)
+    info = migrate_info(source)[2].get("hpt", {})
+    destination.wait_for_arrival()
+    before = source.dump_hpt("source")
+    after = destination.dump_hpt("destination")
+    source.kill()
+    destination.call("cont")
+    destination.wait_for_lines(LINES, 0, LIMIT)
+    good, detail = unbroken(destination.text())
+    yield (good and info.get("restarts", 0) > 0 and
+           not hptdiff.diff(before, after),
+           f"{detail}, {info}, {hptdiff.verdict(before, after)}")
+    destination.kill()
+
+
+def run():
+    """The results of CHECKS, as (good, detail)."""
+    machine = Machine("guest", "-drive", SNAPSHOT, program=FEW_FILES)
+    machine.wait_for_lines(LINES, limit=LIMIT)
+    yield from failing(machine)
+    yield from snapshots(machine)
+    yield from damage(machine)
+    machine.kill()
+    source = Machine("source", program=PROGRAM)
+    source.wait_for_lines(LINES, limit=LIMIT)
+    yield from postcopy(source)
+    yield from reset()
+
+
+def main():
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2",
+                    "/tmp/patched.qcow2", "2G"], check=True)
+    with open(FEW_FILES, "w", encoding="ascii") as file:
+        file.write(f'#!/bin/sh\nulimit -n 100\nexec {PROGRAM} "$@"\n')
+    os.chmod(FEW_FILES, 0o755)
+    print(f"1..{len(CHECKS)}", flush=True)
+    results = run()
+    failed = 0
+    for number, check in enumerate(CHECKS, 1):
+        try:
+            good, detail = next(results)
+        except StopIteration:
+            good, detail = False, "the rest did not happen"
+        except Exception as e:  # in any case, the rest was not run
+            good, detail = False, str(e) or type(e).__name__
+        failed += not good
+        print(f"{'ok' if good else 'not ok'} {number} - {check}", flush=True)
+        say(f"  {detail}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
