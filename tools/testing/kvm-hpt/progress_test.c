@@ -5,6 +5,8 @@
 
 #include "unit.h"
 
+#include <linux/tracepoint.h>
+
 /* Count what is left by reading it */
 static bool read_the_rest(int fd, u64 *v, u64 *r, char *buf,
 			  struct kvm_ppc_htab_progress *p)
@@ -958,6 +960,87 @@ TEST_F(file, statistics)
 	ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, BUF, 7));
 	EXPECT_EQ(bytes, stat->hpt_read_bytes.counter);
 	EXPECT_EQ(5, stat->hpt_read_valid.counter);
+}
+
+/* Is the event before the last @back ones this one? */
+static bool traced(unsigned int back, const char *name, const long long *args,
+		   size_t size)
+{
+	const struct shim_event *event;
+
+	event = &shim_events[(shim_traced - 1 - back) % SHIM_EVENTS];
+	return event->name && !strcmp(event->name, name) &&
+	       !memcmp(event->args, args, size);
+}
+
+#define TRACED(back, name, ...)						\
+	EXPECT_TRUE(traced(back, "kvm_hpt_" #name,			\
+			   (const long long[]){ __VA_ARGS__ },		\
+			   sizeof((const long long[]){ __VA_ARGS__ })))
+
+/* After the VM, each trace event has these arguments */
+TEST_F(file, arguments_of_trace_events)
+{
+	int fd, wr;
+	size_t len;
+
+	fd = fake_open(self->kvm, KVM_GET_HTAB_BOLTED_ONLY, 8);
+	TRACED(0, open, 2, KVM_GET_HTAB_BOLTED_ONLY, 8);
+	wr = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 7);
+	TRACED(0, open, 3, KVM_GET_HTAB_WRITE, 7);
+
+	len = record(self->buf, 20, 3, 5);
+	len += record(self->buf + len, 40, 1, 2);
+	ASSERT_EQ(len, fake_write(wr, self->buf, len, len));
+	TRACED(1, write, 3, 20, 3, 5, 0);
+	TRACED(0, write, 3, 40, 1, 2, 0);
+	record(self->buf, NR, 2, 1);
+	ASSERT_EQ(-EINVAL, fake_write(wr, self->buf, BUF, BUF));
+	TRACED(0, write, 3, NR, 2, 1, -EINVAL);
+
+	/* Up to the second HPTE; the rest; then a change, and two that fault */
+	ASSERT_EQ(HDR + HPT_RECORD_MIN + HPT_STREAM_HPTE,
+		  fake_read(self->fd, self->buf,
+			    HDR + HPT_RECORD_MIN + HPT_STREAM_HPTE, BUF));
+	TRACED(1, harvest, 1, 2, 0x70);
+	TRACED(0, read, 1, 1, 22, 2, 20, HDR + HPT_RECORD_MIN + HPT_STREAM_HPTE);
+	ASSERT_EQ(2 * HPT_RECORD_MIN, fake_read(self->fd, self->buf, BUF, BUF));
+	TRACED(2, harvest, 1, 5, 1);
+	TRACED(1, pass_end, 1, 1);
+	TRACED(0, read, 1, 2, 0, 2, NR - 24, 2 * HPT_RECORD_MIN);
+	fake_h_protect(self->kvm, 21, HPTE_R_N);
+	ASSERT_EQ(HPT_RECORD_MIN, fake_read(self->fd, self->buf, BUF, BUF));
+	TRACED(2, harvest, 1, 2, 0x20);
+	TRACED(1, pass_end, 1, 2);
+	TRACED(0, read, 1, 3, 0, 1, 0, HPT_RECORD_MIN);
+	fake_h_remove(self->kvm, 20);
+	fake_h_remove(self->kvm, 22);
+	ASSERT_EQ(-EFAULT, fake_read(self->fd, self->buf, HPT_RECORD_MIN, 7));
+	TRACED(0, read, 1, 4, 0, 0, 0, -EFAULT);
+	ASSERT_EQ(HDR, fake_read(self->fd, self->buf, BUF, HDR + 1));
+	TRACED(0, read, 1, 5, 0, 0, 1, HDR);
+
+	/* A reset of all readers, one of which then goes on; then stale ones */
+	ASSERT_LT(0, fake_read(fd, self->buf, BUF, BUF));
+	reset(self->kvm);
+	TRACED(1, invalidate, 1, 5, 0, false);
+	TRACED(0, invalidate, 2, 2, 0, false);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+	ASSERT_EQ(HDR, fake_read(self->fd, self->buf, HPT_RECORD_MIN, BUF));
+	reset(self->kvm);
+	TRACED(1, invalidate, 1, 1, 9, false);
+	TRACED(0, invalidate, 2, 1, 0, false);
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+	ASSERT_EQ(HDR, fake_read(self->fd, self->buf, HPT_RECORD_MIN, BUF));
+	fake_switch_to_radix(self->kvm);
+	TRACED(1, invalidate, 1, 1, 9, true);
+	TRACED(0, invalidate, 2, 1, 0, true);
+
+	shim_close(wr);
+	TRACED(0, close, 3, 4, 7, len);
+	shim_close(fd);
+	kvmppc_hpt_no_memory(self->kvm, 36, KVM_HPT_PART_CGROUP);
+	TRACED(0, no_memory, 36, KVM_HPT_PART_CGROUP);
 }
 
 TEST_HARNESS_MAIN

@@ -20,6 +20,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
+#include <linux/tracepoint.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/xarray.h>
@@ -83,6 +84,22 @@ void shim_take_time(void)
 	n = n * 1103515245 + 12345;
 	for (i = n >> 26 == 1 ? 100 : 0; i; i--)
 		cpu_relax();
+}
+#endif
+
+/* Trace events */
+
+__thread struct shim_event shim_events[SHIM_EVENTS];
+__thread unsigned int shim_traced;
+
+#if defined(SHIM_RACE) || defined(SHIM_COUNT)
+void shim_trace(const char *name, const long long *args, unsigned int nr)
+{
+	struct shim_event *event = &shim_events[shim_traced++ % SHIM_EVENTS];
+
+	BUG_ON(nr > SHIM_EVENT_ARGS);
+	*event = (struct shim_event) { .name = name };
+	memcpy(event->args, args, nr * sizeof(*args));
 }
 #endif
 
