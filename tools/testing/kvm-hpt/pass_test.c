@@ -406,6 +406,29 @@ TEST_F(file, visited_groups)
 	}
 }
 
+/* R and C that the guest's word has already are no change, whoever takes them */
+TEST_F(file, known_rc_is_no_change)
+{
+	void (*const take[])(struct kvm *kvm, unsigned long index) = {
+		fake_age, fake_clean, fake_unmap,
+	};
+	struct kvm_ppc_htab_progress p;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(take); i++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+		ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+		ASSERT_TRUE(drain(self->fd, self->v, self->r, self->buf, BUF));
+		EXPECT_EQ(HPTE_R_R | HPTE_R_C,
+			  fake_hw_access(self->kvm, 9, true));
+		take[i](self->kvm, 9);
+		ASSERT_EQ(0, fake_progress(self->fd, 0, &p));
+		EXPECT_EQ(0, p.changed_hptes);
+		EXPECT_EQ(0, fake_poll(self->fd));
+		EXPECT_EQ(0, fake_read(self->fd, self->buf, BUF, BUF));
+	}
+}
+
 /*
  * A change on either side of the cursor of a first pass, which this reader or
  * another one harvests, is reported once.
