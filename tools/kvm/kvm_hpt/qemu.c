@@ -658,6 +658,8 @@ static enum stream_event next_record(struct stream *s)
 	if (!s->rec.index && !s->rec.n_valid && !s->rec.n_invalid) {
 		s->records--;
 		q->in_htab = false;
+		/* No first pass of KVM is empty */
+		s->sparse |= !stream_hpt_records(s);
 		return STREAM_END;
 	}
 	if (!q->searched && is_strange(s)) {

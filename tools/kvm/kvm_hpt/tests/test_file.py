@@ -251,6 +251,7 @@ def test_other_flows(tool):
     reads(tool, "QEMU's own HPT, whose later passes have larger indexes",
           qemu(20, [later_pass(late, [first]), [(last, [late.words(last)], 0)],
                     [(last + 8, [], 3)]]), late)
+    own_empty(tool)
     refused(tool, "an empty HPT whose first pass is not complete",
             qemu(22, [first_pass(Table(20))]), "neither an HPTE",
             commands=("dump", "map"))
@@ -277,6 +278,32 @@ def test_other_flows(tool):
                else found["order"])
     stream = Qemu().begin(0xffffffff).htab(4, first_pass(table), True)
     faulty(tool, "an HPT after radix", stream.finish(), [NO_ORDER], False)
+
+
+def own_empty(tool):
+    """If QEMU's own HPT is empty at first, the first list has no record. Those of
+    later passes leave out HPTEs that have not changed, not invalid ones."""
+    table = kernel(20)
+    table.hptes = {index: table.hptes[index] for index in sorted(table.hptes)[:9]}
+    later = [(index, words, 3)
+             for index, words, _ in later_pass(table, table.hptes)]
+    for name, lists in (
+            ("HPTEs and removed ones", [later]),
+            ("removed ones first", [[(0, [], 5), *later]]),
+            ("removed ones only", [[(0, [], 5)], later]),
+            ("more empty lists", [[], [], later]),
+            ("a list for each record", [[one] for one in later])):
+        reads(tool, f"QEMU's own HPT, empty at first, then {name}",
+              qemu(20, [[], *lists]), table)
+    small = Table(18)
+    index = small.enter(Hpte(0x10, 0, 0))
+    reads(tool, "QEMU's own HPT, empty at first, then as a first pass begins",
+          qemu(18, [[], [(0, [], index), (index, [small.words(index)], 2)]]),
+          small)
+    stream = Qemu().begin(22).htab(4, first_pass(sample(22)))
+    stream.more(4).add(struct.pack(">I", 20)).footer(4)
+    reads(tool, "QEMU's own HPT, empty after it was replaced",
+          stream.htab(4, []).htab(4, later, True).finish(), table)
 
 
 def faulty(tool, name, data, faults, read=True):
