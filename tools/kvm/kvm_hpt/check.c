@@ -603,6 +603,8 @@ static __always_inline void take_records(struct check *c, const bool digest,
 	/* The end of the first pass is left to check_record() */
 	const bool in_order = c->first_pass || c->s.pass == 1;
 	const u64 most = c->s.nr_hptes - in_order, gap = in_order ? 0 : most;
+	/* Within a pass, indexes grow: in the first one nothing is there before */
+	const bool clear = c->s.pass > 1;
 	u64 next = c->s.next, mask = 0, invalid = 0, records = 0, gaps = 0, end;
 	struct kvm_get_htab_header hdr;
 	struct place place;
@@ -624,7 +626,8 @@ static __always_inline void take_records(struct check *c, const bool digest,
 		    !take_plain(c, at + sizeof(hdr), place, end - hdr.n_invalid,
 				mask, digest))
 			break;
-		table_clear(&c->t, end - hdr.n_invalid, end);
+		if (clear)
+			table_clear(&c->t, end - hdr.n_invalid, end);
 		gaps |= hdr.index - next;
 		invalid += hdr.n_invalid;
 	}

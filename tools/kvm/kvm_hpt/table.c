@@ -4,7 +4,6 @@
  * for any indexes.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -12,22 +11,18 @@
 #include "msg.h"
 #include "table.h"
 
-/* Groups are allocated in slabs; the size doubles each time, up to a limit */
+/*
+ * Groups and nodes are allocated in slabs; the size doubles each time, up to a
+ * limit
+ */
 #define SLAB_MIN	(64UL << 10)
 #define SLAB_MAX	(16UL << 20)
 
 struct table_slab {
 	struct table_slab *next;
 	size_t bytes;
-	unsigned int used;
-	unsigned int groups;
-	unsigned char group[] __attribute__((aligned(8)));
+	size_t used;
 };
-
-static size_t group_bytes(const struct table *t)
-{
-	return t->group_bytes ?: sizeof(struct table_group);
-}
 
 static struct table_slab *new_slab(struct table *t)
 {
@@ -45,18 +40,22 @@ static struct table_slab *new_slab(struct table *t)
 		madvise(slab, bytes, MADV_HUGEPAGE);
 	slab->next = t->slabs;
 	slab->bytes = bytes;
-	slab->groups = (bytes - sizeof(*slab)) / group_bytes(t);
+	slab->used = sizeof(*slab);
 	t->slabs = slab;
 	return slab;
 }
 
-static struct table_group *new_group(struct table *t)
+/* Get memory that is zero, a multiple of 8 bytes */
+static inline void *get(struct table *t, size_t bytes)
 {
 	struct table_slab *slab = t->slabs;
 
-	if (!slab || slab->used == slab->groups)
+	if (!slab || slab->bytes - slab->used < bytes)
 		slab = new_slab(t);
-	return slab ? (void *)&slab->group[slab->used++ * group_bytes(t)] : NULL;
+	if (!slab)
+		return NULL;
+	slab->used += bytes;
+	return (void *)slab + slab->used - bytes;
 }
 
 static unsigned int slot_of(u64 group, unsigned int level)
@@ -94,7 +93,7 @@ static void **make_leaf(struct table *t, u64 group)
 
 	for (;;) {
 		if (!*at)
-			*at = calloc(TABLE_NODE_SLOTS, sizeof(void *));
+			*at = get(t, TABLE_NODE_SLOTS * sizeof(void *));
 		if (!*at)
 			return NULL;
 		if (!--level)
@@ -121,7 +120,7 @@ struct table_group *table_make_slow(struct table *t, u64 group)
 		return NULL;
 	at += slot_of(group, 0);
 	if (!*at)
-		*at = new_group(t);
+		*at = get(t, t->group_bytes ?: sizeof(struct table_group));
 	if (*at && group >= t->end)
 		t->end = group + 1;
 	return *at;
@@ -220,18 +219,6 @@ int table_apply(struct table *t, const struct stream *s)
 	return 0;
 }
 
-static void free_node(void *node, unsigned int level)
-{
-	unsigned int i;
-
-	/* At the lowest level are groups, which are in slabs */
-	if (!node || !level)
-		return;
-	for (i = 0; i < TABLE_NODE_SLOTS; i++)
-		free_node(((void **)node)[i], level - 1);
-	free(node);
-}
-
 /**
  * table_free() - empty a table
  * @t: the table
@@ -240,7 +227,6 @@ void table_free(struct table *t)
 {
 	struct table_slab *slab;
 
-	free_node(t->root, TABLE_LEVELS);
 	while ((slab = t->slabs)) {
 		t->slabs = slab->next;
 		munmap(slab, slab->bytes);

@@ -29,7 +29,7 @@ struct table_slab;
  * @order: log2 of its size in bytes, 0 if unknown
  * @root: radix tree of the groups
  * @end: number after the last group that has been used
- * @slabs: memory of the groups
+ * @slabs: memory of the groups and nodes
  * @leaf: the node of groups that was used last
  * @leaf_number: its number
  * @group_bytes: size of a group, which begins like a struct table_group; 0 if
