@@ -405,6 +405,8 @@ def little_lists():
            [[(index, words, 0) for index, words, _ in records if words]], table)
     yield ("a list longer than is looked at", [
         later_pass(huge := wide(24, 6000), huge.hptes)], huge)
+    yield ("a first pass longer than is looked at",
+           [first_pass(large := wide(24, 12000))], large)
 
 
 def little_endian(tool, text):
@@ -506,6 +508,13 @@ def test_libvirt(tool):
             codes = {tool.run(command, file)[0] for command in COMMANDS}
             result(f"no stream: libvirt, {program}, cut after {cut}",
                    "" if codes <= {1, 3} and 3 in codes else codes)
+    damaged = Qemu().begin(20).more(4).add(bytes(4))
+    damaged.records(first_pass(table), b"").footer(4)
+    data = gzip.compress(damaged.htab(4, [], True).finish())
+    faulty(tool, "libvirt, no end marker, and data cut off behind that",
+           hpt.libvirt(data[:-1], form=1), [
+               "index 2113929216 (0x7e000000) is a section footer: the list of "
+               "records has no end marker"])
     refused(tool, "libvirt, no such program", hpt.libvirt(stream, form=5),
             "not installed", PATH="/nonexistent", commands=("check", "dump"))
     refused(tool, "libvirt of version 3", hpt.libvirt(stream, version=3),
@@ -668,6 +677,15 @@ def magics():
                        ("numbers as in debugfs",
                         b"   100 0123456789abcdef 1234\n")):
         yield name, data, "it is text"
+    dwords = b" 0123456789abcdef" * 3
+    for name, line in (("an index in five columns", b"  100" + dwords),
+                       ("an index in ten columns", b" " * 7 + b"100" + dwords),
+                       ("no dwords", b"   100" + b" 0123456789qrstuv" * 3),
+                       ("a fourth dword", b"   100" + dwords + b" 1"),
+                       ("a dword of 17 digits", b"   100" + dwords + b"1")):
+        yield f"a line as in debugfs, but {name}", line + b"\n", "it is text"
+    yield ("bytes that are never ASCII",
+           bytes(0x80 | n * 55 & 0x7f for n in range(1000)), "neither a stream")
     yield "a log with a few zeroes", (b"A line of text.\n" * 9 + b"\0") * 9, \
         "text with a few"
     for name, table in ("all kinds", sample(18)), ("a kernel", kernel(18)):
@@ -738,6 +756,8 @@ def by_chance():
                    struct.pack(order + "IHH", 0x3fed, nr, 0) + hptes(nr))
             yield (f"{nr} of 999 random HPTEs with V, {order}",
                    struct.pack(order + "IHH", 0x3fed, 999, 7) + hptes(nr))
+        yield (f"a record with others that have no HPTE behind it, {order}",
+               raw([(0x3fed, [Hpte(0x123, 0, 0).words()], 0)], order) + bytes(99))
         yield (f"an HPTE without V, {order}",
                struct.pack(order + "IHH", 0, 1, 0) + bytes(16))
         yield (f"the header of a record that is not the first, {order}",
