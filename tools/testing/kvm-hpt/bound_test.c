@@ -128,6 +128,134 @@ TEST_F(file, no_hold_grows_with_the_table)
 	shim_close(fd);
 }
 
+/* Nor do those of a reset, which looks at 4096 groups in each, or scans for them */
+TEST_F(file, reset_does_not_lengthen_the_hold)
+{
+	static const struct {
+		unsigned int order, used, holds;
+	} kind[] = {
+		{ 18, 1 << 11, 1 }, { 20, 1 << 13, 2 }, { 24, 1 << 17, 32 },
+		{ 34, 0, 8 }, { 34, 1 << 13, 10 },
+	};
+	struct mutex *lock = &self->kvm->arch.mmu_setup_lock;
+	const unsigned long bound = 600000;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kind); i++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, kind[i].order));
+		ASSERT_TRUE(enter_in_each_group(self->kvm, kind[i].used * 8,
+						R(1)));
+		shim_holds(lock);
+		shim_longest_hold(lock);
+		shim_longest_stretch();
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, kind[i].order));
+		/* And one until the chains are emptied */
+		EXPECT_EQ(1 + kind[i].holds, shim_holds(lock)) {
+			TH_LOG("kind %u", i);
+		}
+		EXPECT_GT(bound, shim_longest_hold(lock));
+		EXPECT_GT(bound, shim_longest_stretch());
+	}
+	/* A replacement frees and allocates without it */
+	shim_holds(lock);
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+	EXPECT_EQ(3, shim_holds(lock));
+}
+
+static unsigned long count_there(struct kvm *kvm, unsigned long nr)
+{
+	unsigned long index, n = 0;
+
+	for (index = 0; index < nr; index++)
+		n += *kvm_hpte_at(&kvm->arch.hpt, index) != 0;
+	return n;
+}
+
+/* Whoever is next to change the table finishes a reset, or is killed as well */
+static bool finish_reset(struct kvm *kvm, unsigned int how, int fd, void *buf)
+{
+	unsigned int kill = 0, most = 100;
+	size_t len = record(buf, 0, how == 2 ? 5000 : 1, 0);
+	long err;
+
+	do {
+		shim_kill_at = ++kill;
+		err = how ? fake_write(fd, buf, len, len) : kvmppc_hpt_lock(kvm);
+		if (mutex_is_locked(&kvm->arch.hpt_write_lock))
+			return false;
+	} while (err == -EINTR && kill < most);
+	shim_kill_at = 0;
+	if (how)
+		return err == (long)len;
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	return !err;
+}
+
+/*
+ * A reset that is killed keeps no lock, loses nothing that a reader has to know,
+ * and leaves no HPTE that a vcpu could use.
+ */
+TEST_F(file, killed_reset_is_finished)
+{
+	const unsigned long nr = 1 << 17, groups = nr / 8;
+	struct kvm_arch *arch = &self->kvm->arch;
+	int wfd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	unsigned int kill, how, partly, begun;
+	u64 *v = malloc(2 * nr * sizeof(*v)), *r = v + nr;
+	char *buf = malloc(HPT_RECORD_MAX);
+	unsigned long index, left;
+	int fd, err;
+
+	for (how = 0; how < 3; how++) {
+		partly = 0;
+		begun = 0;
+		for (kill = 1, err = -EINTR; err; kill++) {
+			ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 21));
+			ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1)));
+			fd = fake_open(self->kvm, 0, 0);
+			memset(v, 0, 2 * nr * sizeof(*v));
+			ASSERT_TRUE(drain_table(fd, v, r, buf, BUF, nr));
+			arch->mmu_ready = 0;
+			shim_kill_at = kill;
+			err = fake_allocate_hpt(self->kvm, 21);
+			ASSERT_FALSE(mutex_is_locked(&arch->hpt_write_lock));
+			ASSERT_FALSE(mutex_is_locked(&arch->mmu_setup_lock));
+			ASSERT_TRUE(!err || (err == -EINTR && !shim_kill_at));
+			shim_kill_at = 0;
+			left = count_there(self->kvm, nr);
+			begun += arch->hpt_reset;
+			if (left < groups) {
+				/* It begins again, so it reports what is left */
+				partly += left != 0;
+				memset(v, 0, 2 * nr * sizeof(*v));
+				ASSERT_TRUE(drain_table(fd, v, r, buf, BUF, nr));
+			}
+			for (index = 0; index < nr; index += 8)
+				ASSERT_EQ(*kvm_hpte_at(&arch->hpt, index) != 0,
+					  v[index] != 0);
+			if (arch->hpt_reset) {
+				ASSERT_TRUE(finish_reset(self->kvm, how, wfd,
+							 buf));
+				ASSERT_EQ(!how ? 0 : how == 1 ? 1 : 5000,
+					  count_there(self->kvm, nr));
+				memset(v, 0, 2 * nr * sizeof(*v));
+				ASSERT_TRUE(drain_table(fd, v, r, buf, BUF, nr));
+				ASSERT_EQ(how != 0, v[0] != 0);
+				ASSERT_EQ(how == 2, v[4999] != 0);
+				ASSERT_EQ(0, v[nr - 8]);
+			}
+			ASSERT_FALSE(arch->hpt_reset);
+			shim_close(fd);
+		}
+		/* Four holds, three of which end in the middle */
+		EXPECT_LE(6, partly);
+		EXPECT_LT(partly, begun);
+	}
+	free(buf);
+	free(v);
+	shim_close(wfd);
+}
+
 /* The dump gives the lock up while it finds nothing, and can be killed then */
 TEST_F(file, dump_of_removed_hptes_does_not_lengthen_the_hold)
 {
@@ -365,7 +493,7 @@ TEST_F(file, others_run_between_two_chunks)
 	file->f_op->release(&file->inode, file);
 	shim_rescheds();
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 34));
-	EXPECT_LE(chunks, shim_rescheds());
+	EXPECT_LE(8, shim_rescheds());
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
 	EXPECT_LE(chunks, shim_rescheds());
 }

@@ -600,23 +600,53 @@ void fake_vm_free(struct kvm *kvm)
 	free(kvm);
 }
 
+/* The chains of the reverse map are not there, only the wait for who walks them */
+void kvmppc_rmap_reset(struct kvm *kvm)
+{
+	BUG_ON(!mutex_is_locked(&kvm->arch.hpt_write_lock));
+	synchronize_srcu_expedited(&kvm->srcu);
+}
+
+static int replace_hpt(struct kvm *kvm, u32 order)
+{
+	struct kvm_hpt_info old = { }, new;
+	int err;
+
+	if (kvm->arch.hpt.virt) {
+		if (kvmppc_hpt_empty_chains(kvm))
+			return -EINTR;
+		kvmppc_hpt_retire(kvm);
+		old = kvm->arch.hpt;
+		kvm->arch.hpt = (struct kvm_hpt_info) { };
+	}
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	free_hpt(&old);
+	err = alloc_hpt(&new, order);
+	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock)) {
+		if (!err)
+			free_hpt(&new);
+		return -EINTR;
+	}
+	if (!err)
+		kvm->arch.hpt = new;
+	return err;
+}
+
 int fake_allocate_hpt(struct kvm *kvm, u32 order)
 {
 	int err;
 
-	err = kvmppc_hpt_lock(kvm);
+	err = kvmppc_hpt_lock_long(kvm);
 	if (err)
 		return err;
 	kvm->arch.mmu_ready = 0;
-	if (kvm->arch.hpt.virt && kvm->arch.hpt.order == order) {
-		kvmppc_hpt_zero(kvm);
-	} else {
-		if (kvm->arch.hpt.virt)
-			kvmppc_hpt_retire(kvm);
-		free_hpt(&kvm->arch.hpt);
-		err = alloc_hpt(&kvm->arch.hpt, order);
-	}
-	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	if (kvm->arch.hpt.virt && kvm->arch.hpt.order == order)
+		err = kvmppc_hpt_reset(kvm);
+	else
+		err = replace_hpt(kvm, order);
+	if (err != -EINTR)
+		mutex_unlock(&kvm->arch.mmu_setup_lock);
+	mutex_unlock(&kvm->arch.hpt_write_lock);
 	return err;
 }
 

@@ -363,6 +363,42 @@ TEST_F(file, nothing_changes_between_slices)
 	shim_close(fd);
 }
 
+/* Nor in the middle of a reset, which is not over when mmu_setup_lock is free */
+TEST_F(file, nothing_changes_in_the_middle_of_a_reset)
+{
+	static ssize_t (*const change[])(struct between *b) = {
+		write_one, reset_between, setup_mmu,
+	};
+	unsigned long i, nr = 1 << (LONG_ORDER - 4), before;
+	struct kvm_arch *arch = &self->kvm->arch;
+
+	between.kvm = self->kvm;
+	between.buf = self->buf;
+	between.other = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	for (i = 0; i < ARRAY_SIZE(change); i++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
+		ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1)));
+		between.reader = fake_open(self->kvm, 0, 0);
+		arch->mmu_ready = 1;
+		between.change = change[i];
+		between.done = false;
+		/* Two locks, one after the chains are empty, and two slices */
+		between.at = 5;
+		shim_interleave = between_slices;
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
+		ASSERT_EQ(NULL, shim_interleave);
+		pthread_join(between.thread, NULL);
+		EXPECT_EQ(1, between.ret);
+		EXPECT_FALSE(between.done_too_soon);
+		EXPECT_EQ(0, between.ready);
+		EXPECT_LT(0, between.read);
+		EXPECT_EQ(change[i] == write_one,
+			  count_long(self->kvm, LONG, &before));
+		shim_close(between.reader);
+	}
+	shim_close(between.other);
+}
+
 /* What others see of a record whenever they can take the lock */
 #define SHORT		4000
 

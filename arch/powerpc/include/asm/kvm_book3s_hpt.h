@@ -21,8 +21,8 @@
  * Locks, in the order of Documentation/virt/kvm/locking.rst:
  *
  *	kvm_hpt_fd.lock			one call on a file at a time
- *	kvm->arch.hpt_write_lock	a long record is being applied, see
- *					kvmppc_hpt_lock()
+ *	kvm->arch.hpt_write_lock	a long record is being applied, or the HPT
+ *					reset or replaced: see kvmppc_hpt_lock()
  *	kvm->arch.mmu_setup_lock	the HPT cannot be replaced or reset; not
  *					to be taken in a read section of kvm->srcu
  *	kvm->srcu (read)		memslots and reverse map chains
@@ -33,9 +33,9 @@
  * Code reaches the HPT, its reverse map and its groups through kvmppc_hpt().
  * One of these keeps them from being replaced, zeroed or freed:
  *
- * - mmu_setup_lock. Code that replaces, zeroes or frees an HPT holds it. A
- *   resize frees the previous HPT without it, after a grace period of
- *   kvm->srcu.
+ * - mmu_setup_lock. Code that replaces or zeroes an HPT holds it, and so does a
+ *   switch to radix that frees one. All else frees an HPT without it, after it
+ *   has been replaced and a grace period of kvm->srcu has passed.
  * - A vcpu in the host has preemption disabled, and kvmppc_hpt_stays() has
  *   returned true since. While there are vcpus in kvmppc_vcpu_run_hv(), which
  *   are counted in vcpus_running, only the commit of a resize replaces the HPT,
@@ -292,7 +292,9 @@ void kvmppc_hpt_free_groups(struct kvm_hpt_info *info);
 void kvmppc_hpt_no_memory(struct kvm *kvm, u32 order, enum kvm_hpt_part part);
 
 int kvmppc_hpt_lock(struct kvm *kvm);
-void kvmppc_hpt_zero(struct kvm *kvm);
+int kvmppc_hpt_lock_long(struct kvm *kvm);
+int kvmppc_hpt_empty_chains(struct kvm *kvm);
+int kvmppc_hpt_reset(struct kvm *kvm);
 void kvmppc_hpt_retire(struct kvm *kvm);
 void kvmppc_hpt_rehashed(struct kvm_hpt_info *info, unsigned long index,
 			 unsigned long guest_rpte);

@@ -32,6 +32,9 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
+/* Groups whose HPTEs are removed in one hold of mmu_setup_lock */
+#define ZERO_GROUPS	4096
+
 /* Nodes of a reader's set that are freed in one hold of mmu_setup_lock */
 #define FORGET_NODES	64
 
@@ -491,14 +494,140 @@ void kvm_hpt_await_marks(struct kvm *kvm)
 	}
 }
 
+/* Remove the HPTEs of a group, which then counts as never used */
+static void kvm_hpt_zero_group(struct kvm_hpt_info *info, unsigned long group)
+{
+	struct kvm_hpt_group_chunk *chunk =
+		&info->groups->chunk[group >> HPT_CHUNK_SHIFT];
+	unsigned long index = group << HPT_GROUP_SHIFT, i;
+
+	memset(kvm_hpte_at(info, index), 0,
+	       HPT_GROUP_HPTES * sizeof(struct hash_pte));
+	for (i = 0; i < HPT_GROUP_HPTES; i++)
+		info->rev[index + i].guest_rpte = 0;
+	/* Nothing else changes these bitmaps meanwhile */
+	__clear_bit(group & (HPT_CHUNK_GROUPS - 1), chunk->used);
+	__clear_bit(group & (HPT_CHUNK_GROUPS - 1), chunk->visit);
+}
+
+/*
+ * Remove the HPTEs from @index on, as many as one hold of mmu_setup_lock allows.
+ * Return the index to go on with.
+ */
+static unsigned long kvm_hpt_zero_some(struct kvm_hpt_info *info,
+				       unsigned long index)
+{
+	int budget = ZERO_GROUPS;
+
+	while (budget > 0 && index < kvmppc_hpt_npte(info)) {
+		if (kvm_hpt_group_used(info, index >> HPT_GROUP_SHIFT)) {
+			kvm_hpt_zero_group(info, index >> HPT_GROUP_SHIFT);
+			index += HPT_GROUP_HPTES;
+			budget--;
+		} else {
+			index = kvm_hpt_skip_unused(info, index, &budget);
+		}
+		cond_resched();
+	}
+	return index;
+}
+
 /**
- * kvmppc_hpt_lock() - take mmu_setup_lock, but not in the middle of a record
+ * kvmppc_hpt_empty_chains() - begin to reset or to replace the VM's HPT
  * @kvm: the VM
  *
- * A write that applies a long record drops mmu_setup_lock now and then, with
- * mmu_ready 0. It holds hpt_write_lock until the record is applied and mmu_ready
- * restored. All code that may set mmu_ready, change HPTEs on behalf of user
- * space, or replace the HPT takes mmu_setup_lock by this function.
+ * Empties the chains of the reverse map. The HPTEs stay valid, and nothing
+ * removes them any more if the host unmaps their pages. So until they are
+ * removed, or the HPT is retired, a reset is pending: see kvmppc_hpt_lock().
+ *
+ * Context: hpt_write_lock and mmu_setup_lock held, mmu_ready 0, no vcpu running.
+ * Drops mmu_setup_lock meanwhile. May sleep.
+ * Return: 0, or -EINTR if killed: mmu_setup_lock is not held then.
+ */
+int kvmppc_hpt_empty_chains(struct kvm *kvm)
+{
+	lockdep_assert_held(&kvm->arch.hpt_write_lock);
+
+	kvm->arch.hpt_reset = true;
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	kvmppc_rmap_reset(kvm);
+	return mutex_lock_killable(&kvm->arch.mmu_setup_lock);
+}
+
+/**
+ * kvmppc_hpt_reset() - remove every HPTE from the VM's HPT
+ * @kvm: the VM
+ *
+ * Clears only used groups. All readers restart at index 0, each time that some
+ * HPTEs were removed: what they have reported of these is wrong from then on.
+ *
+ * Context: hpt_write_lock and mmu_setup_lock held, mmu_ready 0, no vcpu running.
+ * Drops mmu_setup_lock now and then. May sleep.
+ * Return: 0, or -EINTR if killed: mmu_setup_lock is not held then, and the next
+ * kvmppc_hpt_lock() removes what is left.
+ */
+int kvmppc_hpt_reset(struct kvm *kvm)
+{
+	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
+	struct kvm_hpt_reader *reader;
+	unsigned long index = 0;
+	int err;
+
+	err = kvmppc_hpt_empty_chains(kvm);
+	while (!err) {
+		index = kvm_hpt_zero_some(info, index);
+		list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
+			if (reader->state == HPT_READER_ATTACHED)
+				kvm_hpt_reader_restart(kvm, reader);
+		kvm_hpt_wake(kvm, false);
+		if (index >= kvmppc_hpt_npte(info)) {
+			kvm->arch.hpt_reset = false;
+			break;
+		}
+		if (!kvm_hpt_relock(kvm))
+			err = -EINTR;
+	}
+	return err;
+}
+
+/**
+ * kvmppc_hpt_lock_long() - keep others from changing the HPT for a long time
+ * @kvm: the VM
+ *
+ * Afterwards the caller may drop mmu_setup_lock now and then, with mmu_ready 0,
+ * while it holds hpt_write_lock. Readers go on in these moments; for all others
+ * see kvmppc_hpt_lock().
+ *
+ * Context: may sleep, takes hpt_write_lock and mmu_setup_lock.
+ * Return: 0, or -EINTR if killed: no lock is held then.
+ */
+int kvmppc_hpt_lock_long(struct kvm *kvm)
+{
+	struct kvm_arch *arch = &kvm->arch;
+
+	if (mutex_lock_killable(&arch->hpt_write_lock))
+		return -EINTR;
+	if (mutex_lock_killable(&arch->mmu_setup_lock))
+		goto killed;
+	if (arch->hpt_reset && kvmppc_hpt_reset(kvm))
+		goto killed;
+	return 0;
+
+killed:
+	mutex_unlock(&arch->hpt_write_lock);
+	return -EINTR;
+}
+
+/**
+ * kvmppc_hpt_lock() - take mmu_setup_lock, but not in the middle of a change
+ * @kvm: the VM
+ *
+ * A write that applies a long record, a reset of the HPT and its replacement
+ * drop mmu_setup_lock now and then, with mmu_ready 0. They hold hpt_write_lock
+ * until they have finished, and a write until it has restored mmu_ready. A reset
+ * that was killed is finished here. All code that may set mmu_ready, change
+ * HPTEs on behalf of user space, or replace the HPT takes mmu_setup_lock by this
+ * function or by kvmppc_hpt_lock_long().
  *
  * Context: may sleep, takes hpt_write_lock and mmu_setup_lock.
  * Return: 0, or -EINTR if killed: the lock is not held then.
@@ -510,7 +639,8 @@ int kvmppc_hpt_lock(struct kvm *kvm)
 
 	if (mutex_lock_killable(&arch->mmu_setup_lock))
 		return -EINTR;
-	if (likely(!mutex_is_locked(&arch->hpt_write_lock))) {
+	if (likely(!mutex_is_locked(&arch->hpt_write_lock) &&
+		   !arch->hpt_reset)) {
 		/*
 		 * Pairs with mutex_unlock() in kvm_hpt_let_vcpus_in(), which a
 		 * writer that is killed calls without mmu_setup_lock: the load
@@ -520,58 +650,10 @@ int kvmppc_hpt_lock(struct kvm *kvm)
 		return 0;
 	}
 	mutex_unlock(&arch->mmu_setup_lock);
-	if (mutex_lock_killable(&arch->hpt_write_lock))
-		return -EINTR;
-	err = mutex_lock_killable(&arch->mmu_setup_lock);
-	mutex_unlock(&arch->hpt_write_lock);
+	err = kvmppc_hpt_lock_long(kvm);
+	if (!err)
+		mutex_unlock(&arch->hpt_write_lock);
 	return err;
-}
-
-/* Remove the HPTEs of the groups of a chunk, and clear its bits */
-static void kvm_hpt_zero_chunk(struct kvm_hpt_info *info, unsigned long chunk)
-{
-	unsigned long nr = kvm_hpt_chunk_groups(info->groups, chunk);
-	unsigned long group = chunk << HPT_CHUNK_SHIFT, end = group + nr;
-	unsigned long index, i;
-
-	for (group = kvm_hpt_next_used(info, group, end); group < end;
-	     group = kvm_hpt_next_used(info, group + 1, end)) {
-		index = group << HPT_GROUP_SHIFT;
-		memset(kvm_hpte_at(info, index), 0,
-		       HPT_GROUP_HPTES * sizeof(struct hash_pte));
-		for (i = 0; i < HPT_GROUP_HPTES; i++)
-			info->rev[index + i].guest_rpte = 0;
-		cond_resched();
-	}
-	bitmap_zero(info->groups->chunk[chunk].used, nr);
-	bitmap_zero(info->groups->chunk[chunk].visit, nr);
-	cond_resched();
-}
-
-/**
- * kvmppc_hpt_zero() - remove every HPTE from the VM's HPT
- * @kvm: the VM
- *
- * Clears only used groups. All readers restart at index 0.
- *
- * Context: mmu_setup_lock held, no vcpu running, mmu_ready 0. May sleep.
- * kvmppc_rmap_reset() has emptied the chains of the reverse map and waited for
- * the code that walked them.
- */
-void kvmppc_hpt_zero(struct kvm *kvm)
-{
-	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
-	struct kvm_hpt_reader *reader;
-	unsigned long i;
-
-	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
-
-	for (i = 0; i < kvm_hpt_nr_chunks(info->groups); i++)
-		kvm_hpt_zero_chunk(info, i);
-	list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
-		if (reader->state == HPT_READER_ATTACHED)
-			kvm_hpt_reader_restart(kvm, reader);
-	kvm_hpt_wake(kvm, false);
 }
 
 /**
@@ -597,6 +679,7 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 			reader->state = HPT_READER_STALE;
 		}
 	}
+	kvm->arch.hpt_reset = false;
 	kvm->arch.hpt_poll_pos = 0;
 	kvm_hpt_wake(kvm, true);
 }

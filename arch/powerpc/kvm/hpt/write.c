@@ -64,13 +64,9 @@ static int kvm_hpt_lock_out_vcpus(struct kvm_hpt_lockout *lo)
 	struct kvm *kvm = lo->kvm;
 	int err;
 
-	err = lo->sliced ? mutex_lock_killable(&kvm->arch.hpt_write_lock) : 0;
+	err = lo->sliced ? kvmppc_hpt_lock_long(kvm) : kvmppc_hpt_lock(kvm);
 	if (err)
 		return err;
-	err = lo->sliced ? mutex_lock_killable(&kvm->arch.mmu_setup_lock) :
-			   kvmppc_hpt_lock(kvm);
-	if (err)
-		goto fail_unlocked;
 	err = -EINVAL;
 	if (!kvm_hpt_present(kvm))
 		goto fail;
@@ -96,7 +92,6 @@ static int kvm_hpt_lock_out_vcpus(struct kvm_hpt_lockout *lo)
 
 fail:
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
-fail_unlocked:
 	if (lo->sliced)
 		mutex_unlock(&kvm->arch.hpt_write_lock);
 	return err;

@@ -59,6 +59,7 @@ struct kvm_arch {
 	unsigned long hpt_poll_pos;
 	unsigned int hpt_poll_idle;
 	u8 hpt_marks;
+	bool hpt_reset;
 	bool hpt_marks_gp_begun;
 	unsigned long hpt_marks_gp;
 	atomic64_t hpt_files;
