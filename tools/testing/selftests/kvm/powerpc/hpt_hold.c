@@ -74,6 +74,7 @@ struct hold {
 	size_t read_size;
 	char *buf;
 	unsigned int new_order;
+	bool refill;			/* before the operation is killed */
 	int pid;			/* of the VM's process */
 };
 
@@ -294,6 +295,30 @@ static int victim(void *arg)
 	return 0;
 }
 
+/*
+ * Fill the table from @index on: @valid of each @of HPTEs are valid. With @gfn,
+ * all of them map the same page of guest memory.
+ */
+static void fill_from(struct hold *h, unsigned long index, unsigned int valid,
+		      unsigned int of, bool gfn)
+{
+	unsigned int i;
+
+	while (index < h->npte) {
+		h->s.len = 0;
+		while (index < h->npte &&
+		       h->s.len + REC_BYTES + valid * HPTE_BYTES <= h->s.size) {
+			stream_header(&h->s, index, valid, of - valid);
+			for (i = 0; i < valid; i++)
+				stream_hpte(&h->s, gfn ? mem_hpte(index + i, 0) :
+					    hpte_at(index + i));
+			index += of;
+		}
+		if (write(h->vm.wfd, h->s.buf, h->s.len) != (ssize_t)h->s.len)
+			die("write");
+	}
+}
+
 static long longest_kill(struct hold *h, const struct op *op,
 			 unsigned long usual)
 {
@@ -304,8 +329,10 @@ static long longest_kill(struct hold *h, const struct op *op,
 
 	if (!stack)
 		die("malloc of a stack");
-	real_time(PRIO_KILLER);
 	for (i = 0; i < KILLS; i++) {
+		if (h->refill)
+			fill_from(h, 0, GROUP, GROUP, false);
+		real_time(PRIO_KILLER);
 		pid = clone(victim, stack + STACK, CLONE_VM | SIGCHLD, &v);
 		if (pid < 0)
 			die("clone");
@@ -318,8 +345,8 @@ static long longest_kill(struct hold *h, const struct op *op,
 		took = now() - begin;
 		if (took > most)
 			most = took;
+		real_time(0);
 	}
-	real_time(0);
 	free(stack);
 	return most;
 }
@@ -367,30 +394,6 @@ static void drain(struct hold *h, unsigned int reader)
 {
 	while (read(h->readers[reader], h->buf, h->read_size) > 0)
 		;
-}
-
-/*
- * Fill the table from @index on: @valid of each @of HPTEs are valid. With @gfn,
- * all of them map the same page of guest memory.
- */
-static void fill_from(struct hold *h, unsigned long index, unsigned int valid,
-		      unsigned int of, bool gfn)
-{
-	unsigned int i;
-
-	while (index < h->npte) {
-		h->s.len = 0;
-		while (index < h->npte &&
-		       h->s.len + REC_BYTES + valid * HPTE_BYTES <= h->s.size) {
-			stream_header(&h->s, index, valid, of - valid);
-			for (i = 0; i < valid; i++)
-				stream_hpte(&h->s, gfn ? mem_hpte(index + i, 0) :
-					    hpte_at(index + i));
-			index += of;
-		}
-		if (write(h->vm.wfd, h->s.buf, h->s.len) != (ssize_t)h->s.len)
-			die("write");
-	}
 }
 
 static void fill(struct hold *h, unsigned int valid, unsigned int of, bool gfn)
@@ -490,7 +493,9 @@ static void at_order(struct hold *h, unsigned int order)
 		true);
 
 	fill_from(h, 0, GROUP, GROUP, false);
+	h->refill = true;
 	measure(h, "reset", "full", do_reset, true);
+	h->refill = false;
 	fill_from(h, 0, GROUP, GROUP, false);
 	if (vm_write_vrma(&h->vm, h->npte, 0, HPTE_R_RC))
 		die("write of a VRMA HPTE");

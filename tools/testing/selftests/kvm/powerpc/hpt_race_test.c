@@ -702,6 +702,7 @@ TEST_F_TIMEOUT(race, reader_is_killed, BUSY_TIMEOUT)
 /* Writers of long records and a reset wait for each other: all or nothing */
 #define LONG		USHRT_MAX
 #define LONG_ROUNDS	20
+#define RESET_STACK	(64 << 10)
 
 struct long_write {
 	pthread_t thread;
@@ -911,6 +912,79 @@ TEST_F_TIMEOUT(race, writer_of_a_long_record_is_killed, BUSY_TIMEOUT)
 	table_free(&t);
 	stream_free(&s);
 	close(fd);
+}
+
+struct reset_task {
+	struct vm *vm;
+	bool begun;
+};
+
+/* Shares the memory, since KVM accepts ioctls of a VM only from its own mm */
+static int reset_task(void *arg)
+{
+	struct reset_task *r = arg;
+
+	__atomic_store_n(&r->begun, true, __ATOMIC_RELEASE);
+	vm_alloc_hpt(r->vm, MAX_ORDER);
+	for (;;)
+		pause();
+	return 0;
+}
+
+/* How many HPTEs are there? */
+static long count_valid(struct table *t, struct vm *vm)
+{
+	table_unsee(t);
+	t->n_valid = 0;
+	if (table_dump(t, vm, 0) < 0)
+		return -EIO;
+	return t->n_valid;
+}
+
+/*
+ * Whoever is next to change the HPT finishes a reset that was killed: no HPTE of
+ * before is left then.
+ */
+TEST_F_TIMEOUT(race, reset_is_killed, BUSY_TIMEOUT)
+{
+	unsigned int round, seed = 1, partly = 0;
+	struct reset_task r = { .vm = &self->vm };
+	long before, after, all = NPTE(MAX_ORDER);
+	char *stack = malloc(RESET_STACK);
+	struct table t;
+	pid_t child;
+	int err;
+
+	ASSERT_NE(NULL, stack);
+	ASSERT_EQ(0, table_init(&t, all));
+	for (round = 0; round < LONG_ROUNDS; round++) {
+		ASSERT_EQ(0, fill_all(&self->vm, MAX_ORDER));
+		r.begun = false;
+		child = clone(reset_task, stack + RESET_STACK,
+			      CLONE_VM | SIGCHLD, &r);
+		ASSERT_LE(0, child);
+		while (!__atomic_load_n(&r.begun, __ATOMIC_ACQUIRE))
+			usleep(100);
+		usleep(rand_r(&seed) % 10000);
+		kill(child, SIGKILL);
+		ASSERT_EQ(child, waitpid(child, NULL, 0));
+
+		before = count_valid(&t, &self->vm);
+		ASSERT_LE(0, before);
+		partly += before && before < all;
+		/* There is nothing to commit, but it may change the HPT */
+		err = round % 2 ? vm_write_run(&self->vm, 0, 1, 0) :
+				  vm_resize_commit(&self->vm, MAX_ORDER);
+		ASSERT_EQ(round % 2 ? 0 : -EIO, err);
+		after = count_valid(&t, &self->vm);
+		if (before < all || after < all)
+			EXPECT_EQ(round % 2, after) {
+				TH_LOG("%ld before, in round %u", before, round);
+			}
+	}
+	TH_LOG("killed %u times in the middle", partly);
+	table_free(&t);
+	free(stack);
 }
 
 TEST_F_TIMEOUT(race, reader_lets_others_run, BUSY_TIMEOUT)
