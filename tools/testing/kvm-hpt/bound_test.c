@@ -174,7 +174,7 @@ static unsigned long count_there(struct kvm *kvm, unsigned long nr)
 /* Whoever is next to change the table finishes a reset, or is killed as well */
 static bool finish_reset(struct kvm *kvm, unsigned int how, int fd, void *buf)
 {
-	unsigned int kill = 0, most = 100;
+	unsigned int kill = 0, most = 100, waits = fake_rmap_resets;
 	size_t len = record(buf, 0, how == 2 ? 5000 : 1, 0);
 	long err;
 
@@ -185,10 +185,38 @@ static bool finish_reset(struct kvm *kvm, unsigned int how, int fd, void *buf)
 			return false;
 	} while (err == -EINTR && kill < most);
 	shim_kill_at = 0;
+	/* They are empty */
+	if (fake_rmap_resets != waits)
+		return false;
 	if (how)
 		return err == (long)len;
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
 	return !err;
+}
+
+/* A reset of a large table is one to its readers, unless they read meanwhile */
+TEST_F(file, reset_in_many_holds_is_one_to_readers)
+{
+	unsigned long nr = 1 << 20;
+	struct kvm_ppc_htab_progress before, after;
+	unsigned int i;
+	int fd[2];
+
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 24));
+	ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1)));
+	fd[0] = fake_open(self->kvm, 0, 0);
+	fd[1] = fake_open(self->kvm, 0, nr / 2);
+	work_of_pass(fd[0], self->buf);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, fake_progress(fd[i], 0, &before));
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 24));
+		ASSERT_EQ(0, fake_progress(fd[i], 0, &after));
+		EXPECT_EQ(before.generation + 1, after.generation);
+		EXPECT_EQ(0, after.position);
+		EXPECT_EQ(1, after.pass);
+	}
+	shim_close(fd[1]);
+	shim_close(fd[0]);
 }
 
 /*

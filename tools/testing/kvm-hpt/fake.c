@@ -600,25 +600,26 @@ void fake_vm_free(struct kvm *kvm)
 	free(kvm);
 }
 
+unsigned int fake_rmap_resets;
+
 /* The chains of the reverse map are not there, only the wait for who walks them */
 void kvmppc_rmap_reset(struct kvm *kvm)
 {
 	BUG_ON(!mutex_is_locked(&kvm->arch.hpt_write_lock));
+	fake_rmap_resets++;
 	synchronize_srcu_expedited(&kvm->srcu);
 }
 
 static int replace_hpt(struct kvm *kvm, u32 order)
 {
-	struct kvm_hpt_info old = { }, new;
+	struct kvm_hpt_info old, new;
 	int err;
 
-	if (kvm->arch.hpt.virt) {
-		if (kvmppc_hpt_empty_chains(kvm))
-			return -EINTR;
-		kvmppc_hpt_retire(kvm);
-		old = kvm->arch.hpt;
-		kvm->arch.hpt = (struct kvm_hpt_info) { };
-	}
+	if (kvm->arch.hpt.virt && kvmppc_hpt_empty_chains(kvm))
+		return -EINTR;
+	kvmppc_hpt_retire(kvm);
+	old = kvm->arch.hpt;
+	kvm->arch.hpt = (struct kvm_hpt_info) { };
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
 	free_hpt(&old);
 	err = alloc_hpt(&new, order);

@@ -53,6 +53,9 @@ void fake_clean(struct kvm *kvm, unsigned long index);
 /* Add or remove a page of the host, for HPTEs that are entered later */
 void fake_host_page(gpa_t gpa, bool there);
 
+/* How often the chains of the reverse map were emptied */
+extern unsigned int fake_rmap_resets;
+
 /* The VM's process exits, files of the VM stay open elsewhere */
 void fake_exit_mm(struct kvm *kvm);
 

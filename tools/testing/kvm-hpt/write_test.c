@@ -399,6 +399,88 @@ TEST_F(file, nothing_changes_in_the_middle_of_a_reset)
 	shim_close(between.other);
 }
 
+static void read_all_between(void)
+{
+	struct between *b = &between;
+	struct kvm_ppc_htab_progress p;
+	ssize_t len;
+
+	if (--b->at)
+		return;
+	shim_interleave = NULL;
+	b->ret = 0;
+	do {
+		len = fake_read(b->reader, b->buf, BUF, BUF);
+		b->ret += len;
+	} while (len > 0);
+	fake_progress(b->reader, 0, &p);
+	b->read = p.generation;
+}
+
+/*
+ * A reader that has read all between two holds of a reset, and knows of no change
+ * then, begins again: some of what it has read is removed after that.
+ */
+TEST_F(file, reader_in_the_middle_of_a_reset)
+{
+	unsigned long nr = 1 << (LONG_ORDER - 4);
+	struct kvm_ppc_htab_progress p;
+	unsigned int at;
+
+	between.kvm = self->kvm;
+	between.buf = self->buf;
+	/* After the first, second and third of four holds that remove HPTEs */
+	for (at = 4; at <= 6; at++) {
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
+		ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1)));
+		between.reader = fake_open(self->kvm, 0, 0);
+		between.at = at;
+		shim_interleave = read_all_between;
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
+		ASSERT_EQ(NULL, shim_interleave);
+		EXPECT_LE((7 - at) * 4096 * 24, between.ret);
+		ASSERT_EQ(0, fake_progress(between.reader, 0, &p));
+		EXPECT_LT(between.read, p.generation);
+		EXPECT_TRUE(p.pass == 1 && !p.position);
+		/* Invalid HPTEs, in the longest runs that there are */
+		EXPECT_EQ(3 * HDR, fake_read(between.reader, self->buf, BUF,
+					     BUF));
+		shim_close(between.reader);
+	}
+}
+
+static ssize_t open_between(struct between *b)
+{
+	struct kvm_ppc_htab_progress p;
+	int fd = fake_open(b->kvm, 0, 800);
+
+	if (fd < 0 || fake_progress(fd, 0, &p))
+		return 0;
+	shim_close(fd);
+	return p.state == KVM_PPC_HTAB_STATE_CURRENT && p.position == 800 &&
+	       p.order == LONG_ORDER + 1;
+}
+
+/* While a table is replaced there is none, but who opens a file waits for it */
+TEST_F(file, open_waits_for_the_new_table)
+{
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
+	between.kvm = self->kvm;
+	between.buf = self->buf;
+	between.reader = self->fd;
+	between.change = open_between;
+	between.done = false;
+	/* Two locks, one after the chains are empty, and one when it is there */
+	between.at = 4;
+	shim_interleave = between_slices;
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER + 1));
+	ASSERT_EQ(NULL, shim_interleave);
+	pthread_join(between.thread, NULL);
+	EXPECT_EQ(1, between.ret);
+	EXPECT_FALSE(between.done_too_soon);
+	EXPECT_EQ(-ESTALE, between.read);
+}
+
 /* What others see of a record whenever they can take the lock */
 #define SHORT		4000
 

@@ -34,8 +34,8 @@
  * One of these keeps them from being replaced, zeroed or freed:
  *
  * - mmu_setup_lock. Code that replaces or zeroes an HPT holds it, and so does a
- *   switch to radix that frees one. All else frees an HPT without it, after it
- *   has been replaced and a grace period of kvm->srcu has passed.
+ *   switch to radix that frees one. An HPT that has been replaced is freed without
+ *   it.
  * - A vcpu in the host has preemption disabled, and kvmppc_hpt_stays() has
  *   returned true since. While there are vcpus in kvmppc_vcpu_run_hv(), which
  *   are counted in vcpus_running, only the commit of a resize replaces the HPT,

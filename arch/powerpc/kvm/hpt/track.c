@@ -406,6 +406,12 @@ int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 	hpt_set_init(&reader->changed);
 	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock))
 		return -EINTR;
+	/* If a new one is just being allocated, that is the one to read */
+	if (!kvm_hpt_present(kvm)) {
+		mutex_unlock(&kvm->arch.mmu_setup_lock);
+		if (kvmppc_hpt_lock(kvm))
+			return -EINTR;
+	}
 	if (kvm_hpt_present(kvm)) {
 		if (start_index >= kvmppc_hpt_npte(kvmppc_hpt(kvm))) {
 			err = -EINVAL;
@@ -554,12 +560,30 @@ int kvmppc_hpt_empty_chains(struct kvm *kvm)
 	return mutex_lock_killable(&kvm->arch.mmu_setup_lock);
 }
 
+/*
+ * HPTEs from @index on were removed by a reset, as those before it were: restart
+ * all readers at index 0 that are past @index, or all if it is 0. The others have
+ * reported nothing that was removed.
+ */
+static void kvm_hpt_restart_readers(struct kvm *kvm, unsigned long index)
+{
+	struct kvm_hpt_reader *reader;
+
+	list_for_each_entry(reader, &kvm->arch.hpt_readers, node) {
+		if (reader->state == HPT_READER_ATTACHED &&
+		    (!index || !reader->first_pass || reader->cursor > index))
+			kvm_hpt_reader_restart(kvm, reader);
+		cond_resched();
+	}
+	kvm_hpt_wake(kvm, false);
+}
+
 /**
  * kvmppc_hpt_reset() - remove every HPTE from the VM's HPT
  * @kvm: the VM
  *
- * Clears only used groups. All readers restart at index 0, each time that some
- * HPTEs were removed: what they have reported of these is wrong from then on.
+ * Clears only used groups. Readers restart at index 0: what they have reported
+ * is wrong from then on.
  *
  * Context: hpt_write_lock and mmu_setup_lock held, mmu_ready 0, no vcpu running.
  * Drops mmu_setup_lock now and then. May sleep.
@@ -569,25 +593,22 @@ int kvmppc_hpt_empty_chains(struct kvm *kvm)
 int kvmppc_hpt_reset(struct kvm *kvm)
 {
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
-	struct kvm_hpt_reader *reader;
-	unsigned long index = 0;
-	int err;
+	unsigned long index = 0, next;
 
-	err = kvmppc_hpt_empty_chains(kvm);
-	while (!err) {
-		index = kvm_hpt_zero_some(info, index);
-		list_for_each_entry(reader, &kvm->arch.hpt_readers, node)
-			if (reader->state == HPT_READER_ATTACHED)
-				kvm_hpt_reader_restart(kvm, reader);
-		kvm_hpt_wake(kvm, false);
-		if (index >= kvmppc_hpt_npte(info)) {
-			kvm->arch.hpt_reset = false;
+	/* One that was killed has emptied them */
+	if (!kvm->arch.hpt_reset && kvmppc_hpt_empty_chains(kvm))
+		return -EINTR;
+	for (;;) {
+		next = kvm_hpt_zero_some(info, index);
+		kvm_hpt_restart_readers(kvm, index);
+		if (next >= kvmppc_hpt_npte(info))
 			break;
-		}
+		index = next;
 		if (!kvm_hpt_relock(kvm))
-			err = -EINTR;
+			return -EINTR;
 	}
-	return err;
+	kvm->arch.hpt_reset = false;
+	return 0;
 }
 
 /**
