@@ -162,6 +162,8 @@ class Migration:
                 self.source.call("migrate-set-parameters", **{
                     "max-bandwidth": FAST, "downtime-limit": 600000})
             time.sleep(0.05 if quiet else 0.005)
+        if self.case.resize and not quiet and not self.row["trouble"]:
+            self.row["trouble"] = "it was complete before the resize"
         self.read += cpu_time(self.source)
         self.row.update(downtime=info["downtime"], total=info["total-time"])
         while self.destination.status() == "inmigrate":
