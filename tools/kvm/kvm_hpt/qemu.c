@@ -658,7 +658,11 @@ static enum stream_event next_record(struct stream *s)
 	if (!s->rec.index && !s->rec.n_valid && !s->rec.n_invalid) {
 		s->records--;
 		q->in_htab = false;
-		/* No first pass of KVM is empty */
+		/*
+		 * No first pass of KVM is empty. A guest that was radix then
+		 * may get an HPT of the same order later: that its first pass
+		 * is cut short is not noticed.
+		 */
 		s->sparse |= !stream_hpt_records(s);
 		return STREAM_END;
 	}

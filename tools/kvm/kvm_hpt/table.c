@@ -18,6 +18,9 @@
 #define SLAB_MIN	(64UL << 10)
 #define SLAB_MAX	(16UL << 20)
 
+/* What is in a slab has members of 64 bits, also where pointers have 32 */
+#define SLAB_ALIGN(bytes)	(((bytes) + 7) & ~(size_t)7)
+
 struct table_slab {
 	struct table_slab *next;
 	size_t bytes;
@@ -40,16 +43,17 @@ static struct table_slab *new_slab(struct table *t)
 		madvise(slab, bytes, MADV_HUGEPAGE);
 	slab->next = t->slabs;
 	slab->bytes = bytes;
-	slab->used = sizeof(*slab);
+	slab->used = SLAB_ALIGN(sizeof(*slab));
 	t->slabs = slab;
 	return slab;
 }
 
-/* Get memory that is zero, a multiple of 8 bytes */
+/* Get memory that is zero */
 static inline void *get(struct table *t, size_t bytes)
 {
 	struct table_slab *slab = t->slabs;
 
+	bytes = SLAB_ALIGN(bytes);
 	if (!slab || slab->bytes - slab->used < bytes)
 		slab = new_slab(t);
 	if (!slab)
