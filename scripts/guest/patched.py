@@ -21,7 +21,7 @@ import time
 
 import hptdiff
 from pseries import (Failure, Machine, MiB, Sections, complaints, migrate_info,
-                     migrated, say, unbroken)
+                     migrated, say, tell, unbroken)
 
 LINES = 4
 # Seconds to wait for them
@@ -394,22 +394,6 @@ def main():
         file.write(f'#!/bin/sh\nulimit -n 100\nexec {PROGRAM} "$@"\n')
     os.chmod(FEW_FILES, 0o755)
     return tell(CHECKS, run())
-
-
-def tell(checks, results):
-    print(f"1..{len(checks)}", flush=True)
-    failed = 0
-    for number, check in enumerate(checks, 1):
-        try:
-            good, detail = next(results)
-        except StopIteration:
-            good, detail = False, "the rest did not happen"
-        except Exception as e:  # in any case, the rest was not run
-            good, detail = False, str(e) or type(e).__name__
-        failed += not good
-        print(f"{'ok' if good else 'not ok'} {number} - {check}", flush=True)
-        say(f"  {detail}")
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

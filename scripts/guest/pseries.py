@@ -31,6 +31,23 @@ def say(text):
     print(f"# {time.monotonic() - start_time:6.1f} s  {text}", flush=True)
 
 
+def tell(checks, results):
+    """Print as TAP what an iterator of (good, detail) yields for each check."""
+    print(f"1..{len(checks)}", flush=True)
+    failed = 0
+    for number, check in enumerate(checks, 1):
+        try:
+            good, detail = next(results)
+        except StopIteration:
+            good, detail = False, "the rest did not happen"
+        except Exception as e:  # in any case, the rest was not run
+            good, detail = False, str(e) or type(e).__name__
+        failed += not good
+        print(f"{'ok' if good else 'not ok'} {number} - {check}", flush=True)
+        say(f"  {detail}")
+    return 1 if failed else 0
+
+
 def show(text):
     """The same for progress, which scripts/test/demo overwrites."""
     print(f"#~ {time.monotonic() - start_time:5.1f} s  {text}", flush=True)

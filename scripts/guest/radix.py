@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from pseries import (Failure, Machine, MiB, Stream, migrated, say,
+from pseries import (Failure, Machine, MiB, Stream, migrated, say, tell,
                      unbroken)
 
 LINES = 6
@@ -149,20 +149,7 @@ def main():
         good, detail = live()
         print(f"it goes on{'' if good else ' broken'}: {detail}")
         return 0
-    print(f"1..{len(CHECKS)}", flush=True)
-    results = run()
-    failed = 0
-    for number, check in enumerate(CHECKS, 1):
-        try:
-            good, detail = next(results)
-        except StopIteration:
-            good, detail = False, "the rest did not happen"
-        except Exception as e:  # in any case, the rest was not run
-            good, detail = False, str(e) or type(e).__name__
-        failed += not good
-        print(f"{'ok' if good else 'not ok'} {number} - {check}", flush=True)
-        say(f"  {detail}")
-    return 1 if failed else 0
+    return tell(CHECKS, run())
 
 
 if __name__ == "__main__":
