@@ -323,11 +323,31 @@ static void between_slices(void)
 	b->done_too_soon = __atomic_load_n(&b->done, __ATOMIC_ACQUIRE);
 }
 
+/* What changes the table, and has to wait */
+static ssize_t (*const change[])(struct between *b) = {
+	write_one, reset_between, setup_mmu,
+};
+
+/* Do this at the lock that is @at locks from here, in another thread */
+static void begin_between(ssize_t (*what)(struct between *b), unsigned int at)
+{
+	between.change = what;
+	between.done = false;
+	between.at = at;
+	shim_interleave = between_slices;
+}
+
+/* It was done, and not before all locks were free */
+static void end_between(struct __test_metadata *_metadata)
+{
+	ASSERT_EQ(NULL, shim_interleave);
+	pthread_join(between.thread, NULL);
+	EXPECT_EQ(1, between.ret);
+	EXPECT_FALSE(between.done_too_soon);
+}
+
 TEST_F(file, nothing_changes_between_slices)
 {
-	static ssize_t (*const change[])(struct between *b) = {
-		write_one, reset_between, setup_mmu,
-	};
 	struct kvm_arch *arch = &self->kvm->arch;
 	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
 	char *buf = malloc(HPT_RECORD_MAX);
@@ -342,16 +362,10 @@ TEST_F(file, nothing_changes_between_slices)
 		ASSERT_LT(0, len);
 		between.reader = fake_open(self->kvm, 0, 0);
 		arch->mmu_ready = 1;
-		between.change = change[i];
-		between.done = false;
 		/* After the file's lock, a copy, two locks, and some slices */
-		between.at = 8;
-		shim_interleave = between_slices;
+		begin_between(change[i], 8);
 		ASSERT_EQ(len, fake_write(fd, buf, len, len));
-		ASSERT_EQ(NULL, shim_interleave);
-		pthread_join(between.thread, NULL);
-		EXPECT_EQ(1, between.ret);
-		EXPECT_FALSE(between.done_too_soon);
+		end_between(_metadata);
 		EXPECT_EQ(0, between.ready);
 		EXPECT_LT(0, between.read);
 		EXPECT_EQ(change[i] == reset_between ? 0 : LONG,
@@ -366,9 +380,6 @@ TEST_F(file, nothing_changes_between_slices)
 /* Nor in the middle of a reset, which is not over when mmu_setup_lock is free */
 TEST_F(file, nothing_changes_in_the_middle_of_a_reset)
 {
-	static ssize_t (*const change[])(struct between *b) = {
-		write_one, reset_between, setup_mmu,
-	};
 	unsigned long i, nr = 1 << (LONG_ORDER - 4), before;
 	struct kvm_arch *arch = &self->kvm->arch;
 
@@ -380,16 +391,10 @@ TEST_F(file, nothing_changes_in_the_middle_of_a_reset)
 		ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1)));
 		between.reader = fake_open(self->kvm, 0, 0);
 		arch->mmu_ready = 1;
-		between.change = change[i];
-		between.done = false;
 		/* Two locks, one after the chains are empty, and two slices */
-		between.at = 5;
-		shim_interleave = between_slices;
+		begin_between(change[i], 5);
 		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
-		ASSERT_EQ(NULL, shim_interleave);
-		pthread_join(between.thread, NULL);
-		EXPECT_EQ(1, between.ret);
-		EXPECT_FALSE(between.done_too_soon);
+		end_between(_metadata);
 		EXPECT_EQ(0, between.ready);
 		EXPECT_LT(0, between.read);
 		EXPECT_EQ(change[i] == write_one,
@@ -468,16 +473,10 @@ TEST_F(file, open_waits_for_the_new_table)
 	between.kvm = self->kvm;
 	between.buf = self->buf;
 	between.reader = self->fd;
-	between.change = open_between;
-	between.done = false;
 	/* Two locks, one after the chains are empty, and one when it is there */
-	between.at = 4;
-	shim_interleave = between_slices;
+	begin_between(open_between, 4);
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER + 1));
-	ASSERT_EQ(NULL, shim_interleave);
-	pthread_join(between.thread, NULL);
-	EXPECT_EQ(1, between.ret);
-	EXPECT_FALSE(between.done_too_soon);
+	end_between(_metadata);
 	EXPECT_EQ(-ESTALE, between.read);
 }
 
