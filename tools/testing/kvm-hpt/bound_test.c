@@ -4,6 +4,8 @@
  * work there is.
  */
 
+#include <linux/delay.h>
+
 #include "unit.h"
 
 /* Read a first pass in buffers of this size. Returns the work that it takes. */
@@ -149,8 +151,8 @@ TEST_F(file, reset_does_not_lengthen_the_hold)
 		shim_longest_hold(lock);
 		shim_longest_stretch();
 		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, kind[i].order));
-		/* And one until the chains are emptied */
-		EXPECT_EQ(1 + kind[i].holds, shim_holds(lock)) {
+		/* And one before each step without it */
+		EXPECT_EQ(2 + kind[i].holds, shim_holds(lock)) {
 			TH_LOG("kind %u", i);
 		}
 		EXPECT_GT(bound, shim_longest_hold(lock));
@@ -159,7 +161,7 @@ TEST_F(file, reset_does_not_lengthen_the_hold)
 	/* A replacement frees and allocates without it */
 	shim_holds(lock);
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
-	EXPECT_EQ(3, shim_holds(lock));
+	EXPECT_EQ(4, shim_holds(lock));
 }
 
 static unsigned long count_there(struct kvm *kvm, unsigned long nr)
@@ -174,7 +176,10 @@ static unsigned long count_there(struct kvm *kvm, unsigned long nr)
 /* Whoever is next to change the table finishes a reset, or is killed as well */
 static bool finish_reset(struct kvm *kvm, unsigned int how, int fd, void *buf)
 {
-	unsigned int kill = 0, most = 100, waits = fake_rmap_resets;
+	unsigned int resets = fake_rmap_resets, waits = shim_grace_periods;
+	bool emptied = !(kvm->arch.hpt_todo & KVM_HPT_EMPTY_CHAINS);
+	bool awaited = !(kvm->arch.hpt_todo & KVM_HPT_AWAIT_WALKERS);
+	unsigned int kill = 0, most = 100;
 	size_t len = record(buf, 0, how == 2 ? 5000 : 1, 0);
 	long err;
 
@@ -185,8 +190,9 @@ static bool finish_reset(struct kvm *kvm, unsigned int how, int fd, void *buf)
 			return false;
 	} while (err == -EINTR && kill < most);
 	shim_kill_at = 0;
-	/* They are empty */
-	if (fake_rmap_resets != waits)
+	/* No step is done twice */
+	if (emptied != (fake_rmap_resets == resets) ||
+	    awaited != (shim_grace_periods == waits))
 		return false;
 	if (how)
 		return err == (long)len;
@@ -251,7 +257,10 @@ TEST_F(file, killed_reset_is_finished)
 			ASSERT_TRUE(!err || (err == -EINTR && !shim_kill_at));
 			shim_kill_at = 0;
 			left = count_there(self->kvm, nr);
-			begun += arch->hpt_reset;
+			begun += arch->hpt_todo != 0;
+			/* HPTEs go last */
+			if (arch->hpt_todo & KVM_HPT_AWAIT_WALKERS)
+				ASSERT_EQ(groups, left);
 			if (left < groups) {
 				/* It begins again, so it reports what is left */
 				partly += left != 0;
@@ -261,7 +270,7 @@ TEST_F(file, killed_reset_is_finished)
 			for (index = 0; index < nr; index += 8)
 				ASSERT_EQ(*kvm_hpte_at(&arch->hpt, index) != 0,
 					  v[index] != 0);
-			if (arch->hpt_reset) {
+			if (arch->hpt_todo) {
 				ASSERT_TRUE(finish_reset(self->kvm, how, wfd,
 							 buf));
 				ASSERT_EQ(!how ? 0 : how == 1 ? 1 : 5000,
@@ -272,7 +281,7 @@ TEST_F(file, killed_reset_is_finished)
 				ASSERT_EQ(how == 2, v[4999] != 0);
 				ASSERT_EQ(0, v[nr - 8]);
 			}
-			ASSERT_FALSE(arch->hpt_reset);
+			ASSERT_EQ(0, arch->hpt_todo);
 			shim_close(fd);
 		}
 		/* Four holds, three of which end in the middle */
@@ -282,6 +291,171 @@ TEST_F(file, killed_reset_is_finished)
 	free(buf);
 	free(v);
 	shim_close(wfd);
+}
+
+/* A task stays in a read section of kvm->srcu: what waits for it can be killed */
+static struct {
+	struct kvm *kvm;
+	char *buf;
+	int fd;
+	unsigned int sleeps;
+} awaited;
+
+/* Readers go on meanwhile, and a reader can be closed and opened */
+static void read_while_waiting(void)
+{
+	if (awaited.sleeps++)
+		return;
+	BUG_ON(mutex_is_locked(&awaited.kvm->arch.mmu_setup_lock));
+	BUG_ON(!mutex_is_locked(&awaited.kvm->arch.hpt_write_lock));
+	BUG_ON(fake_read(awaited.fd, awaited.buf, 8, 8) == -EINTR);
+	shim_close(awaited.fd);
+	shim_kill_at = 200;
+}
+
+static int reset_of_20(struct kvm *kvm)
+{
+	return fake_allocate_hpt(kvm, 20);
+}
+
+static int replacement_of_20(struct kvm *kvm)
+{
+	return fake_allocate_hpt(kvm, 21);
+}
+
+static int switch_to_radix(struct kvm *kvm)
+{
+	return fake_configure_mmu(kvm, true);
+}
+
+TEST_F(file, wait_for_walkers_can_be_killed)
+{
+	static int (*const change[])(struct kvm *) = {
+		reset_of_20, replacement_of_20, switch_to_radix,
+	};
+	struct kvm_arch *arch = &self->kvm->arch;
+	unsigned int i, k;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(change); i++) {
+		/* The second time, what was killed is not done by another call */
+		ASSERT_EQ(0, fake_configure_mmu(self->kvm, false));
+		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+		ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+		awaited.kvm = self->kvm;
+		awaited.buf = self->buf;
+		awaited.fd = fake_open(self->kvm, 0, 0);
+		awaited.sleeps = 0;
+		arch->mmu_ready = 1;
+		shim_section_sleeps = true;
+		shim_sleep = read_while_waiting;
+		ASSERT_EQ(-EINTR, change[i / 2](self->kvm));
+		EXPECT_EQ(0, arch->mmu_ready);
+		EXPECT_TRUE(arch->hpt_todo & KVM_HPT_AWAIT_WALKERS);
+		/* Whatever could let a vcpu run waits, too */
+		for (k = 1; k < 4; k++) {
+			shim_kill_at = 10 * k;
+			ASSERT_EQ(-EINTR, kvmppc_hpt_lock(self->kvm));
+			EXPECT_TRUE(arch->hpt_todo & KVM_HPT_AWAIT_WALKERS);
+		}
+		shim_sleep = NULL;
+		shim_section_sleeps = false;
+		shim_kill_at = 0;
+		EXPECT_NE(0, *kvm_hpte_at(&arch->hpt, 9));
+		if (i % 2) {
+			ASSERT_EQ(0, kvmppc_hpt_lock(self->kvm));
+			mutex_unlock(&arch->mmu_setup_lock);
+			EXPECT_EQ(0, arch->hpt_todo);
+			EXPECT_EQ(arch->radix, !arch->hpt.virt);
+			EXPECT_EQ(arch->radix, !!arch->pgtable);
+		}
+	}
+	/* The VM is destroyed with an HPT and a radix tree */
+	ASSERT_EQ(0, fake_configure_mmu(self->kvm, false));
+	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+	shim_section_sleeps = true;
+	shim_kill_at = 100;
+	ASSERT_EQ(-EINTR, fake_configure_mmu(self->kvm, true));
+	shim_section_sleeps = false;
+	EXPECT_TRUE(arch->hpt.virt && arch->pgtable);
+}
+
+/* Readers come and go, and each begins a grace period */
+static void begin_others(void)
+{
+	int fd;
+
+	if (++awaited.sleeps == 30)
+		shim_section_sleeps = false;
+	/* They sleep, too */
+	shim_sleep = NULL;
+	fd = fake_open(awaited.kvm, 0, 0);
+	BUG_ON(fake_read(fd, awaited.buf, 2048, 2048) < 0);
+	shim_close(fd);
+	shim_sleep = begin_others;
+}
+
+TEST_F(file, wait_for_walkers_ends)
+{
+	shim_close(self->fd);
+	self->fd = -1;
+	ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+	awaited.kvm = self->kvm;
+	awaited.buf = self->buf;
+	awaited.sleeps = 0;
+	shim_ended = shim_grace_periods + 1;
+	shim_section_sleeps = true;
+	shim_sleep = begin_others;
+	shim_kill_at = 2000;
+	EXPECT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
+	EXPECT_LT(shim_ended + 10, shim_grace_periods);
+	shim_kill_at = 0;
+	shim_sleep = NULL;
+	shim_ended = ULONG_MAX;
+}
+
+/* Wherever a switch of the MMU is killed, it can be finished or undone */
+TEST_F(file, killed_switch_is_finished)
+{
+	struct kvm_arch *arch = &self->kvm->arch;
+	unsigned int kill, to, killed[2] = { };
+	s64 mmio;
+	int err;
+
+	for (to = 1; to < 2; to--) {
+		for (kill = 1, err = -EINTR; err; kill++) {
+			ASSERT_EQ(0, fake_configure_mmu(self->kvm, !to));
+			if (to) {
+				ASSERT_EQ(0, fake_allocate_hpt(self->kvm, 20));
+				ASSERT_EQ(0, fake_h_enter(self->kvm, 9, V, R(1)));
+			}
+			arch->need_tlb_flush = false;
+			mmio = atomic64_read(&arch->mmio_update);
+			shim_kill_at = kill;
+			err = fake_configure_mmu(self->kvm, to);
+			ASSERT_TRUE(!err || err == -EINTR);
+			shim_kill_at = 0;
+			ASSERT_FALSE(mutex_is_locked(&arch->hpt_write_lock));
+			ASSERT_FALSE(mutex_is_locked(&arch->mmu_setup_lock));
+			killed[to] += err != 0;
+			ASSERT_EQ(0, kvmppc_hpt_lock(self->kvm));
+			mutex_unlock(&arch->mmu_setup_lock);
+			ASSERT_EQ(0, arch->hpt_todo);
+			ASSERT_EQ(arch->radix, !!arch->pgtable);
+			ASSERT_FALSE(arch->radix && arch->hpt.virt);
+			if (!err)
+				ASSERT_EQ(to, arch->radix);
+			if (to && !arch->radix && killed[1] > 2)
+				/* Its chains are empty, or it was never begun */
+				ASSERT_EQ(0, count_there(self->kvm, 16));
+			if (!err || killed[to] > 2) {
+				/* And what vcpus know of the old HPTEs is void */
+				ASSERT_TRUE(arch->need_tlb_flush);
+				ASSERT_LT(mmio, atomic64_read(&arch->mmio_update));
+			}
+		}
+	}
+	EXPECT_LE(5, killed[0]);
+	EXPECT_LE(5, killed[1]);
 }
 
 /* The dump gives the lock up while it finds nothing, and can be killed then */

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include <linux/file.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <asm/kvm_ppc.h>
@@ -541,7 +542,7 @@ static size_t rev_bytes(struct kvm_hpt_info *info)
 	return kvmppc_hpt_npte(info) * sizeof(struct revmap_entry);
 }
 
-static void free_hpt(struct kvm_hpt_info *info)
+void kvmppc_free_hpt(struct kvm_hpt_info *info)
 {
 	if (!info->virt)
 		return;
@@ -557,7 +558,7 @@ static int alloc_hpt(struct kvm_hpt_info *info, u32 order)
 	info->virt = (unsigned long)map(1ul << order);
 	info->rev = map(rev_bytes(info));
 	if (kvmppc_hpt_alloc_groups(info)) {
-		free_hpt(info);
+		kvmppc_free_hpt(info);
 		return -ENOMEM;
 	}
 	return 0;
@@ -593,7 +594,8 @@ void fake_vm_free(struct kvm *kvm)
 	kvmppc_hpt_destroy_vm(kvm);
 	/* The work item would use a freed VM */
 	BUG_ON(kvm->arch.hpt_poll.pending);
-	free_hpt(&kvm->arch.hpt);
+	kvmppc_free_radix(kvm);
+	kvmppc_free_hpt(&kvm->arch.hpt);
 	pthread_rwlock_destroy(&kvm->srcu.lock);
 	mutex_destroy(&kvm->arch.hpt_write_lock);
 	mutex_destroy(&kvm->arch.mmu_setup_lock);
@@ -602,12 +604,18 @@ void fake_vm_free(struct kvm *kvm)
 
 unsigned int fake_rmap_resets;
 
-/* The chains of the reverse map are not there, only the wait for who walks them */
-void kvmppc_rmap_reset(struct kvm *kvm)
+/* The chains of the reverse map are not there */
+int kvmppc_rmap_reset(struct kvm *kvm)
 {
 	BUG_ON(!mutex_is_locked(&kvm->arch.hpt_write_lock));
 	fake_rmap_resets++;
-	synchronize_srcu_expedited(&kvm->srcu);
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+void kvmppc_free_radix(struct kvm *kvm)
+{
+	free(kvm->arch.pgtable);
+	kvm->arch.pgtable = NULL;
 }
 
 static int replace_hpt(struct kvm *kvm, u32 order)
@@ -615,17 +623,21 @@ static int replace_hpt(struct kvm *kvm, u32 order)
 	struct kvm_hpt_info old, new;
 	int err;
 
-	if (kvm->arch.hpt.virt && kvmppc_hpt_empty_chains(kvm))
-		return -EINTR;
+	if (kvm->arch.hpt.virt) {
+		kvm->arch.hpt_todo |= KVM_HPT_RESET;
+		if (kvmppc_hpt_finish(kvm, KVM_HPT_EMPTY_CHAINS |
+					   KVM_HPT_AWAIT_WALKERS))
+			return -EINTR;
+	}
 	kvmppc_hpt_retire(kvm);
 	old = kvm->arch.hpt;
 	kvm->arch.hpt = (struct kvm_hpt_info) { };
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
-	free_hpt(&old);
+	kvmppc_free_hpt(&old);
 	err = alloc_hpt(&new, order);
 	if (mutex_lock_killable(&kvm->arch.mmu_setup_lock)) {
 		if (!err)
-			free_hpt(&new);
+			kvmppc_free_hpt(&new);
 		return -EINTR;
 	}
 	if (!err)
@@ -681,26 +693,59 @@ int fake_resize_hpt(struct kvm *kvm, u32 order)
 		}
 	}
 	kvmppc_hpt_retire(kvm);
-	free_hpt(old);
+	kvmppc_free_hpt(old);
 	*old = new;
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
 	return 0;
 }
 
+static int switch_to_radix(struct kvm *kvm)
+{
+	kvm->arch.pgtable = malloc(1);
+	kvm->arch.hpt_todo |= KVM_HPT_RESET;
+	if (kvmppc_hpt_finish(kvm, KVM_HPT_EMPTY_CHAINS)) {
+		kvmppc_free_radix(kvm);
+		return -EINTR;
+	}
+	kvm->arch.radix = 1;
+	kvmppc_hpt_retire(kvm);
+	kvm->arch.hpt_todo |= KVM_HPT_AWAIT_WALKERS | KVM_HPT_FREE_OLD;
+	return kvmppc_hpt_finish(kvm, KVM_HPT_ALL);
+}
+
+static int switch_to_hash(struct kvm *kvm)
+{
+	kvm->arch.hpt_todo |= KVM_HPT_EMPTY_CHAINS;
+	if (kvmppc_hpt_finish(kvm, KVM_HPT_ALL))
+		return -EINTR;
+	kvm->arch.radix = 0;
+	kvm->arch.hpt_todo |= KVM_HPT_AWAIT_WALKERS | KVM_HPT_FREE_OLD;
+	return kvmppc_hpt_finish(kvm, KVM_HPT_ALL);
+}
+
+int fake_configure_mmu(struct kvm *kvm, bool radix)
+{
+	int err;
+
+	err = kvmppc_hpt_lock_long(kvm);
+	if (err)
+		return err;
+	if (radix != kvm->arch.radix) {
+		kvm->arch.mmu_ready = 0;
+		err = radix ? switch_to_radix(kvm) : switch_to_hash(kvm);
+	}
+	if (!err)
+		mutex_unlock(&kvm->arch.mmu_setup_lock);
+	mutex_unlock(&kvm->arch.hpt_write_lock);
+	return err;
+}
+
 void fake_switch_to_radix(struct kvm *kvm)
 {
-	mutex_lock(&kvm->arch.mmu_setup_lock);
-	kvm->arch.mmu_ready = 0;
-	if (kvm->arch.hpt.virt)
-		kvmppc_hpt_retire(kvm);
-	free_hpt(&kvm->arch.hpt);
-	kvm->arch.radix = 1;
-	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	BUG_ON(fake_configure_mmu(kvm, true));
 }
 
 void fake_switch_to_hash(struct kvm *kvm)
 {
-	mutex_lock(&kvm->arch.mmu_setup_lock);
-	kvm->arch.radix = 0;
-	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	BUG_ON(fake_configure_mmu(kvm, false));
 }

@@ -30,9 +30,10 @@
 struct kvm *fake_vm(void);
 void fake_vm_free(struct kvm *kvm);
 
-/* KVM_PPC_ALLOCATE_HTAB, KVM_PPC_RESIZE_HPT_COMMIT, a switch to radix */
+/* KVM_PPC_ALLOCATE_HTAB, KVM_PPC_RESIZE_HPT_COMMIT, KVM_PPC_CONFIGURE_V3_MMU */
 int fake_allocate_hpt(struct kvm *kvm, u32 order);
 int fake_resize_hpt(struct kvm *kvm, u32 order);
+int fake_configure_mmu(struct kvm *kvm, bool radix);
 void fake_switch_to_radix(struct kvm *kvm);
 void fake_switch_to_hash(struct kvm *kvm);
 

@@ -337,7 +337,7 @@ TEST_F(file, vm_waits_for_the_grace_period_of_a_reader)
 	kvmppc_hpt_destroy_vm(self->kvm);
 	EXPECT_EQ(1, grace_periods);
 	/* None was started */
-	self->kvm->arch.hpt_marks_gp_begun = false;
+	self->kvm->arch.hpt_gp_begun = false;
 	kvmppc_hpt_destroy_vm(self->kvm);
 	EXPECT_EQ(1, grace_periods);
 	shim_before_grace_period = NULL;

@@ -24,7 +24,7 @@ bool vcpu_running;	/* the vcpu is counted in vcpus_running */
 bool in_guest;
 bool writing;
 bool written;		/* the HPTEs have been written */
-bool pending;		/* hpt_reset */
+bool pending;		/* hpt_todo */
 bool orphans;		/* HPTEs that no chain leads to */
 
 /* With both locks; a second reset is like the rest of the first */

@@ -199,6 +199,8 @@ void (*shim_spin)(void);
 void (*shim_before_grace_period)(void);
 bool shim_section_sleeps;
 unsigned int shim_polls_in_vain;
+unsigned int shim_grace_periods;
+unsigned long shim_ended = ULONG_MAX;
 __thread unsigned int shim_sections;
 void (*shim_sleep)(void);
 __thread unsigned int shim_hpte_locks;

@@ -21,8 +21,9 @@
  * Locks, in the order of Documentation/virt/kvm/locking.rst:
  *
  *	kvm_hpt_fd.lock			one call on a file at a time
- *	kvm->arch.hpt_write_lock	a long record is being applied, or the HPT
- *					reset or replaced: see kvmppc_hpt_lock()
+ *	kvm->arch.hpt_write_lock	a long record is being applied, the HPT
+ *					reset or replaced, or the MMU switched:
+ *					see kvmppc_hpt_lock()
  *	kvm->arch.mmu_setup_lock	the HPT cannot be replaced or reset; not
  *					to be taken in a read section of kvm->srcu
  *	kvm->srcu (read)		memslots and reverse map chains
@@ -33,9 +34,8 @@
  * Code reaches the HPT, its reverse map and its groups through kvmppc_hpt().
  * One of these keeps them from being replaced, zeroed or freed:
  *
- * - mmu_setup_lock. Code that replaces or zeroes an HPT holds it, and so does a
- *   switch to radix that frees one. An HPT that has been replaced is freed without
- *   it.
+ * - mmu_setup_lock. Code that replaces or zeroes an HPT holds it, and so does code
+ *   that makes the VM radix. The HPT that is gone then is freed without it.
  * - A vcpu in the host has preemption disabled, and kvmppc_hpt_stays() has
  *   returned true since. While there are vcpus in kvmppc_vcpu_run_hv(), which
  *   are counted in vcpus_running, only the commit of a resize replaces the HPT,
@@ -113,6 +113,30 @@ enum kvm_hpt_part {
 	KVM_HPT_PART_REVMAP,
 	KVM_HPT_PART_BITMAPS,
 	KVM_HPT_PART_CGROUP,
+};
+
+/**
+ * enum kvm_hpt_todo - steps of a reset or replacement of the HPT, or of a switch of
+ *		       the MMU, in their order
+ * @KVM_HPT_EMPTY_CHAINS: empty the chains of the reverse map. The HPTEs stay valid,
+ *			  and nothing removes them any more if the host unmaps
+ *			  their pages: the next three follow.
+ * @KVM_HPT_AWAIT_WALKERS: wait for code that has come to an HPTE by a chain, or
+ *			   that walks the radix tree of a VM that was radix
+ * @KVM_HPT_REMOVE_HPTES: remove all HPTEs, unless the HPT is replaced or freed
+ * @KVM_HPT_FREE_OLD: free the HPT of a VM that has become radix, or the radix tree
+ *		      of one that has become an HPT guest
+ * @KVM_HPT_RESET: the steps of a reset
+ * @KVM_HPT_ALL: all steps
+ */
+enum kvm_hpt_todo {
+	KVM_HPT_EMPTY_CHAINS	= BIT(0),
+	KVM_HPT_AWAIT_WALKERS	= BIT(1),
+	KVM_HPT_REMOVE_HPTES	= BIT(2),
+	KVM_HPT_FREE_OLD	= BIT(3),
+	KVM_HPT_RESET		= KVM_HPT_EMPTY_CHAINS | KVM_HPT_AWAIT_WALKERS |
+				  KVM_HPT_REMOVE_HPTES,
+	KVM_HPT_ALL		= KVM_HPT_RESET | KVM_HPT_FREE_OLD,
 };
 
 /**
@@ -293,7 +317,7 @@ void kvmppc_hpt_no_memory(struct kvm *kvm, u32 order, enum kvm_hpt_part part);
 
 int kvmppc_hpt_lock(struct kvm *kvm);
 int kvmppc_hpt_lock_long(struct kvm *kvm);
-int kvmppc_hpt_empty_chains(struct kvm *kvm);
+int kvmppc_hpt_finish(struct kvm *kvm, u8 steps);
 int kvmppc_hpt_reset(struct kvm *kvm);
 void kvmppc_hpt_retire(struct kvm *kvm);
 void kvmppc_hpt_rehashed(struct kvm_hpt_info *info, unsigned long index,

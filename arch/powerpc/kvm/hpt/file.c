@@ -208,10 +208,10 @@ void kvmppc_hpt_destroy_vm(struct kvm *kvm)
 {
 	cancel_delayed_work_sync(&kvm->arch.hpt_poll);
 	/*
-	 * kvm_hpt_want_all_marks() starts a grace period without waiting for
-	 * it, and the SRCU structure must be idle when it is cleaned up.
+	 * The grace period that was begun last may not have ended, and the SRCU
+	 * structure must be idle when it is cleaned up.
 	 */
-	if (kvm->arch.hpt_marks_gp_begun &&
-	    !poll_state_synchronize_srcu(&kvm->srcu, kvm->arch.hpt_marks_gp))
+	if (kvm->arch.hpt_gp_begun &&
+	    !poll_state_synchronize_srcu(&kvm->srcu, kvm->arch.hpt_gp))
 		synchronize_srcu_expedited(&kvm->srcu);
 }

@@ -85,7 +85,7 @@ static int kvm_hpt_gather_all(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g)
 	do {
 		ret = kvm_hpt_gather_some(fd, g);
 		if (ret > 0 && g->await) {
-			kvm_hpt_await_marks(fd->kvm);
+			kvm_hpt_await_gp(fd->kvm, READ_ONCE(fd->kvm->arch.hpt_gp));
 			fd->awaited = true;
 		}
 		cond_resched();

@@ -39,8 +39,8 @@
 #define FORGET_NODES	64
 
 /* How often to look whether a grace period is over, and how long to sleep */
-#define MARKS_POLLS	20
-#define MARKS_POLL_US	20
+#define GP_POLLS	20
+#define GP_POLL_US	20
 
 static unsigned long kvm_hpt_chunk_groups(struct kvm_hpt_groups *groups,
 					  unsigned long chunk)
@@ -450,6 +450,19 @@ void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader)
 	hpt_set_clear(&reader->changed);
 }
 
+/*
+ * Begin a grace period. A reader that waits for an earlier one may wait for this
+ * one instead.
+ */
+static unsigned long kvm_hpt_begin_gp(struct kvm *kvm)
+{
+	unsigned long gp = start_poll_synchronize_srcu(&kvm->srcu);
+
+	WRITE_ONCE(kvm->arch.hpt_gp, gp);
+	kvm->arch.hpt_gp_begun = true;
+	return gp;
+}
+
 /**
  * kvm_hpt_want_all_marks() - are all changes marked?
  * @kvm: the VM, with a reader
@@ -469,35 +482,33 @@ bool kvm_hpt_want_all_marks(struct kvm *kvm)
 	struct kvm_arch *arch = &kvm->arch;
 
 	if (arch->hpt_marks == HPT_MARKS_SOME) {
-		WRITE_ONCE(arch->hpt_marks_gp,
-			   start_poll_synchronize_srcu(&kvm->srcu));
-		arch->hpt_marks_gp_begun = true;
+		kvm_hpt_begin_gp(kvm);
 		arch->hpt_marks = HPT_MARKS_ASKED;
 	}
 	if (arch->hpt_marks == HPT_MARKS_ASKED &&
-	    poll_state_synchronize_srcu(&kvm->srcu, arch->hpt_marks_gp))
+	    poll_state_synchronize_srcu(&kvm->srcu, arch->hpt_gp))
 		arch->hpt_marks = HPT_MARKS_ALL;
 	return arch->hpt_marks == HPT_MARKS_ALL;
 }
 
 /**
- * kvm_hpt_await_marks() - wait a moment for a grace period
- * @kvm: the VM, after kvm_hpt_want_all_marks()
+ * kvm_hpt_await_gp() - wait a moment for a grace period
+ * @kvm: the VM
+ * @gp: what kvm_hpt_begin_gp() returned, or has put into kvm->arch.hpt_gp
  *
- * It usually ends soon, and then HPTEs need not be locked.
- *
- * Context: sleeps, for some MARKS_POLLS * MARKS_POLL_US at most.
+ * Context: sleeps, for some GP_POLLS * GP_POLL_US at most.
+ * Return: whether it has ended, as it usually does in that time.
  */
-void kvm_hpt_await_marks(struct kvm *kvm)
+bool kvm_hpt_await_gp(struct kvm *kvm, unsigned long gp)
 {
-	unsigned long gp = READ_ONCE(kvm->arch.hpt_marks_gp);
 	int i;
 
-	for (i = 0; i < MARKS_POLLS; i++) {
+	for (i = 0; i < GP_POLLS; i++) {
 		if (poll_state_synchronize_srcu(&kvm->srcu, gp))
-			break;
-		usleep_range(MARKS_POLL_US, 2 * MARKS_POLL_US);
+			return true;
+		usleep_range(GP_POLL_US, 2 * GP_POLL_US);
 	}
+	return false;
 }
 
 /* Remove the HPTEs of a group, which then counts as never used */
@@ -538,28 +549,6 @@ static unsigned long kvm_hpt_zero_some(struct kvm_hpt_info *info,
 	return index;
 }
 
-/**
- * kvmppc_hpt_empty_chains() - begin to reset or to replace the VM's HPT
- * @kvm: the VM
- *
- * Empties the chains of the reverse map. The HPTEs stay valid, and nothing
- * removes them any more if the host unmaps their pages. So until they are
- * removed, or the HPT is retired, a reset is pending: see kvmppc_hpt_lock().
- *
- * Context: hpt_write_lock and mmu_setup_lock held, mmu_ready 0, no vcpu running.
- * Drops mmu_setup_lock meanwhile. May sleep.
- * Return: 0, or -EINTR if killed: mmu_setup_lock is not held then.
- */
-int kvmppc_hpt_empty_chains(struct kvm *kvm)
-{
-	lockdep_assert_held(&kvm->arch.hpt_write_lock);
-
-	kvm->arch.hpt_reset = true;
-	mutex_unlock(&kvm->arch.mmu_setup_lock);
-	kvmppc_rmap_reset(kvm);
-	return mutex_lock_killable(&kvm->arch.mmu_setup_lock);
-}
-
 /*
  * HPTEs from @index on were removed by a reset, as those before it were: restart
  * all readers at index 0 that are past @index, or all if it is 0. The others have
@@ -578,37 +567,120 @@ static void kvm_hpt_restart_readers(struct kvm *kvm, unsigned long index)
 	kvm_hpt_wake(kvm, false);
 }
 
-/**
- * kvmppc_hpt_reset() - remove every HPTE from the VM's HPT
- * @kvm: the VM
- *
- * Clears only used groups. Readers restart at index 0: what they have reported
- * is wrong from then on.
- *
- * Context: hpt_write_lock and mmu_setup_lock held, mmu_ready 0, no vcpu running.
- * Drops mmu_setup_lock now and then. May sleep.
- * Return: 0, or -EINTR if killed: mmu_setup_lock is not held then, and the next
- * kvmppc_hpt_lock() removes what is left.
+static int kvm_hpt_empty_chains(struct kvm *kvm)
+{
+	/* Vcpus flush their TLB and forget emulated MMIO before they run again */
+	cpumask_setall(&kvm->arch.need_tlb_flush);
+	atomic64_inc(&kvm->arch.mmio_update);
+
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	if (kvmppc_rmap_reset(kvm))
+		return -EINTR;
+	return mutex_lock_killable(&kvm->arch.mmu_setup_lock);
+}
+
+/*
+ * An ioctl of the VM, or of one of its devices, may sleep in a read section of
+ * kvm->srcu for as long as user space likes.
  */
-int kvmppc_hpt_reset(struct kvm *kvm)
+static int kvm_hpt_await_walkers(struct kvm *kvm)
+{
+	unsigned long gp = kvm_hpt_begin_gp(kvm);
+
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	while (!kvm_hpt_await_gp(kvm, gp)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		schedule_timeout_killable(1);
+	}
+	return mutex_lock_killable(&kvm->arch.mmu_setup_lock);
+}
+
+/* Remove all HPTEs. Readers restart at index 0: what they have reported is wrong. */
+static int kvm_hpt_remove_hptes(struct kvm *kvm)
 {
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long index = 0, next;
 
-	/* One that was killed has emptied them */
-	if (!kvm->arch.hpt_reset && kvmppc_hpt_empty_chains(kvm))
-		return -EINTR;
+	if (!kvm_hpt_present(kvm))
+		return 0;
 	for (;;) {
 		next = kvm_hpt_zero_some(info, index);
 		kvm_hpt_restart_readers(kvm, index);
 		if (next >= kvmppc_hpt_npte(info))
-			break;
+			return 0;
 		index = next;
 		if (!kvm_hpt_relock(kvm))
 			return -EINTR;
 	}
-	kvm->arch.hpt_reset = false;
+}
+
+static int kvm_hpt_free_old(struct kvm *kvm)
+{
+	struct kvm_hpt_info old;
+
+	if (kvm_is_radix(kvm)) {
+		old = kvm->arch.hpt;
+		memset(&kvm->arch.hpt, 0, sizeof(kvm->arch.hpt));
+		mutex_unlock(&kvm->arch.mmu_setup_lock);
+		kvmppc_free_hpt(&old);
+	} else {
+		mutex_unlock(&kvm->arch.mmu_setup_lock);
+		kvmppc_free_radix(kvm);
+	}
+	return mutex_lock_killable(&kvm->arch.mmu_setup_lock);
+}
+
+/**
+ * kvmppc_hpt_finish() - do what is left to do of a long change
+ * @kvm: the VM
+ * @steps: which steps to do, if they are in kvm->arch.hpt_todo
+ *
+ * A step that has been done is removed from hpt_todo. If the caller is killed,
+ * the next kvmppc_hpt_lock() does the rest, and no vcpu runs before. So hpt_todo
+ * has each step from when it becomes necessary until it has been done.
+ *
+ * Context: hpt_write_lock and mmu_setup_lock held, mmu_ready 0, no vcpu running.
+ * Drops mmu_setup_lock now and then. May sleep.
+ * Return: 0, or -EINTR if killed: mmu_setup_lock is not held then.
+ */
+int kvmppc_hpt_finish(struct kvm *kvm, u8 steps)
+{
+	static const struct {
+		u8 step;
+		int (*do_it)(struct kvm *kvm);
+	} order[] = {
+		{ KVM_HPT_EMPTY_CHAINS, kvm_hpt_empty_chains },
+		{ KVM_HPT_AWAIT_WALKERS, kvm_hpt_await_walkers },
+		{ KVM_HPT_REMOVE_HPTES, kvm_hpt_remove_hptes },
+		{ KVM_HPT_FREE_OLD, kvm_hpt_free_old },
+	};
+	unsigned int i;
+
+	lockdep_assert_held(&kvm->arch.hpt_write_lock);
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		if (!(kvm->arch.hpt_todo & steps & order[i].step))
+			continue;
+		if (order[i].do_it(kvm))
+			return -EINTR;
+		kvm->arch.hpt_todo &= ~order[i].step;
+	}
 	return 0;
+}
+
+/**
+ * kvmppc_hpt_reset() - remove every HPTE from the VM's HPT
+ * @kvm: the VM
+ *
+ * Clears only used groups.
+ *
+ * Context: as kvmppc_hpt_finish().
+ * Return: as kvmppc_hpt_finish().
+ */
+int kvmppc_hpt_reset(struct kvm *kvm)
+{
+	kvm->arch.hpt_todo |= KVM_HPT_RESET;
+	return kvmppc_hpt_finish(kvm, KVM_HPT_RESET);
 }
 
 /**
@@ -630,7 +702,7 @@ int kvmppc_hpt_lock_long(struct kvm *kvm)
 		return -EINTR;
 	if (mutex_lock_killable(&arch->mmu_setup_lock))
 		goto killed;
-	if (arch->hpt_reset && kvmppc_hpt_reset(kvm))
+	if (kvmppc_hpt_finish(kvm, KVM_HPT_ALL))
 		goto killed;
 	return 0;
 
@@ -643,10 +715,11 @@ killed:
  * kvmppc_hpt_lock() - take mmu_setup_lock, but not in the middle of a change
  * @kvm: the VM
  *
- * A write that applies a long record, a reset of the HPT and its replacement
- * drop mmu_setup_lock now and then, with mmu_ready 0. They hold hpt_write_lock
- * until they have finished, and a write until it has restored mmu_ready. A reset
- * that was killed is finished here. All code that may set mmu_ready, change
+ * A write that applies a long record, a reset of the HPT, its replacement and a
+ * switch of the MMU drop mmu_setup_lock now and then, with mmu_ready 0. They hold
+ * hpt_write_lock until they have finished, and a write until it has restored
+ * mmu_ready. What others than writes have left, since they were killed, is done
+ * here. All code that may set mmu_ready, change
  * HPTEs on behalf of user space, or replace the HPT takes mmu_setup_lock by this
  * function or by kvmppc_hpt_lock_long().
  *
@@ -661,7 +734,7 @@ int kvmppc_hpt_lock(struct kvm *kvm)
 	if (mutex_lock_killable(&arch->mmu_setup_lock))
 		return -EINTR;
 	if (likely(!mutex_is_locked(&arch->hpt_write_lock) &&
-		   !arch->hpt_reset)) {
+		   !arch->hpt_todo)) {
 		/*
 		 * Pairs with mutex_unlock() in kvm_hpt_let_vcpus_in(), which a
 		 * writer that is killed calls without mmu_setup_lock: the load
@@ -700,7 +773,7 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 			reader->state = HPT_READER_STALE;
 		}
 	}
-	kvm->arch.hpt_reset = false;
+	kvm->arch.hpt_todo &= ~KVM_HPT_REMOVE_HPTES;
 	kvm->arch.hpt_poll_pos = 0;
 	kvm_hpt_wake(kvm, true);
 }

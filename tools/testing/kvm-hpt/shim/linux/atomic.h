@@ -24,6 +24,11 @@ static inline void atomic_set(atomic_t *a, int value)
 	__atomic_store_n(&a->counter, value, __ATOMIC_RELAXED);
 }
 
+static inline s64 atomic64_read(const atomic64_t *a)
+{
+	return __atomic_load_n(&a->counter, __ATOMIC_RELAXED);
+}
+
 static inline void atomic64_inc(atomic64_t *a)
 {
 	__atomic_fetch_add(&a->counter, 1, __ATOMIC_RELAXED);

@@ -14,4 +14,9 @@ static inline void usleep_range(unsigned long min, unsigned long max)
 	cond_resched();
 }
 
+static inline void schedule_timeout_killable(long timeout)
+{
+	usleep_range(0, 0);
+}
+
 #endif

@@ -44,11 +44,20 @@ struct kvm_hpt_info {
 	struct kvm_hpt_groups *groups;
 };
 
+/* A mask of all CPUs */
+static inline void cpumask_setall(bool *mask)
+{
+	*mask = true;
+}
+
 struct kvm_arch {
 	struct kvm_hpt_info hpt;
 	int radix;
+	void *pgtable;
 	bool mm_exited;
 	int mmu_ready;
+	bool need_tlb_flush;
+	atomic64_t mmio_update;
 	atomic_t vcpus_running;
 	unsigned int hpt_nr_readers;
 	struct mutex mmu_setup_lock;
@@ -59,9 +68,9 @@ struct kvm_arch {
 	unsigned long hpt_poll_pos;
 	unsigned int hpt_poll_idle;
 	u8 hpt_marks;
-	bool hpt_reset;
-	bool hpt_marks_gp_begun;
-	unsigned long hpt_marks_gp;
+	u8 hpt_todo;
+	bool hpt_gp_begun;
+	unsigned long hpt_gp;
 	atomic64_t hpt_files;
 	u64 lpid;
 	unsigned long vrma_slb_v;

@@ -38,16 +38,23 @@ extern bool shim_section_sleeps;
 /* Number of polls that found a grace period not yet over */
 extern unsigned int shim_polls_in_vain;
 
+/* Number of grace periods that were begun */
+extern unsigned int shim_grace_periods;
+
 static inline unsigned long start_poll_synchronize_srcu(struct srcu_struct *srcu)
 {
-	return 1;
+	return ++shim_grace_periods;
 }
+
+/* The last one that has ended, if no task is in a read section */
+extern unsigned long shim_ended;
 
 static inline bool poll_state_synchronize_srcu(struct srcu_struct *srcu,
 					       unsigned long cookie)
 {
 	BUG_ON(!cookie);
-	if (shim_section_sleeps || pthread_rwlock_trywrlock(&srcu->lock)) {
+	if (shim_section_sleeps || cookie > shim_ended ||
+	    pthread_rwlock_trywrlock(&srcu->lock)) {
 		__atomic_fetch_add(&shim_polls_in_vain, 1, __ATOMIC_RELAXED);
 		return false;
 	}
