@@ -414,6 +414,12 @@ TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
 /* Its HPTE has an index past the end of the smaller HPT */
 #define LARGE_ORDER	22
 
+/* Server 0, priority 6 */
+#define QUEUE		6
+
+/* Bytes for the stack of a process */
+#define STACK		(64 << 10)
+
 /* How often to try a resize that cannot begin yet, with pauses */
 #define TRIES		10
 #define PAUSE_US	50000
@@ -511,6 +517,165 @@ TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
 		ASSERT_EQ(0, guest_load(&s.g, GUEST_EA + GPA, true));
 	}
 	guest_free(&s.g);
+}
+
+/*
+ * A device of the VM that sleeps in an access to guest memory, in a read section
+ * of kvm->srcu: no vcpu runs meanwhile
+ */
+struct device {
+	struct vm *vm;
+	struct slow slow;
+	pthread_t sleeper;
+	pthread_t waiter;
+	pid_t killed;
+	char *stack;
+	int fd;
+	bool radix;
+	int configured;
+	int result;
+};
+
+static void *do_set_queue(void *arg)
+{
+	struct device *d = arg;
+	struct kvm_ppc_xive_eq eq = {
+		.flags = KVM_XIVE_EQ_ALWAYS_NOTIFY,
+		.qshift = __builtin_ctz(getpagesize()),
+		.qaddr = GPA,
+		.qtoggle = 1,
+	};
+	struct kvm_device_attr attr = {
+		.group = KVM_DEV_XIVE_GRP_EQ_CONFIG,
+		.attr = QUEUE,
+		.addr = (unsigned long)&eq,
+	};
+
+	d->configured = ioctl(d->fd, KVM_SET_DEVICE_ATTR, &attr) ? -errno : 0;
+	return NULL;
+}
+
+/* Wait for the device, in a reset of the HPT or in a switch to radix */
+static int change(struct device *d)
+{
+	return d->radix ? vm_set_radix(d->vm, true) :
+			  vm_alloc_hpt(d->vm, MIN_ORDER);
+}
+
+static void *do_change(void *arg)
+{
+	struct device *d = arg;
+
+	d->result = change(d);
+	return NULL;
+}
+
+/* A process of its own, so that it can be killed, with the VM's memory */
+static int be_killed(void *arg)
+{
+	change(arg);
+	for (;;)
+		pause();
+	return 0;
+}
+
+/* Give the VM an interrupt controller. Returns -ENODEV if it cannot have one. */
+static int device_init(struct device *d, struct vm *vm)
+{
+	struct kvm_create_device dev = { .type = KVM_DEV_TYPE_XIVE };
+	struct kvm_enable_cap papr = { .cap = KVM_CAP_PPC_PAPR };
+	struct kvm_enable_cap xive = { .cap = KVM_CAP_PPC_IRQ_XIVE };
+	int vcpu, err;
+
+	d->vm = vm;
+	if (ioctl(vm->fd, KVM_CREATE_DEVICE, &dev))
+		return -ENODEV;
+	d->fd = dev.fd;
+	vcpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
+	if (vcpu < 0)
+		return -errno;
+	xive.args[0] = d->fd;
+	err = ioctl(vcpu, KVM_ENABLE_CAP, &papr) ||
+	      ioctl(vcpu, KVM_ENABLE_CAP, &xive) ? -errno : 0;
+	close(vcpu);
+	return err;
+}
+
+/* Returns when the device sleeps and a process waits for it */
+static int device_sleeps(struct device *d)
+{
+	int err = slow_take(&d->slow, d->vm->mem + GPA, PAGE_64K) ?:
+		  -pthread_create(&d->sleeper, NULL, do_set_queue, d) ?:
+		  slow_wait(&d->slow);
+
+	if (err)
+		return err;
+	d->killed = clone(be_killed, d->stack + STACK, CLONE_VM | SIGCHLD, d);
+	return d->killed < 0 ? -errno : usleep(PAUSE_US);
+}
+
+/* Kill that process; a thread goes on in its place */
+static int kill_and_go_on(struct device *d)
+{
+	if (kill(d->killed, SIGKILL) ||
+	    waitpid(d->killed, NULL, 0) != d->killed)
+		return -errno;
+	return -pthread_create(&d->waiter, NULL, do_change, d) ?:
+	       usleep(PAUSE_US);
+}
+
+static int device_wakes_up(struct device *d, const void *src)
+{
+	int err = slow_let_go(&d->slow, src);
+
+	if (err)
+		return err;
+	pthread_join(d->sleeper, NULL);
+	pthread_join(d->waiter, NULL);
+	close(d->slow.fd);
+	return d->configured ?: d->result;
+}
+
+/*
+ * A reset, and a switch of the MMU, wait for a device that sleeps, and can be
+ * killed. All else goes on: the thread that is to provide the page may read the
+ * HPT and close the file. Hangs if the wait is with mmu_setup_lock held, or
+ * cannot be killed.
+ */
+TEST_F_TIMEOUT(limits, device_that_sleeps, 60)
+{
+	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
+	struct device d = { .stack = malloc(STACK) };
+	int fd, i, err;
+	ssize_t n;
+
+	if (access(USERFAULTFD, F_OK))
+		SKIP(return, "the kernel has no userfaultfd");
+	ASSERT_NE(NULL, d.stack);
+	err = device_init(&d, &self->vm);
+	if (err == -ENODEV)
+		SKIP(return, "the host has no XIVE");
+	ASSERT_EQ(0, err);
+	for (i = 0; i < (self->vm.radix ? 2 : 1); i++) {
+		d.radix = i;
+		fd = vm_htab_fd(&self->vm, 0, 0);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+		ASSERT_EQ(0, vm_write_run(&self->vm, 9, 1, 0));
+		ASSERT_EQ(0, device_sleeps(&d));
+		n = drain(fd, self->buf);
+		EXPECT_TRUE(d.radix ? n == -ESTALE : n > 0);
+		ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+		EXPECT_EQ(0, close(fd));
+		fd = ioctl(self->vm.fd, KVM_CREATE_VCPU, 1 + i);
+		EXPECT_LE(0, fd);
+		close(fd);
+		ASSERT_EQ(0, kill_and_go_on(&d));
+		EXPECT_EQ(EBUSY, pthread_tryjoin_np(d.waiter, NULL));
+		ASSERT_EQ(0, device_wakes_up(&d, self->buf));
+	}
+	close(d.fd);
+	free(d.stack);
 }
 
 TEST_HARNESS_MAIN
