@@ -6,7 +6,7 @@
 
 #include <linux/delay.h>
 
-#include "unit.h"
+#include "fixture.h"
 
 /* Read a first pass in buffers of this size. Returns the work that it takes. */
 static unsigned long work_of_pass_in(int fd, void *buf, size_t size)

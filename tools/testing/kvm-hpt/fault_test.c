@@ -4,7 +4,7 @@
  * place.
  */
 
-#include "unit.h"
+#include "fixture.h"
 
 static void reset_and_enter(struct kvm *kvm)
 {

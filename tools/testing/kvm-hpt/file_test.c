@@ -3,7 +3,7 @@
  * Opening files for reading and writing, and reading the debugfs file.
  */
 
-#include "unit.h"
+#include "fixture.h"
 
 #include <pthread.h>
 

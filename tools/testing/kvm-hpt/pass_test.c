@@ -3,7 +3,7 @@
  * First and later passes over HPTEs in each possible state.
  */
 
-#include "unit.h"
+#include "fixture.h"
 
 #include <linux/delay.h>
 

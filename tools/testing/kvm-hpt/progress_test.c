@@ -3,7 +3,7 @@
  * The progress of a reader: the ioctl, fdinfo and poll().
  */
 
-#include "unit.h"
+#include "fixture.h"
 
 #include <linux/tracepoint.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A fixture with a VM, its HPT and a reader, and helpers for all unit tests.
+ * Helpers for all unit tests.
  */
 #ifndef KVM_HPT_UNIT_H
 #define KVM_HPT_UNIT_H
@@ -33,6 +33,7 @@
 #define HDR	sizeof(struct kvm_get_htab_header)
 #define ORDER	18
 #define NR	BIT(ORDER - 4)
+#define BUF	(1 << 20)
 
 /* An HPTE of a small page, in which hardware cannot set any bit */
 #define V	(0x123480ul | HPTE_V_VALID)
@@ -48,43 +49,6 @@ static inline bool is(const struct kvm_get_htab_header *hdr, u32 index,
 {
 	return hdr->index == index && hdr->n_valid == n_valid &&
 	       hdr->n_invalid == n_invalid;
-}
-
-/* Each test runs with both formats of an HPTE */
-
-FIXTURE(file) {
-	struct kvm *kvm;
-	int fd;
-	char *buf;
-	u64 v[NR], r[NR];
-};
-
-FIXTURE_VARIANT(file) {
-	unsigned long features;
-};
-
-FIXTURE_VARIANT_ADD(file, power8) { CPU_FTR_ARCH_206 };
-FIXTURE_VARIANT_ADD(file, power9) { CPU_FTR_ARCH_206 | CPU_FTR_ARCH_300 };
-
-#define BUF	(1 << 20)
-
-FIXTURE_SETUP(file)
-{
-	cpu_features = variant->features;
-	self->kvm = fake_vm();
-	self->buf = malloc(BUF);
-	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, ORDER));
-	self->fd = fake_open(self->kvm, 0, 0);
-	ASSERT_LE(0, self->fd);
-}
-
-FIXTURE_TEARDOWN(file)
-{
-	if (self->fd >= 0)
-		shim_close(self->fd);
-	fake_vm_free(self->kvm);
-	free(self->buf);
-	EXPECT_EQ(0, shim_live_allocs());
 }
 
 /* Apply what was read to a replica. False if it is not whole records. */

@@ -3,7 +3,7 @@
  * Writes of records: whole or incomplete, good or bad, short or long.
  */
 
-#include "unit.h"
+#include "fixture.h"
 
 /*
  * Three records, cut off or inaccessible from each byte on: the whole ones are
