@@ -449,6 +449,8 @@ static int sleeper_prepares(struct sleeper *s, struct vm *vm)
 	       slow_take(&s->slow, vm->mem + GPA, PAGE_64K) ?:
 	       guest_load(&s->g, 0, false) ?:
 	       vm_resize(vm, LARGE_ORDER) ?:
+	       /* The next resize cannot begin before the first HPT is freed */
+	       vm_resize_ready(vm, MIN_ORDER) ?:
 	       guest_enter(&s->g, guest_index(NPTE(LARGE_ORDER), PAGE), e);
 }
 
