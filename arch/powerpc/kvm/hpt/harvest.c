@@ -32,7 +32,10 @@ static noinline bool kvm_hpte_harvest(__be64 *hptep, struct revmap_entry *rev,
 
 	preempt_disable();
 	kvm_hpte_lock(hptep);
-	v = kvm_hpte_dword(hptep) & ~HPTE_V_HVLOCK;
+	v = kvm_hpte_dword(hptep);
+	/* Have the compiler swap the bytes when it loads them */
+	OPTIMIZER_HIDE_VAR(v);
+	v &= ~HPTE_V_HVLOCK;
 	r = kvm_hpte_dword(hptep + 1);
 	gr = rev->guest_rpte;
 	new_rc = kvm_hpte_new_rc(v, r, gr);
@@ -88,17 +91,16 @@ static bool kvm_hpte_read(__be64 *hptep, struct revmap_entry *rev, int i,
 static u8 kvm_hpt_look_at_marks(const __be64 *hptep,
 				const struct revmap_entry *rev)
 {
-	u8 look = 0;
+	unsigned long bit, look = 0;
 	u64 gr;
-	int i;
 
-	for (i = 0; i < HPT_GROUP_HPTES; i++) {
-		gr = READ_ONCE(rev[i].guest_rpte);
+	for (bit = 1; bit <= U8_MAX; bit <<= 1, hptep += 2, rev++) {
+		gr = READ_ONCE(rev->guest_rpte);
 		if ((gr & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C)) ==
 		    (HPTE_R_R | HPTE_R_C))
 			continue;
-		if ((gr & HPTE_GR_MODIFIED) || READ_ONCE(hptep[2 * i]))
-			look |= BIT(i);
+		if ((gr & HPTE_GR_MODIFIED) || READ_ONCE(*hptep))
+			look |= bit;
 	}
 	return look;
 }
@@ -194,7 +196,9 @@ void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 	while (want) {
 		i = __ffs(want);
 		want &= want - 1;
-		if (locked)
+		/* A mark needs the lock to be cleared */
+		if (locked ||
+		    (READ_ONCE(rev[i].guest_rpte) & HPTE_GR_MODIFIED))
 			rc_open |= kvm_hpte_harvest(hptep + 2 * i, rev + i, i,
 						    view);
 		else

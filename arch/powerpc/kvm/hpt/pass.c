@@ -137,26 +137,10 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 	return true;
 }
 
-/**
- * kvm_hpt_next_change() - find a group in which there may be a change to report
- * @kvm: the VM
- * @reader: the reader
- * @group: index of the first group to look at
- * @end: index of the group before which to end
- * @budget: how much to look at, see HPT_SCAN_SHIFT; the cost of the search and
- *	    of the look at the group is subtracted
- *
- * Scans the bitmaps last, and no further than to what was found before: a
- * reader that finds its changes in its own set scans them once in a pass.
- *
- * Context: kvm->arch.mmu_setup_lock held and an HPT present.
- * Return: its index; @end if there is none. If *@budget is negative then, index
- * of a group up to which there is none.
- */
-unsigned long kvm_hpt_next_change(struct kvm *kvm,
-				  struct kvm_hpt_reader *reader,
-				  unsigned long group, unsigned long end,
-				  int *budget)
+/* Inlined into kvm_hpt_gather_later(), which calls it for each change */
+static __always_inline unsigned long
+__kvm_hpt_next_change(struct kvm *kvm, struct kvm_hpt_reader *reader,
+		      unsigned long group, unsigned long end, int *budget)
 {
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
 	unsigned long next, used;
@@ -179,6 +163,30 @@ unsigned long kvm_hpt_next_change(struct kvm *kvm,
 }
 
 /**
+ * kvm_hpt_next_change() - find a group in which there may be a change to report
+ * @kvm: the VM
+ * @reader: the reader
+ * @group: index of the first group to look at
+ * @end: index of the group before which to end
+ * @budget: how much to look at, see HPT_SCAN_SHIFT; the cost of the search and
+ *	    of the look at the group is subtracted
+ *
+ * Scans the bitmaps last, and no further than to what was found before: a
+ * reader that finds its changes in its own set scans them once in a pass.
+ *
+ * Context: kvm->arch.mmu_setup_lock held and an HPT present.
+ * Return: its index; @end if there is none. If *@budget is negative then, index
+ * of a group up to which there is none.
+ */
+unsigned long kvm_hpt_next_change(struct kvm *kvm,
+				  struct kvm_hpt_reader *reader,
+				  unsigned long group, unsigned long end,
+				  int *budget)
+{
+	return __kvm_hpt_next_change(kvm, reader, group, end, budget);
+}
+
+/**
  * kvm_hpt_gather_later() - continue a later pass
  * @fd: the file
  * @g: where to put the records
@@ -196,11 +204,10 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 	unsigned long nr_groups = kvmppc_hpt(kvm)->groups->nr;
 	unsigned long group = reader->cursor >> HPT_GROUP_SHIFT;
 	unsigned long end = g->wrapped ? g->start : nr_groups;
-	unsigned long slot;
-	u8 changed;
+	unsigned long changed, index;
 
 	for (;;) {
-		group = kvm_hpt_next_change(kvm, reader, group, end, &budget);
+		group = __kvm_hpt_next_change(kvm, reader, group, end, &budget);
 		if (group >= reader->unseen)
 			reader->unseen = 0;
 		if (group >= end) {
@@ -233,9 +240,8 @@ bool kvm_hpt_gather_later(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 		budget -= kvm_hpt_handed_on(kvm, view);
 		changed |= view->changed;
 		while (changed) {
-			slot = __ffs(changed);
-			if (!kvm_hpt_encode_hpte(&g->enc, reader,
-						 reader->cursor + slot, view)) {
+			index = (group << HPT_GROUP_SHIFT) + __ffs(changed);
+			if (!kvm_hpt_encode_hpte(&g->enc, reader, index, view)) {
 				reader->left_group = group;
 				reader->left = changed;
 				return true;

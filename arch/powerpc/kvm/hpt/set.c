@@ -125,20 +125,12 @@ u8 hpt_set_get(struct xarray *set, unsigned long group)
 }
 EXPORT_SYMBOL_IF_KUNIT(hpt_set_get);
 
-/**
- * hpt_set_take() - take the HPTEs of a group out
- * @set: the set
- * @group: index of the group
- *
- * Return: a bit for each HPTE of the group that was in the set.
- */
-u8 hpt_set_take(struct xarray *set, unsigned long group)
+/* hpt_set_take() of a set that is not empty */
+u8 __hpt_set_take(struct xarray *set, unsigned long group)
 {
 	unsigned long key = group / GROUPS_PER_ENTRY;
 	unsigned long old, new;
 
-	if (xa_empty(set))
-		return 0;
 	old = hpt_set_entry_bits(xa_load(set, key));
 	new = old & ~(0xfful << hpt_set_entry_shift(group));
 	if (!new)
@@ -148,23 +140,15 @@ u8 hpt_set_take(struct xarray *set, unsigned long group)
 		xa_store(set, key, xa_mk_value(new), GFP_NOWAIT);
 	return old >> hpt_set_entry_shift(group);
 }
-EXPORT_SYMBOL_IF_KUNIT(hpt_set_take);
+EXPORT_SYMBOL_IF_KUNIT(__hpt_set_take);
 
-/**
- * hpt_set_next() - find the next group with an HPTE in the set
- * @set: the set
- * @group: index of the first group to look at
- *
- * Return: its index, or HPT_SET_END.
- */
-unsigned long hpt_set_next(struct xarray *set, unsigned long group)
+/* hpt_set_next() in a set that is not empty */
+unsigned long __hpt_set_next(struct xarray *set, unsigned long group)
 {
 	unsigned long key = group / GROUPS_PER_ENTRY;
 	unsigned long bits;
 	void *entry;
 
-	if (xa_empty(set))
-		return HPT_SET_END;
 	entry = xa_load(set, key);
 	bits = hpt_set_entry_bits(entry) >> hpt_set_entry_shift(group);
 	if (bits)
@@ -175,4 +159,4 @@ unsigned long hpt_set_next(struct xarray *set, unsigned long group)
 	return key * GROUPS_PER_ENTRY +
 	       __ffs(hpt_set_entry_bits(entry)) / BITS_PER_BYTE;
 }
-EXPORT_SYMBOL_IF_KUNIT(hpt_set_next);
+EXPORT_SYMBOL_IF_KUNIT(__hpt_set_next);

@@ -25,7 +25,32 @@ bool hpt_set_clear_some(struct xarray *set, unsigned int nodes);
 void hpt_set_clear(struct xarray *set);
 int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes);
 u8 hpt_set_get(struct xarray *set, unsigned long group);
-u8 hpt_set_take(struct xarray *set, unsigned long group);
-unsigned long hpt_set_next(struct xarray *set, unsigned long group);
+u8 __hpt_set_take(struct xarray *set, unsigned long group);
+unsigned long __hpt_set_next(struct xarray *set, unsigned long group);
+
+/**
+ * hpt_set_take() - take the HPTEs of a group out
+ * @set: the set
+ * @group: index of the group
+ *
+ * Return: a bit for each HPTE of the group that was in the set.
+ */
+static inline u8 hpt_set_take(struct xarray *set, unsigned long group)
+{
+	return hpt_set_empty(set) ? 0 : __hpt_set_take(set, group);
+}
+
+/**
+ * hpt_set_next() - find the next group with an HPTE in the set
+ * @set: the set
+ * @group: index of the first group to look at
+ *
+ * Return: its index, or HPT_SET_END.
+ */
+static inline unsigned long hpt_set_next(struct xarray *set,
+					 unsigned long group)
+{
+	return hpt_set_empty(set) ? HPT_SET_END : __hpt_set_next(set, group);
+}
 
 #endif /* __POWERPC_KVM_HPT_SET_H__ */

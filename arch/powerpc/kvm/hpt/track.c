@@ -159,44 +159,51 @@ void kvmppc_hpt_no_memory(struct kvm *kvm, u32 order, enum kvm_hpt_part part)
 	trace_kvm_hpt_no_memory(kvm, order, part);
 }
 
+/* Has one of four words a bit that is set? */
+static inline bool kvm_hpt_any_of_four(const unsigned long *map)
+{
+	return READ_ONCE(map[0]) | READ_ONCE(map[1]) | READ_ONCE(map[2]) |
+	       READ_ONCE(map[3]);
+}
+
 /*
- * find_next_bit() for a bitmap that is mostly zeroes, four words at a time,
+ * find_next_bit() for a bitmap that is mostly zeroes, eight words at a time,
  * since an idle pass only scans the bitmap. @nr is a multiple of the word size.
  * The bitmap may change concurrently.
  */
-static unsigned long kvm_hpt_find_next_sparse(const unsigned long *map,
-					      unsigned long nr,
-					      unsigned long bit)
+static inline unsigned long kvm_hpt_find_next_sparse(const unsigned long *map,
+						     unsigned long nr,
+						     unsigned long bit)
 {
-	unsigned long i = bit / BITS_PER_LONG, end = nr / BITS_PER_LONG;
-	unsigned long word = READ_ONCE(map[i]);
+	const unsigned long *p = map + bit / BITS_PER_LONG;
+	const unsigned long *end = map + nr / BITS_PER_LONG;
+	unsigned long word = READ_ONCE(*p) & BITMAP_FIRST_WORD_MASK(bit);
 
-	word &= BITMAP_FIRST_WORD_MASK(bit);
 	if (word)
 		goto found;
-	for (i++; i + 4 <= end; i += 4) {
-		if (READ_ONCE(map[i]) | READ_ONCE(map[i + 1]) |
-		    READ_ONCE(map[i + 2]) | READ_ONCE(map[i + 3]))
+	for (p++; p + 8 <= end; p += 8)
+		if (kvm_hpt_any_of_four(p) | kvm_hpt_any_of_four(p + 4))
 			break;
-	}
-	for (; i < end; i++) {
-		word = READ_ONCE(map[i]);
+	if (p + 4 <= end && !kvm_hpt_any_of_four(p))
+		p += 4;
+	for (; p < end; p++) {
+		word = READ_ONCE(*p);
 		if (word)
 			goto found;
 	}
 	return nr;
 
 found:
-	return i * BITS_PER_LONG + __ffs(word);
+	return (p - map) * BITS_PER_LONG + __ffs(word);
 }
 
 /*
  * Find the next group whose bit is set in one of the bitmaps, up to @end rounded
  * up to a whole word.
  */
-static unsigned long kvm_hpt_next_group(struct kvm_hpt_groups *groups,
-					bool visit, unsigned long group,
-					unsigned long end)
+static __always_inline unsigned long
+kvm_hpt_next_group(struct kvm_hpt_groups *groups, bool visit,
+		   unsigned long group, unsigned long end)
 {
 	struct kvm_hpt_group_chunk *chunk;
 	unsigned long first, bit, nr, *map;
