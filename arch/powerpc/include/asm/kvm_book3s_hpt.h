@@ -236,12 +236,13 @@ static inline void kvmppc_hpt_store(struct kvm *kvm, struct revmap_entry *rev,
 				    unsigned long index, unsigned long word)
 {
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
-	unsigned long old = rev->guest_rpte;
+	unsigned long old;
 
 	if (likely(!READ_ONCE(kvm->arch.hpt_nr_readers))) {
 		rev->guest_rpte = word;
 		return;
 	}
+	old = rev->guest_rpte;
 	WRITE_ONCE(rev->guest_rpte, word | HPTE_GR_MODIFIED);
 	/*
 	 * Pairs with smp_rmb() in kvm_hpte_read(), kvm_hpt_read_clean() and

@@ -159,8 +159,10 @@ static noinline void kvm_hpte_remove(struct kvm *kvm, unsigned long index,
 }
 
 /* Enter HPTEs into the slots of a group, see kvmppc_enter_run() */
-static unsigned int kvm_hpte_enter_run(struct kvm *kvm, unsigned long index,
-				       __be64 (*hpte)[2], unsigned int n)
+static inline unsigned int kvm_hpte_enter_run(struct kvm *kvm,
+					      unsigned long index,
+					      __be64 (*hpte)[2],
+					      unsigned int n)
 {
 	kvmppc_hpt_use(kvmppc_hpt(kvm), index);
 	return kvmppc_enter_run(kvm, index, *hpte, n);
@@ -252,6 +254,30 @@ static int kvm_hpt_enter_valid(struct kvm_hpt_lockout *lo,
 	return 0;
 }
 
+/*
+ * Is there an HPTE in one of @n slots? Mostly there is none, so look at all of
+ * them at once.
+ */
+static inline bool kvm_hpte_any_there(const __be64 *hptep, unsigned long n)
+{
+	__be64 v = 0;
+
+	for (; n; n--, hptep += 2)
+		v |= READ_ONCE(*hptep);
+	return v & cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT);
+}
+
+/* Remove the HPTEs of a group from @index to before @stop */
+static noinline void kvm_hpt_remove_range(struct kvm *kvm, unsigned long index,
+					  unsigned long stop)
+{
+	__be64 old[2];
+
+	for (; index < stop; index++)
+		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
+			kvm_hpte_remove(kvm, index, old);
+}
+
 /* Return: 0, or -EINTR if killed. */
 static int kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo,
 				  const struct hpt_record *rec)
@@ -262,8 +288,6 @@ static int kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo,
 	unsigned long end = index + rec->n_invalid;
 	unsigned long group, stop;
 	unsigned int looked_at = 0;
-	const __be64 *hptep;
-	__be64 old[2];
 
 	while (index < end) {
 		group = index >> HPT_GROUP_SHIFT;
@@ -276,11 +300,10 @@ static int kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo,
 			continue;
 		}
 		stop = min(end, (group + 1) << HPT_GROUP_SHIFT);
-		hptep = kvm_hpte_at(info, index);
+		if (kvm_hpte_any_there(kvm_hpte_at(info, index), stop - index))
+			kvm_hpt_remove_range(kvm, index, stop);
 		looked_at += stop - index;
-		for (; index < stop; index++, hptep += 2)
-			if (kvm_hpte_there(hptep))
-				kvm_hpte_remove(kvm, index, old);
+		index = stop;
 		if (looked_at < RESCHED_HPTES)
 			continue;
 		if (kvm_hpt_breathe(lo, looked_at))
@@ -394,8 +417,9 @@ static void kvm_hpt_set_vrma(struct kvm *kvm, int shift)
 				   LPCR_VRMASD);
 }
 
-static int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
-				const struct hpt_record *rec)
+/* Not inlined, for the same reason as kvm_hpt_apply_some() */
+static noinline int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
+					 const struct hpt_record *rec)
 {
 	int vrma, err;
 
