@@ -391,8 +391,8 @@ TEST_F(file, nothing_changes_in_the_middle_of_a_reset)
 		ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1)));
 		between.reader = fake_open(self->kvm, 0, 0);
 		arch->mmu_ready = 1;
-		/* Two locks, one after the chains are empty, and two slices */
-		begin_between(change[i], 5);
+		/* Two locks, one after each of two steps, and two slices */
+		begin_between(change[i], 6);
 		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
 		end_between(_metadata);
 		EXPECT_EQ(0, between.ready);
@@ -435,7 +435,7 @@ TEST_F(file, reader_in_the_middle_of_a_reset)
 	between.kvm = self->kvm;
 	between.buf = self->buf;
 	/* After the first, second and third of four holds that remove HPTEs */
-	for (at = 4; at <= 6; at++) {
+	for (at = 5; at <= 7; at++) {
 		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
 		ASSERT_TRUE(enter_in_each_group(self->kvm, nr, R(1)));
 		between.reader = fake_open(self->kvm, 0, 0);
@@ -443,7 +443,7 @@ TEST_F(file, reader_in_the_middle_of_a_reset)
 		shim_interleave = read_all_between;
 		ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER));
 		ASSERT_EQ(NULL, shim_interleave);
-		EXPECT_LE((7 - at) * 4096 * 24, between.ret);
+		EXPECT_LE((8 - at) * 4096 * 24, between.ret);
 		ASSERT_EQ(0, fake_progress(between.reader, 0, &p));
 		EXPECT_LT(between.read, p.generation);
 		EXPECT_TRUE(p.pass == 1 && !p.position);
@@ -473,8 +473,8 @@ TEST_F(file, open_waits_for_the_new_table)
 	between.kvm = self->kvm;
 	between.buf = self->buf;
 	between.reader = self->fd;
-	/* Two locks, one after the chains are empty, and one when it is there */
-	begin_between(open_between, 4);
+	/* Two locks, one after each of two steps, and one when it is there */
+	begin_between(open_between, 5);
 	ASSERT_EQ(0, fake_allocate_hpt(self->kvm, LONG_ORDER + 1));
 	end_between(_metadata);
 	EXPECT_EQ(-ESTALE, between.read);
