@@ -227,6 +227,8 @@ class Field:
         self.machine.call("stop")
         self.machine.hmp("savevm field")
         hpt = self.machine.dump_hpt("before")
+        for what in self.row["meanwhile"]:
+            self.do(what)
         # An image is for one QEMU at a time.
         self.machine.kill()
         return hpt, self.start(self.row["destination"], "-S",
