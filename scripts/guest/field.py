@@ -24,7 +24,8 @@ from pseries import Failure, MiB, migrate_info, say
 
 LIMIT = 400
 LINES = 3
-BOOT = "\nSLOF"
+# The firmware, or the guest, which starts another kernel
+BOOT = re.compile("\nSLOF|\nkexec: ")
 RESIZED = re.compile(r"^resize: (.*?)\r?$", re.M)
 # A snapshot is kept in an image that no guest reads from.
 IMAGE = "/tmp/{}.qcow2"
@@ -100,11 +101,11 @@ class Field:
         return self.text + self.machine.text()
 
     def boots(self):
-        return len(self.whole_text().split(BOOT))
+        return len(BOOT.split(self.whole_text()))
 
     def check_output(self):
         """Each line is there, since each boot, and none complains."""
-        for boot in self.whole_text().split(BOOT):
+        for boot in BOOT.split(self.whole_text()):
             good, why = pseries.unbroken(boot)
             if "GUEST FAIL" in boot or \
                     not good and re.search("^guest: ", boot, re.M):
@@ -114,6 +115,12 @@ class Field:
     def lives(self):
         self.machine.wait_for_lines(LINES, len(self.machine.text()), LIMIT)
         return self.check_output()
+
+    def type(self, letter):
+        """On the guest's console."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(f"{self.machine.dir}/console")
+            sock.sendall(letter)
 
     def do(self, what):
         """One of the things that a row has happen."""
@@ -126,16 +133,17 @@ class Field:
             self.machine.call(command, **json.loads(arguments or "{}"))
         elif word == "host":
             shell(rest)
-        elif word == "reboot":
+        elif word in ("reboot", "kexec"):
             boots = self.boots()
-            self.machine.call("system_reset")
-            wait_for(lambda: self.boots() > boots, "a reboot")
+            if word == "reboot":
+                self.machine.call("system_reset")
+            else:
+                self.type(b"k")
+            wait_for(lambda: self.boots() > boots, f"a {word}")
             self.machine.wait_for_lines(LINES, len(self.machine.text()), LIMIT)
         elif word == "resize":
             count = len(RESIZED.findall(self.whole_text()))
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.connect(f"{self.machine.dir}/console")
-                sock.sendall(b"r")
+            self.type(b"r")
             wait_for(lambda: len(RESIZED.findall(self.whole_text())) > count,
                      "a resize")
         else:

@@ -15,7 +15,7 @@
  * ok.
  *
  * An 'r' typed on the console resizes the hash page table, alternately up and
- * down.
+ * down.  A 'k' starts another kernel with kexec.
  *
  * On the guest's command line: workers=N is the number of processes instead of
  * four, fill=N adds N HPTEs that stay, huge=N holds N huge pages.
@@ -55,6 +55,9 @@
 #define LINE_MS		500
 
 #define HPT_ORDER	"/debug/powerpc/hpt_order"
+
+/* Where a row of scripts/test/field.toml has put kexec and a kernel */
+#define KEXEC_DIR	"/guest"
 
 struct progress {
 	atomic_ulong rounds;
@@ -245,6 +248,53 @@ static void resize_hpt(void)
 	       fclose(f) ? strerror(errno) : "done");
 }
 
+/* With this kernel's command line */
+static void start_kernel(void)
+{
+	char append[2048] = "--append=";
+	size_t used = strlen(append);
+	int status = -1;
+	pid_t pid;
+	FILE *f;
+
+	puts("kexec: --force");
+	fflush(stdout);
+	mkdir("/proc", 0755);
+	mount("proc", "/proc", "proc", 0, NULL);
+	mkdir("/sys", 0755);
+	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	f = fopen("/proc/cmdline", "r");
+	if (f) {
+		fgets(append + used, sizeof(append) - used, f);
+		fclose(f);
+	}
+	pid = fork();
+	if (!pid) {
+		execl(KEXEC_DIR "/ld64.so.2", "ld64.so.2",
+		      "--library-path", KEXEC_DIR, KEXEC_DIR "/kexec", "--force",
+		      "--no-checks", "--initrd=/guest.cpio", append,
+		      KEXEC_DIR "/vmlinux", NULL);
+		_exit(127);
+	}
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	if (status)
+		printf("GUEST FAIL: kexec: status %#x\n", status);
+}
+
+/* Do what was typed. */
+static void obey(char typed)
+{
+	switch (typed) {
+	case 'r':
+		resize_hpt();
+		break;
+	case 'k':
+		start_kernel();
+		break;
+	}
+}
+
 /* A console that neither echoes nor waits for a whole line. */
 static void set_up_console(void)
 {
@@ -291,8 +341,8 @@ int main(void)
 	putchar('\n');
 	for (line = 1;; line++) {
 		if (poll(&console, 1, LINE_MS) > 0 &&
-		    read(STDIN_FILENO, &typed, 1) == 1 && typed == 'r')
-			resize_hpt();
+		    read(STDIN_FILENO, &typed, 1) == 1)
+			obey(typed);
 		check(huge, huge_pages * HUGE_BYTES, huge_pages, "huge pages");
 		if (waitpid(-1, NULL, WNOHANG) > 0)
 			fail("a worker is gone", 0);
