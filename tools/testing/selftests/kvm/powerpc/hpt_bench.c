@@ -30,6 +30,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/platform/ppc.h>
 
 #include "hpt_guest.h"
@@ -50,6 +51,20 @@
 
 /* One HPTE in this many changes between two passes */
 #define CHANGE_EVERY	8192
+
+/*
+ * A table that is migrated has one HPTE in this many, as one of order 30 with a
+ * million.  Before each pass that follows the first, one in a hundred changes.
+ */
+#define MIGRATE_EVERY	64
+#define MIGRATE_PASSES	5
+
+/* Readers of one VM are measured at this order only, to save time */
+#define READERS_ORDER	24
+#define MAX_READERS	1024U
+
+/* HPTEs in the longest record that is written */
+#define LONG_RECORD	512U
 
 #define GROUP		8UL
 #define VALID		3
@@ -77,6 +92,10 @@ struct bench {
 	unsigned long ticks;	/* timed since the run began */
 	bool absent;		/* HPTEs are for addresses without memory */
 	int reader;
+	int readers[MAX_READERS];
+	unsigned int nr_readers;
+	unsigned int timed;	/* the first or the last one */
+	unsigned int record;	/* HPTEs in a record */
 	char why[128];		/* reason for a failure */
 	unsigned char buf[65536];
 };
@@ -170,6 +189,16 @@ static int open_htab(struct bench *b, unsigned long flags, unsigned long index)
 	return fd;
 }
 
+/* The VM has memory that HPTEs can map */
+static void make_vm(struct vm *vm, unsigned int order)
+{
+	int err = vm_init(vm, order, PAGE_16M);
+
+	if (err)
+		die("a VM with such an HPT", -err);
+	memset(vm->mem, 0, vm->mem_size);
+}
+
 static void empty_table(struct bench *b)
 {
 	int err = vm_alloc_hpt(&b->vm, b->order);
@@ -212,6 +241,12 @@ static void write_run(struct bench *b, unsigned long index,
 	n = timed_write(b, b->vm.wfd, s.buf, s.len);
 	if (n != (ssize_t)s.len)
 		die("write", n < 0 ? errno : EIO);
+}
+
+/* The index of one HPTE in each @every, not always in the same slot */
+static unsigned long spread(unsigned long nr, unsigned long every)
+{
+	return nr * every + nr * 1357 % every;
 }
 
 static void fill_table(struct bench *b, unsigned int valid)
@@ -342,18 +377,103 @@ static long later_idle(struct bench *b)
 	return n < 0 ? n : (long)b->npte;
 }
 
+/*
+ * All readers have been read to 0, and are read in turn.  If the last one is
+ * measured, only the first one is read before it, to save time.
+ */
 static long later_changed(struct bench *b)
 {
-	unsigned long i, units = b->npte / CHANGE_EVERY;
+	unsigned long i, ticks = 0, units = b->npte / CHANGE_EVERY;
+	unsigned int step = b->timed ? b->timed : 1;
 	long n;
 
 	for (i = 0; i < units; i++)
-		write_run(b, i * CHANGE_EVERY + i * 1357 % CHANGE_EVERY, 1, 0);
-	b->ticks = 0;
-	n = drain(b, b->reader, QEMU_READ);
-	if (n >= 0 && n != (long)units)
-		return fails(b, "%ld HPTEs where %lu changed", n, units);
-	return n < 0 ? n : (long)units;
+		write_run(b, spread(i, CHANGE_EVERY), 1, 0);
+	for (i = 0; i < b->nr_readers; i += step) {
+		b->ticks = 0;
+		n = drain(b, b->readers[i], QEMU_READ);
+		if (n < 0)
+			return n;
+		if (n != (long)units)
+			return fails(b, "%ld HPTEs where %lu changed", n,
+				     units);
+		if (i == b->timed)
+			ticks = b->ticks;
+	}
+	b->ticks = ticks;
+	return units;
+}
+
+/* Write the records in b->buf to @to, one by one as QEMU does */
+static void load(struct bench *b, struct vm *to, ssize_t len)
+{
+	struct kvm_get_htab_header h;
+	ssize_t at, size, n;
+
+	for (at = 0; at < len; at += size) {
+		memcpy(&h, b->buf + at, sizeof(h));
+		size = sizeof(h) + h.n_valid * HPTE_BYTES;
+		n = timed_write(b, to->wfd, b->buf + at, size);
+		if (n != size)
+			die("write", n < 0 ? errno : EIO);
+	}
+}
+
+/* Read to 0, load what was read; returns the number of valid HPTEs */
+static long transfer(struct bench *b, int fd, struct vm *to)
+{
+	unsigned long valid = 0;
+	ssize_t n;
+
+	while ((n = timed_read(b, fd, QEMU_READ)) > 0) {
+		records_end(b, n, &valid);
+		load(b, to, n);
+	}
+	if (n < 0)
+		return fails(b, "read: %s", strerror(errno));
+	return valid;
+}
+
+/* Enter each @step'th HPTE of the table that is migrated; returns how many */
+static long enter_some(struct bench *b, unsigned long first, unsigned long step)
+{
+	unsigned long i, ticks = b->ticks;
+	long n = 0;
+
+	for (i = first; i < b->npte / MIGRATE_EVERY; i += step, n++)
+		write_run(b, spread(i, MIGRATE_EVERY), 1, 0);
+	b->ticks = ticks;
+	return n;
+}
+
+/* From one VM to another: a first pass, later ones, and one without changes */
+static long migrate(struct bench *b)
+{
+	long n, units = b->npte / MIGRATE_EVERY, want = units, sum = 0;
+	struct vm to;
+	int fd, pass;
+
+	make_vm(&to, b->order);
+	to.wfd = vm_htab_fd(&to, KVM_GET_HTAB_WRITE, 0);
+	if (to.wfd < 0)
+		die("KVM_PPC_GET_HTAB_FD", -to.wfd);
+	/* Another reader waits for the grace period */
+	b->reader = open_htab(b, 0, 0);
+	n = begin(b, b->reader);
+	fd = open_htab(b, 0, 0);
+	close(b->reader);
+
+	for (pass = 0; n >= 0 && pass <= MIGRATE_PASSES + 1; pass++) {
+		if (pass && pass <= MIGRATE_PASSES)
+			want += enter_some(b, pass, 100);
+		n = transfer(b, fd, &to);
+		sum += n;
+	}
+	close(fd);
+	vm_free(&to);
+	if (n >= 0 && sum != want)
+		return fails(b, "%ld HPTEs where there are %ld", sum, want);
+	return n < 0 ? n : units;
 }
 
 static long write_qemu(struct bench *b)
@@ -365,6 +485,17 @@ static long write_qemu(struct bench *b)
 	for (index = b->npte - b->span; index < b->npte; index += GROUP)
 		write_run(b, index, VALID, GROUP - VALID);
 	return b->span / GROUP * VALID;
+}
+
+static long write_records(struct bench *b)
+{
+	unsigned long index;
+
+	empty_table(b);
+	b->ticks = 0;
+	for (index = b->npte - b->span; index < b->npte; index += b->record)
+		write_run(b, index, b->record, 0);
+	return b->span;
 }
 
 static long write_bulk(struct bench *b)
@@ -431,6 +562,8 @@ static long one_group(struct bench *b)
 
 static void tables(struct bench *b)
 {
+	char name[64];
+
 	row(b, "first-empty", first_empty);
 	row(b, "write-one", write_qemu);
 	row(b, "first-mixed", first_mixed);
@@ -453,6 +586,10 @@ static void tables(struct bench *b)
 	row(b, "write-one-absent", write_qemu);
 	row(b, "first-mixed-absent", first_mixed);
 	row(b, "write-bulk-absent", write_bulk);
+	for (b->record = 1; b->record <= LONG_RECORD; b->record *= 8) {
+		snprintf(name, sizeof(name), "record-%u-absent", b->record);
+		row(b, name, write_records);
+	}
 	fill_table(b, GROUP);
 	row(b, "first-full-absent", first_full);
 	b->absent = false;
@@ -465,8 +602,46 @@ static void later_passes(struct bench *b)
 	if (drain(b, b->reader, sizeof(b->buf)) < 0)
 		die(b->why, 0);
 	row(b, "later-idle", later_idle);
+	b->readers[0] = b->reader;
+	b->nr_readers = 1;
+	b->timed = 0;
 	row(b, "later-changed", later_changed);
 	close(b->reader);
+}
+
+static void reader_rows(struct bench *b)
+{
+	static const unsigned int readers[] = { 2, 16, 256, MAX_READERS };
+	struct rlimit files = { 2 * MAX_READERS, 2 * MAX_READERS };
+	unsigned int i, k, n;
+	char name[64];
+
+	if (setrlimit(RLIMIT_NOFILE, &files))
+		die("RLIMIT_NOFILE", errno);
+	for (k = 0; k < sizeof(readers) / sizeof(*readers); k++) {
+		n = readers[k];
+		for (i = 0; i < n; i++) {
+			b->readers[i] = open_htab(b, 0, b->npte - GROUP);
+			if (first_pass(b, b->readers[i], QEMU_READ) < 0)
+				die(b->why, 0);
+		}
+		b->nr_readers = n;
+		b->timed = 0;
+		snprintf(name, sizeof(name), "later-changed-%u", n);
+		row(b, name, later_changed);
+		b->timed = n - 1;
+		snprintf(name, sizeof(name), "later-changed-%u-last", n);
+		row(b, name, later_changed);
+		for (i = 0; i < n; i++)
+			close(b->readers[i]);
+	}
+}
+
+static void migration(struct bench *b)
+{
+	empty_table(b);
+	enter_some(b, 0, 1);
+	row(b, "migrate", migrate);
 }
 
 static const char * const hcall_names[] = { "enter", "protect", "remove" };
@@ -553,13 +728,8 @@ static void guest_rows(struct bench *b)
 
 static void open_vm(struct bench *b, unsigned int order)
 {
-	int err;
-
 	say(order, "table");
-	err = vm_init(&b->vm, order, PAGE_16M);
-	if (err)
-		die("a VM with such an HPT", -err);
-	memset(b->vm.mem, 0, b->vm.mem_size);
+	make_vm(&b->vm, order);
 	b->order = order;
 	b->npte = NPTE(order);
 	b->span = b->npte < SPAN ? b->npte : SPAN;
@@ -581,6 +751,10 @@ int main(int argc, char **argv)
 		if (order < ORDER_BIG)
 			tables(&b);
 		later_passes(&b);
+		if (order == READERS_ORDER)
+			reader_rows(&b);
+		if (order < ORDER_BIG)
+			migration(&b);
 		vm_free(&b.vm);
 	}
 	open_vm(&b, HCALL_ORDER);
