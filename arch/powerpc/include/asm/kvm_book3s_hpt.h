@@ -22,8 +22,8 @@
  *
  *	kvm_hpt_fd.lock			one call on a file at a time
  *	kvm->arch.hpt_write_lock	a long record is being applied, the HPT
- *					reset or replaced, or the MMU switched:
- *					see kvmppc_hpt_lock()
+ *					reset, replaced or resized, or the MMU
+ *					switched: see kvmppc_hpt_lock()
  *	kvm->arch.mmu_setup_lock	the HPT cannot be replaced or reset; not
  *					to be taken in a read section of kvm->srcu
  *	kvm->srcu (read)		memslots and reverse map chains
@@ -321,6 +321,8 @@ int kvmppc_hpt_lock_long(struct kvm *kvm);
 int kvmppc_hpt_finish(struct kvm *kvm, u8 steps);
 int kvmppc_hpt_reset(struct kvm *kvm);
 void kvmppc_hpt_retire(struct kvm *kvm);
+unsigned long kvmppc_hpt_skip_unused(struct kvm *kvm, unsigned long index,
+				     int *budget);
 void kvmppc_hpt_rehashed(struct kvm_hpt_info *info, unsigned long index,
 			 unsigned long guest_rpte);
 

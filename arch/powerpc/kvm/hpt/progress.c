@@ -477,7 +477,7 @@ void kvm_hpt_poll_work(struct work_struct *work)
 	unsigned int idle = READ_ONCE(arch->hpt_poll_idle), visited = 0;
 	bool waiting, news = false;
 
-	/* Do not wait for a long hold, such as that of a resize */
+	/* Do not wait for a long hold, such as one of a write */
 	if (!mutex_trylock(&arch->mmu_setup_lock)) {
 		kvm_hpt_poll_later(kvm, POLL_PERIOD + idle);
 		return;

@@ -260,6 +260,20 @@ unsigned long kvm_hpt_skip_unused(struct kvm_hpt_info *info,
 EXPORT_SYMBOL_IF_KUNIT(kvm_hpt_skip_unused);
 
 /**
+ * kvmppc_hpt_skip_unused() - as kvm_hpt_skip_unused(), for the rest of KVM
+ * @kvm: the VM, with an HPT
+ * @index: index of the HPTE to begin at
+ * @budget: how much to look at; see there
+ *
+ * Return: @index, or index of the first HPTE of a group up to which all are empty.
+ */
+unsigned long kvmppc_hpt_skip_unused(struct kvm *kvm, unsigned long index,
+				     int *budget)
+{
+	return kvm_hpt_skip_unused(kvmppc_hpt(kvm), index, budget);
+}
+
+/**
  * kvm_hpt_next_visit() - find the next group that a pass has to visit
  * @info: the HPT
  * @group: index of the first group to look at
@@ -722,11 +736,11 @@ killed:
  * kvmppc_hpt_lock() - take mmu_setup_lock, but not in the middle of a change
  * @kvm: the VM
  *
- * A write that applies a long record, a reset of the HPT, its replacement and a
- * switch of the MMU drop mmu_setup_lock now and then, with mmu_ready 0. They hold
- * hpt_write_lock until they have finished, and a write until it has restored
- * mmu_ready. What others than writes have left, since they were killed, is done
- * here. All code that may set mmu_ready, change
+ * A write that applies a long record, a reset of the HPT, its replacement, the
+ * commit of a resize and a switch of the MMU drop mmu_setup_lock now and then, with
+ * mmu_ready 0. They hold hpt_write_lock until they have finished, and a write until
+ * it has restored mmu_ready. What kvmppc_hpt_finish() has left, since it was
+ * killed, is done here. All code that may set mmu_ready, change
  * HPTEs on behalf of user space, or replace the HPT takes mmu_setup_lock by this
  * function or by kvmppc_hpt_lock_long().
  *
