@@ -176,7 +176,7 @@ static unsigned long count_there(struct kvm *kvm, unsigned long nr)
 /* Whoever is next to change the table finishes a reset, or is killed as well */
 static bool finish_reset(struct kvm *kvm, unsigned int how, int fd, void *buf)
 {
-	unsigned int resets = fake_rmap_resets, waits = shim_grace_periods;
+	unsigned int resets = fake_rmaps_emptied, waits = shim_grace_periods;
 	bool emptied = !(kvm->arch.hpt_todo & KVM_HPT_EMPTY_CHAINS);
 	bool awaited = !(kvm->arch.hpt_todo & KVM_HPT_AWAIT_WALKERS);
 	unsigned int kill = 0, most = 100;
@@ -191,8 +191,9 @@ static bool finish_reset(struct kvm *kvm, unsigned int how, int fd, void *buf)
 	} while (err == -EINTR && kill < most);
 	shim_kill_at = 0;
 	/* No step is done twice */
-	if (emptied != (fake_rmap_resets == resets) ||
-	    awaited != (shim_grace_periods == waits))
+	resets = fake_rmaps_emptied - resets;
+	waits = shim_grace_periods - waits;
+	if (emptied == !!resets || awaited == !!waits)
 		return false;
 	if (how)
 		return err == (long)len;

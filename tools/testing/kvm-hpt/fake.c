@@ -602,13 +602,13 @@ void fake_vm_free(struct kvm *kvm)
 	free(kvm);
 }
 
-unsigned int fake_rmap_resets;
+unsigned int fake_rmaps_emptied;
 
 /* The chains of the reverse map are not there */
-int kvmppc_rmap_reset(struct kvm *kvm)
+int kvmppc_rmap_empty(struct kvm *kvm)
 {
 	BUG_ON(!mutex_is_locked(&kvm->arch.hpt_write_lock));
-	fake_rmap_resets++;
+	fake_rmaps_emptied++;
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 

@@ -55,7 +55,7 @@ void fake_clean(struct kvm *kvm, unsigned long index);
 void fake_host_page(gpa_t gpa, bool there);
 
 /* How often the chains of the reverse map were emptied */
-extern unsigned int fake_rmap_resets;
+extern unsigned int fake_rmaps_emptied;
 
 /* The VM's process exits, files of the VM stay open elsewhere */
 void fake_exit_mm(struct kvm *kvm);

@@ -595,7 +595,7 @@ static int kvm_hpt_empty_chains(struct kvm *kvm)
 	atomic64_inc(&kvm->arch.mmio_update);
 
 	mutex_unlock(&kvm->arch.mmu_setup_lock);
-	if (kvmppc_rmap_reset(kvm))
+	if (kvmppc_rmap_empty(kvm))
 		return -EINTR;
 	return mutex_lock_killable(&kvm->arch.mmu_setup_lock);
 }

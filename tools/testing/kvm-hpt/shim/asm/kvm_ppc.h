@@ -13,7 +13,7 @@ unsigned int kvmppc_enter_run(struct kvm *kvm, unsigned long index,
 long kvmppc_do_h_remove(struct kvm *kvm, unsigned long flags,
 			unsigned long pte_index, unsigned long avpn,
 			unsigned long *hpret);
-int kvmppc_rmap_reset(struct kvm *kvm);
+int kvmppc_rmap_empty(struct kvm *kvm);
 void kvmppc_free_hpt(struct kvm_hpt_info *info);
 void kvmppc_free_radix(struct kvm *kvm);
 void kvmppc_setup_partition_table(struct kvm *kvm);

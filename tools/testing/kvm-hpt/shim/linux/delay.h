@@ -16,7 +16,7 @@ static inline void usleep_range(unsigned long min, unsigned long max)
 
 static inline void schedule_timeout_killable(long timeout)
 {
-	usleep_range(0, 0);
+	usleep_range(1, 2);
 }
 
 #endif
