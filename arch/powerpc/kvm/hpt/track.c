@@ -159,8 +159,8 @@ void kvmppc_hpt_no_memory(struct kvm *kvm, u32 order, enum kvm_hpt_part part)
 	trace_kvm_hpt_no_memory(kvm, order, part);
 }
 
-/* Has one of four words a bit that is set? */
-static inline bool kvm_hpt_any_of_four(const unsigned long *map)
+/* The bits that are set in one of four words */
+static inline unsigned long kvm_hpt_or_of_four(const unsigned long *map)
 {
 	return READ_ONCE(map[0]) | READ_ONCE(map[1]) | READ_ONCE(map[2]) |
 	       READ_ONCE(map[3]);
@@ -182,9 +182,9 @@ static inline unsigned long kvm_hpt_find_next_sparse(const unsigned long *map,
 	if (word)
 		goto found;
 	for (p++; p + 8 <= end; p += 8)
-		if (kvm_hpt_any_of_four(p) | kvm_hpt_any_of_four(p + 4))
+		if (kvm_hpt_or_of_four(p) | kvm_hpt_or_of_four(p + 4))
 			break;
-	if (p + 4 <= end && !kvm_hpt_any_of_four(p))
+	if (p + 4 <= end && !kvm_hpt_or_of_four(p))
 		p += 4;
 	for (; p < end; p++) {
 		word = READ_ONCE(*p);
