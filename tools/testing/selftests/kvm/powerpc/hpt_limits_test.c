@@ -680,4 +680,130 @@ TEST_F_TIMEOUT(limits, device_that_sleeps, 60)
 	free(d.stack);
 }
 
+/* How often to commit a resize while it is killed, or another one prepared */
+#define KILLS		40
+/* HPTEs in a record */
+#define FILL		0x8000UL
+#define COMMITS		8
+
+struct commit_task {
+	struct vm *vm;
+	bool begun;
+	int ret;
+};
+
+static void *commit_task(void *arg)
+{
+	struct commit_task *c = arg;
+
+	__atomic_store_n(&c->begun, true, __ATOMIC_RELEASE);
+	c->ret = vm_resize_commit(c->vm, MIN_ORDER);
+	return NULL;
+}
+
+/* A process of its own, which can be killed */
+static int commit_process(void *arg)
+{
+	commit_task(arg);
+	for (;;)
+		pause();
+	return 0;
+}
+
+/* The HPTEs are not bolted, so that none collide in the smaller HPT */
+static int prepare_long_resize(struct vm *vm)
+{
+	struct stream s;
+	unsigned long i;
+	struct hpte e;
+	ssize_t n = 0;
+	int err;
+
+	err = vm_alloc_hpt(vm, LARGE_ORDER) ?:
+	      vm_write_vrma(vm, NPTE(LARGE_ORDER), 0, HPTE_R_RC) ?:
+	      stream_init(&s, 2 * HPTE_BYTES * FILL);
+	if (err)
+		return err;
+	for (i = 0; i < NPTE(LARGE_ORDER) && n >= 0; i++) {
+		if (i % FILL == 0) {
+			s.len = 0;
+			stream_header(&s, i, FILL, 0);
+		}
+		e = hpte_at(i);
+		e.v &= ~HPTE_V_BOLTED;
+		stream_hpte(&s, e);
+		if (i % FILL == FILL - 1)
+			n = stream_write(vm->wfd, s.buf, s.len);
+	}
+	stream_free(&s);
+	return n < 0 ? n : vm_resize_ready(vm, MIN_ORDER);
+}
+
+/*
+ * A resize can be killed between two slices of the HPT, in which it also drops
+ * mmu_setup_lock.  That it was killed there, and a reader looked at the old HPT
+ * before, shows in that there is nothing to commit any more, and the HPT is still
+ * the old one.
+ */
+TEST_F_TIMEOUT(limits, resize_is_killed, TIMEOUT)
+{
+	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
+	struct commit_task c = { &self->vm };
+	char *stack = malloc(STACK);
+	unsigned int i, seed = 1, before;
+	bool good = false;
+	pid_t child;
+	int fd, err;
+
+	ASSERT_NE(NULL, stack);
+	for (i = 0; i < KILLS && !good; i++) {
+		ASSERT_EQ(0, prepare_long_resize(&self->vm));
+		fd = vm_htab_fd(&self->vm, 0, 0);
+		ASSERT_LE(0, fd);
+		c.begun = false;
+		child = clone(commit_process, stack + STACK,
+			      CLONE_VM | SIGCHLD, &c);
+		ASSERT_LE(0, child);
+		while (!__atomic_load_n(&c.begun, __ATOMIC_ACQUIRE))
+			usleep(100);
+		usleep(rand_r(&seed) % 30000);
+		ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+		before = p.state;
+		kill(child, SIGKILL);
+		ASSERT_EQ(child, waitpid(child, NULL, 0));
+		ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+		err = vm_resize_commit(&self->vm, MIN_ORDER);
+		ASSERT_TRUE(!err || err == -ENXIO);
+		good = err == -ENXIO &&
+		       before == KVM_PPC_HTAB_STATE_CURRENT &&
+		       p.state == KVM_PPC_HTAB_STATE_CURRENT;
+		close(fd);
+	}
+	EXPECT_TRUE(good);
+	free(stack);
+}
+
+/* No other resize can begin meanwhile, or take away the one that is committed */
+TEST_F_TIMEOUT(limits, prepare_vs_commit, TIMEOUT)
+{
+	struct commit_task c = { &self->vm };
+	unsigned int i, done = 0;
+	pthread_t thread;
+
+	for (i = 0; i < COMMITS || !done; i++) {
+		ASSERT_EQ(0, prepare_long_resize(&self->vm));
+		c.begun = false;
+		ASSERT_EQ(0, pthread_create(&thread, NULL, commit_task, &c));
+		while (!__atomic_load_n(&c.begun, __ATOMIC_ACQUIRE))
+			usleep(10);
+		usleep(i % 4 * 1000);
+		ASSERT_LE(0, vm_resize_prepare(&self->vm,
+					       i % 2 ? 0 : LARGE_ORDER));
+		pthread_join(thread, NULL);
+		/* It may have been too late: the resize was cancelled */
+		ASSERT_TRUE(!c.ret || c.ret == -ENXIO);
+		done += !c.ret;
+	}
+}
+
 TEST_HARNESS_MAIN
