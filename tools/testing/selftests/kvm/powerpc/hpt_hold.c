@@ -35,7 +35,6 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +44,6 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
 #include "hpt_vm.h"
 
@@ -61,7 +59,6 @@
 #define MANY_READERS	64
 /* An operation is killed this often, at different times */
 #define KILLS		4
-#define STACK		(256 << 10)
 
 struct hold {
 	struct vm vm;
@@ -280,19 +277,18 @@ static void run_op(struct hold *h, const struct op *op)
 		;
 }
 
-struct victim {
+struct op_of {
 	struct hold *h;
 	const struct op *op;
 };
 
-/* Shares the memory, as KVM accepts a VM's ioctls only from its own mm */
-static int victim(void *arg)
+static void *run_for_good(void *arg)
 {
-	struct victim *v = arg;
+	struct op_of *o = arg;
 
 	for (;;)
-		run_op(v->h, v->op);
-	return 0;
+		run_op(o->h, o->op);
+	return NULL;
 }
 
 /*
@@ -322,32 +318,27 @@ static void fill_from(struct hold *h, unsigned long index, unsigned int valid,
 static long longest_kill(struct hold *h, const struct op *op,
 			 unsigned long usual)
 {
-	struct victim v = { h, op };
 	unsigned long begin, took, most = 0;
-	char *stack = malloc(STACK);
-	int i, pid;
+	struct op_of o = { h, op };
+	struct victim v;
+	int i;
 
-	if (!stack)
-		die("malloc of a stack");
 	for (i = 0; i < KILLS; i++) {
 		if (h->refill)
 			fill_from(h, 0, GROUP, GROUP, false);
 		real_time(PRIO_KILLER);
-		pid = clone(victim, stack + STACK, CLONE_VM | SIGCHLD, &v);
-		if (pid < 0)
-			die("clone");
+		if (victim_start(&v, run_for_good, &o))
+			die("victim_start");
 		begin = now();
 		sleep_until(begin + PERIOD + usual * (2 * i + 1) / (2 * KILLS));
 		begin = now();
-		kill(pid, SIGKILL);
-		if (waitpid(pid, NULL, 0) != pid)
-			die("waitpid");
+		if (victim_kill(&v))
+			die("victim_kill");
 		took = now() - begin;
 		if (took > most)
 			most = took;
 		real_time(0);
 	}
-	free(stack);
 	return most;
 }
 

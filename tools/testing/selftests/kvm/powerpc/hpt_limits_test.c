@@ -417,9 +417,6 @@ TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
 /* Server 0, priority 6 */
 #define QUEUE		6
 
-/* Bytes for the stack of a process */
-#define STACK		(64 << 10)
-
 /* How often to try a resize that cannot begin yet, with pauses */
 #define TRIES		10
 #define PAUSE_US	50000
@@ -530,8 +527,7 @@ struct device {
 	struct slow slow;
 	pthread_t sleeper;
 	pthread_t waiter;
-	pid_t killed;
-	char *stack;
+	struct victim victim;
 	int fd;
 	bool radix;
 	int configured;
@@ -558,27 +554,13 @@ static void *do_set_queue(void *arg)
 }
 
 /* Wait for the device, in a reset of the HPT or in a switch to radix */
-static int change(struct device *d)
-{
-	return d->radix ? vm_set_radix(d->vm, true) :
-			  vm_alloc_hpt(d->vm, MIN_ORDER);
-}
-
 static void *do_change(void *arg)
 {
 	struct device *d = arg;
 
-	d->result = change(d);
+	d->result = d->radix ? vm_set_radix(d->vm, true) :
+			       vm_alloc_hpt(d->vm, MIN_ORDER);
 	return NULL;
-}
-
-/* A process of its own, so that it can be killed, with the VM's memory */
-static int be_killed(void *arg)
-{
-	change(arg);
-	for (;;)
-		pause();
-	return 0;
 }
 
 /* Give the VM an interrupt controller. Returns -ENODEV if it cannot have one. */
@@ -606,23 +588,18 @@ static int device_init(struct device *d, struct vm *vm)
 /* Returns when the device sleeps and a process waits for it */
 static int device_sleeps(struct device *d)
 {
-	int err = slow_take(&d->slow, d->vm->mem + GPA, PAGE_64K) ?:
-		  -pthread_create(&d->sleeper, NULL, do_set_queue, d) ?:
-		  slow_wait(&d->slow);
-
-	if (err)
-		return err;
-	d->killed = clone(be_killed, d->stack + STACK, CLONE_VM | SIGCHLD, d);
-	return d->killed < 0 ? -errno : usleep(PAUSE_US);
+	return slow_take(&d->slow, d->vm->mem + GPA, PAGE_64K) ?:
+	       -pthread_create(&d->sleeper, NULL, do_set_queue, d) ?:
+	       slow_wait(&d->slow) ?:
+	       victim_start(&d->victim, do_change, d) ?:
+	       usleep(PAUSE_US);
 }
 
 /* Kill that process; a thread goes on in its place */
 static int kill_and_go_on(struct device *d)
 {
-	if (kill(d->killed, SIGKILL) ||
-	    waitpid(d->killed, NULL, 0) != d->killed)
-		return -errno;
-	return -pthread_create(&d->waiter, NULL, do_change, d) ?:
+	return victim_kill(&d->victim) ?:
+	       -pthread_create(&d->waiter, NULL, do_change, d) ?:
 	       usleep(PAUSE_US);
 }
 
@@ -647,13 +624,12 @@ static int device_wakes_up(struct device *d, const void *src)
 TEST_F_TIMEOUT(limits, device_that_sleeps, 60)
 {
 	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
-	struct device d = { .stack = malloc(STACK) };
+	struct device d = { };
 	int fd, i, err;
 	ssize_t n;
 
 	if (access(USERFAULTFD, F_OK))
 		SKIP(return, "the kernel has no userfaultfd");
-	ASSERT_NE(NULL, d.stack);
 	err = device_init(&d, &self->vm);
 	if (err == -ENODEV)
 		SKIP(return, "the host has no XIVE");
@@ -683,7 +659,6 @@ TEST_F_TIMEOUT(limits, device_that_sleeps, 60)
 		ASSERT_EQ(0, device_wakes_up(&d, self->buf));
 	}
 	close(d.fd);
-	free(d.stack);
 }
 
 /* How often to commit a resize while it is killed, or another one prepared */
@@ -705,15 +680,6 @@ static void *commit_task(void *arg)
 	__atomic_store_n(&c->begun, true, __ATOMIC_RELEASE);
 	c->ret = vm_resize_commit(c->vm, MIN_ORDER);
 	return NULL;
-}
-
-/* A process of its own, which can be killed */
-static int commit_process(void *arg)
-{
-	commit_task(arg);
-	for (;;)
-		pause();
-	return 0;
 }
 
 /* The HPTEs are not bolted, so that none collide in the smaller HPT */
@@ -746,37 +712,29 @@ static int prepare_long_resize(struct vm *vm)
 }
 
 /*
- * A resize can be killed between two slices of the HPT, in which it also drops
- * mmu_setup_lock.  That it was killed there, and a reader looked at the old HPT
- * before, shows in that there is nothing to commit any more, and the HPT is still
- * the old one.
+ * A resize can be killed between two slices of the HPT, where it also drops
+ * mmu_setup_lock.  A commit that was killed there has released the resize, so that
+ * there is nothing to commit (ENXIO), and has not replaced the HPT.  A reader has
+ * looked at the HPT before the kill.
  */
 TEST_F_TIMEOUT(limits, resize_is_killed, TIMEOUT)
 {
 	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
 	struct commit_task c = { &self->vm };
-	char *stack = malloc(STACK);
 	unsigned int i, seed = 1, before;
+	struct victim v;
 	bool good = false;
-	pid_t child;
 	int fd, err;
 
-	ASSERT_NE(NULL, stack);
 	for (i = 0; i < KILLS && !good; i++) {
 		ASSERT_EQ(0, prepare_long_resize(&self->vm));
 		fd = vm_htab_fd(&self->vm, 0, 0);
 		ASSERT_LE(0, fd);
-		c.begun = false;
-		child = clone(commit_process, stack + STACK,
-			      CLONE_VM | SIGCHLD, &c);
-		ASSERT_LE(0, child);
-		while (!__atomic_load_n(&c.begun, __ATOMIC_ACQUIRE))
-			usleep(100);
+		ASSERT_EQ(0, victim_start(&v, commit_task, &c));
 		usleep(rand_r(&seed) % 30000);
 		ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
 		before = p.state;
-		kill(child, SIGKILL);
-		ASSERT_EQ(child, waitpid(child, NULL, 0));
+		ASSERT_EQ(0, victim_kill(&v));
 		ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
 		err = vm_resize_commit(&self->vm, MIN_ORDER);
 		ASSERT_TRUE(!err || err == -ENXIO);
@@ -786,7 +744,6 @@ TEST_F_TIMEOUT(limits, resize_is_killed, TIMEOUT)
 		close(fd);
 	}
 	EXPECT_TRUE(good);
-	free(stack);
 }
 
 /* No other resize can begin meanwhile, or take away the one that is committed */

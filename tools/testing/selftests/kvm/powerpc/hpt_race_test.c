@@ -702,7 +702,6 @@ TEST_F_TIMEOUT(race, reader_is_killed, BUSY_TIMEOUT)
 /* Writers of long records and a reset wait for each other: all or nothing */
 #define LONG		USHRT_MAX
 #define LONG_ROUNDS	20
-#define KILLED_STACK	(64 << 10)
 /* Each fills the HPT, which takes long with KASAN */
 #define RESET_ROUNDS	8
 
@@ -916,43 +915,27 @@ TEST_F_TIMEOUT(race, writer_of_a_long_record_is_killed, BUSY_TIMEOUT)
 	close(fd);
 }
 
-struct killed_task {
-	struct vm *vm;
-	char *stack;
-	bool switch_mmu;
-	bool begun;
-};
-
-/* Shares the memory, since KVM accepts ioctls of a VM only from its own mm */
-static int killed_task(void *arg)
+static void *do_reset(void *vm)
 {
-	struct killed_task *k = arg;
-
-	__atomic_store_n(&k->begun, true, __ATOMIC_RELEASE);
-	while (k->switch_mmu) {
-		vm_set_radix(k->vm, true);
-		vm_alloc_hpt(k->vm, MIN_ORDER);
-	}
-	vm_alloc_hpt(k->vm, MAX_ORDER);
-	for (;;)
-		pause();
-	return 0;
+	vm_alloc_hpt(vm, MAX_ORDER);
+	return NULL;
 }
 
-/* Start the task and kill it within @us microseconds */
-static int kill_task(struct killed_task *k, unsigned int us)
+static void *do_switch(void *vm)
 {
-	pid_t child;
+	for (;;) {
+		vm_set_radix(vm, true);
+		vm_alloc_hpt(vm, MIN_ORDER);
+	}
+	return NULL;
+}
 
-	k->begun = false;
-	child = clone(killed_task, k->stack + KILLED_STACK, CLONE_VM | SIGCHLD, k);
-	if (child < 0)
-		return -errno;
-	while (!__atomic_load_n(&k->begun, __ATOMIC_ACQUIRE))
-		usleep(100);
-	usleep(us);
-	kill(child, SIGKILL);
-	return waitpid(child, NULL, 0) == child ? 0 : -errno;
+/* Start @fn and kill it within @us microseconds */
+static int start_and_kill(struct vm *vm, void *(*fn)(void *vm), unsigned int us)
+{
+	struct victim v;
+
+	return victim_start(&v, fn, vm) ?: usleep(us) ?: victim_kill(&v);
 }
 
 /* How many HPTEs are there? */
@@ -972,16 +955,15 @@ static long count_valid(struct table *t, struct vm *vm)
 TEST_F_TIMEOUT(race, reset_is_killed, BUSY_TIMEOUT)
 {
 	unsigned int round, seed = 1, partly = 0;
-	struct killed_task k = { &self->vm, malloc(KILLED_STACK) };
 	long before, after, all = NPTE(MAX_ORDER);
 	struct table t;
 	int err;
 
-	ASSERT_NE(NULL, k.stack);
 	ASSERT_EQ(0, table_init(&t, all));
 	for (round = 0; round < RESET_ROUNDS; round++) {
 		ASSERT_EQ(0, fill_all(&self->vm, MAX_ORDER));
-		ASSERT_EQ(0, kill_task(&k, rand_r(&seed) % 30000));
+		ASSERT_EQ(0, start_and_kill(&self->vm, do_reset,
+					    rand_r(&seed) % 30000));
 		before = count_valid(&t, &self->vm);
 		ASSERT_LE(0, before);
 		partly += before && before < all;
@@ -997,27 +979,25 @@ TEST_F_TIMEOUT(race, reset_is_killed, BUSY_TIMEOUT)
 	}
 	TH_LOG("killed %u times in the middle", partly);
 	table_free(&t);
-	free(k.stack);
 }
 
 /* Wherever a switch of the MMU is killed, it can be finished or undone */
 TEST_F_TIMEOUT(race, switch_is_killed, BUSY_TIMEOUT)
 {
-	struct killed_task k = { &self->vm, malloc(KILLED_STACK), true };
 	unsigned int round, seed = 1;
 	struct table t;
 	int fd;
 
 	if (!self->vm.radix)
 		SKIP(return, "the host cannot run radix guests");
-	ASSERT_NE(NULL, k.stack);
 	ASSERT_EQ(0, table_init(&t, NPTE(MIN_ORDER)));
 	for (round = 0; round < RESET_ROUNDS; round++) {
 		ASSERT_EQ(0, vm_alloc_hpt(&self->vm, MIN_ORDER));
 		ASSERT_EQ(0, vm_write_run(&self->vm, 0, 1, 0));
 		fd = vm_htab_fd(&self->vm, 0, 0);
 		ASSERT_LE(0, fd);
-		ASSERT_EQ(0, kill_task(&k, rand_r(&seed) % 50000));
+		ASSERT_EQ(0, start_and_kill(&self->vm, do_switch,
+					    rand_r(&seed) % 50000));
 		/* The last VM is freed as it is */
 		if (round == RESET_ROUNDS - 1)
 			break;
@@ -1028,7 +1008,6 @@ TEST_F_TIMEOUT(race, switch_is_killed, BUSY_TIMEOUT)
 	}
 	close(fd);
 	table_free(&t);
-	free(k.stack);
 }
 
 TEST_F_TIMEOUT(race, reader_lets_others_run, BUSY_TIMEOUT)

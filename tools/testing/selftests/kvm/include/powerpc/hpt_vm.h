@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "hpt.h"
 
@@ -69,6 +70,23 @@ long table_dump(struct table *t, struct vm *vm, unsigned long flags);
 
 /* Is the page at @offset in its memslot in a bitmap of KVM_GET_DIRTY_LOG? */
 bool in_dirty_log(const unsigned char *bitmap, unsigned long offset);
+
+/*
+ * A process that can be killed while it calls @fn.  It has the memory of the
+ * test, since KVM accepts ioctls of a VM only from its own mm.
+ */
+struct victim {
+	void *(*fn)(void *arg);
+	void *arg;
+	char *stack;
+	bool begun;
+	pid_t pid;
+};
+
+/* Returns when the process is about to call @fn */
+int victim_start(struct victim *v, void *(*fn)(void *arg), void *arg);
+/* Returns when the process is dead */
+int victim_kill(struct victim *v);
 
 /* Write @value to a file in procfs, debugfs or the like */
 int host_set(const char *path, const char *value);

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "kselftest.h"
 #include "hpt_vm.h"
+
+/* Bytes */
+#define VICTIM_STACK	(256 << 10)
 
 static int fail(const char *what)
 {
@@ -294,6 +300,43 @@ long table_dump(struct table *t, struct vm *vm, unsigned long flags)
 	told = table_drain(t, fd, 1 << 16);
 	close(fd);
 	return told;
+}
+
+static int victim_main(void *arg)
+{
+	struct victim *v = arg;
+
+	__atomic_store_n(&v->begun, true, __ATOMIC_RELEASE);
+	v->fn(v->arg);
+	for (;;)
+		pause();
+	return 0;
+}
+
+int victim_start(struct victim *v, void *(*fn)(void *arg), void *arg)
+{
+	*v = (struct victim) {
+		.fn = fn,
+		.arg = arg,
+		.stack = malloc(VICTIM_STACK),
+	};
+	if (!v->stack)
+		return -ENOMEM;
+	v->pid = clone(victim_main, v->stack + VICTIM_STACK,
+		       CLONE_VM | SIGCHLD, v);
+	if (v->pid < 0)
+		return -errno;
+	while (!__atomic_load_n(&v->begun, __ATOMIC_ACQUIRE))
+		usleep(100);
+	return 0;
+}
+
+int victim_kill(struct victim *v)
+{
+	if (kill(v->pid, SIGKILL) || waitpid(v->pid, NULL, 0) != v->pid)
+		return -errno;
+	free(v->stack);
+	return 0;
 }
 
 int host_set(const char *path, const char *value)
