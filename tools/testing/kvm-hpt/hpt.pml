@@ -226,31 +226,39 @@ inline harvest_hpte(self, h)
 	}
 }
 
+/* HPTEs that the reader reports in any case */
+#define WANTED(h)	(first_pass[self] || changed[self * HPTES + h])
+
 /*
  * Harvest the group. mine[] are the HPTEs that have changed; told[] and
  * told_r[] are the contents to report.
  */
 inline harvest(self)
 {
+	look_at_all = visit;
+	if
+	:: look_at_all ->
 #ifdef NO_MB
-	look[0] = modified[0];
-	look[1] = modified[1];
-	visit = false;
+		look[0] = modified[0];
+		look[1] = modified[1];
+		visit = false
 #else
-	visit = false;
-	look[0] = modified[0];
-	look[1] = modified[1];
+		visit = false;
+		look[0] = modified[0];
+		look[1] = modified[1]
 #endif
+	:: else
+	fi;
 	h = 0;
 	do
 	:: h < HPTES ->
 		if
-		:: look[h] || (first_pass[self] && hvlock[h]) ||
+		:: (look_at_all && look[h]) ||
+		   (WANTED(h) && (hvlock[h] || modified[h])) ||
 #ifndef NO_CAREFUL
-		   (!all_mark &&
-		    (first_pass[self] || changed[self * HPTES + h])) ||
+		   (WANTED(h) && !all_mark) ||
 #endif
-		   (hw_r[h] && !guest_r[h]) ->
+		   ((look_at_all || WANTED(h)) && hw_r[h] && !guest_r[h]) ->
 			harvest_hpte(self, h)
 		:: else ->			/* step 5 */
 			told[h] = dword[h];
@@ -263,7 +271,9 @@ inline harvest(self)
 #ifndef NO_REVISIT
 	/* Step 6 */
 	if
-	:: !guest_r[0] || !guest_r[1] -> visit = true
+	:: ((look_at_all || WANTED(0)) && !guest_r[0]) ||
+	   ((look_at_all || WANTED(1)) && !guest_r[1]) ->
+		visit = true
 	:: else
 	fi
 #endif
@@ -273,7 +283,7 @@ proctype reader(byte self)
 {
 	byte h, o, told[HPTES], seen[HPTES];
 	bool told_r[HPTES], seen_r[HPTES], mine[HPTES], look[HPTES];
-	bool is_changed, stopped, any;
+	bool is_changed, stopped, any, look_at_all;
 
 	LOCK(setup_lock);
 	registered[self] = true;

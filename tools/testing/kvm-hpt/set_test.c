@@ -8,7 +8,7 @@
 /* A reader's set */
 
 FIXTURE(set) {
-	struct xarray set;
+	struct hpt_set set;
 };
 
 FIXTURE_SETUP(set)
@@ -49,7 +49,7 @@ TEST_F(set, out_of_memory_changes_nothing)
 
 /* A failed add may leave nodes without entries, which no search finds */
 static void set_fails_and_is_cleared(struct __test_metadata *_metadata,
-				     struct xarray *set, unsigned long first)
+				     struct hpt_set *set, unsigned long first)
 {
 	unsigned int at;
 	int err = -ENOMEM;
@@ -82,17 +82,104 @@ TEST_F(set, out_of_memory_far_from_the_first)
 	set_fails_and_is_cleared(_metadata, &self->set, 3000000);
 }
 
+/* Adding a group fails if the list has no room for it and no memory to grow */
+TEST_F(set, out_of_memory_for_one_more)
+{
+	static const unsigned int sizes[] = { 8, 16, 256, 512 };
+	unsigned long group = 0;
+	unsigned int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (; group < sizes[i]; group++)
+			ASSERT_EQ(0, hpt_set_add(&self->set, group,
+						 group % 127 + 1));
+		shim_allocs();
+		shim_fail_alloc_at = 1;
+		shim_fail_allocs = -1u;
+		ASSERT_EQ(-ENOMEM, hpt_set_add(&self->set, group, 1));
+		ASSERT_EQ(-ENOMEM, hpt_set_add(&self->set, 8191, 1));
+		/* More HPTEs of a group that is there need no room */
+		ASSERT_EQ(0, hpt_set_add(&self->set, 0, 0x80));
+		ASSERT_EQ(0, hpt_set_add(&self->set, group - 1, 0x80));
+		shim_fail_alloc_at = 0;
+		ASSERT_EQ(0, hpt_set_get(&self->set, group));
+		ASSERT_EQ(HPT_SET_END, hpt_set_next(&self->set, group));
+		for (j = 1; j < group - 1; j++)
+			ASSERT_EQ(j % 127 + 1,
+				  hpt_set_get(&self->set, j) & 0x7f);
+	}
+	ASSERT_EQ(0, hpt_set_add(&self->set, 8191, 1));
+	for (j = 0; j < group; j++)
+		ASSERT_EQ(j % 127 + 1, hpt_set_take(&self->set, j) & 0x7f);
+	/* The teardown frees the bitmap */
+	ASSERT_EQ(1, hpt_set_get(&self->set, 8191));
+}
+
+/* The list of what one reader takes as another one adds does not grow */
+TEST_F(set, memory_is_in_proportion)
+{
+	unsigned long group;
+	long live = 0;
+
+	for (group = 0; group < 8192; group++) {
+		ASSERT_EQ(0, hpt_set_add(&self->set, group, 1));
+		if (group >= 4)
+			ASSERT_EQ(1, hpt_set_take(&self->set, group - 4));
+		if (!group) {
+			live = shim_live_allocs();
+			shim_largest_alloc = 32;
+		}
+		ASSERT_EQ(live, shim_live_allocs());
+	}
+	/* A list of all groups would need 32 KiB */
+	shim_largest_alloc = 8192;
+	for (group = 0; group < 8192; group++)
+		ASSERT_EQ(0, hpt_set_add(&self->set, group, 1));
+	shim_largest_alloc = 0;
+}
+
+/* A search does not look again and again at what is empty */
+TEST_F(set, search_of_what_is_left)
+{
+	unsigned long group, begin;
+
+	for (group = 0; group < 600; group++)
+		ASSERT_EQ(0, hpt_set_add(&self->set, group, 1));
+	ASSERT_EQ(0, hpt_set_add(&self->set, 8191, 1));
+	for (group = 0; group < 600; group++)
+		ASSERT_EQ(1, hpt_set_take(&self->set, group));
+	begin = shim_work;
+	for (group = 600; group < 8192; group++)
+		ASSERT_EQ(8191, hpt_set_next(&self->set, group));
+	/* One for each call, and one for each word of the bitmap */
+	EXPECT_GE(8192 - 600 + 1024, shim_work - begin);
+
+	/* What is added there is found, and what was before it */
+	ASSERT_EQ(0, hpt_set_add(&self->set, 4000, 2));
+	ASSERT_EQ(4000, hpt_set_next(&self->set, 3000));
+	ASSERT_EQ(8191, hpt_set_next(&self->set, 4001));
+	ASSERT_EQ(4000, hpt_set_next(&self->set, 0));
+	ASSERT_EQ(2, hpt_set_take(&self->set, 4000));
+	ASSERT_EQ(8191, hpt_set_next(&self->set, 0));
+	ASSERT_EQ(1, hpt_set_take(&self->set, 8191));
+	ASSERT_EQ(HPT_SET_END, hpt_set_next(&self->set, 0));
+}
+
 /* Taking entries out needs no memory */
 TEST_F(set, take_needs_no_memory)
 {
 	unsigned long group;
 
-	for (group = 0; group < 600; group++)
+	for (group = 0; group < 600; group++) {
 		ASSERT_EQ(0, hpt_set_add(&self->set, group, 0x55));
+		ASSERT_EQ(0, hpt_set_add(&self->set, 10000 + 100 * group, 0x55));
+	}
 	shim_fail_alloc_at = 1;
 	shim_fail_allocs = -1u;
-	for (group = 0; group < 600; group++)
+	for (group = 0; group < 600; group++) {
 		ASSERT_EQ(0x55, hpt_set_take(&self->set, group));
+		ASSERT_EQ(0x55, hpt_set_take(&self->set, 10000 + 100 * group));
+	}
 	shim_fail_alloc_at = 0;
 	EXPECT_EQ(HPT_SET_END, hpt_set_next(&self->set, 0));
 }

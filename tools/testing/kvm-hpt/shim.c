@@ -3,6 +3,7 @@
  * The kernel's API in user space: functions that are not inline.
  */
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,12 +42,12 @@ __thread unsigned long shim_work;
 #endif
 
 static __thread unsigned long last_resched, longest_stretch, rescheds;
-static __thread unsigned long nodes_freed, most_nodes_freed;
+static __thread unsigned long freed, most_freed;
 
 static void may_sleep(void)
 {
 	BUG_ON(preempt_count);
-	nodes_freed = 0;
+	freed = 0;
 	longest_stretch = max(longest_stretch, shim_work - last_resched);
 	last_resched = shim_work;
 }
@@ -103,6 +104,23 @@ void shim_trace(const char *name, const long long *args, unsigned int nr)
 }
 #endif
 
+#ifdef SHIM_COUNT
+/* The linker replaces _find_next_bit() by this: each word that it reads is work */
+unsigned long __real__find_next_bit(const unsigned long *map, unsigned long nr,
+				    unsigned long bit);
+unsigned long __wrap__find_next_bit(const unsigned long *map, unsigned long nr,
+				    unsigned long bit);
+
+unsigned long __wrap__find_next_bit(const unsigned long *map, unsigned long nr,
+				    unsigned long bit)
+{
+	unsigned long next = __real__find_next_bit(map, nr, bit);
+
+	shim_work += 1 + (next - min(next, bit)) / BITS_PER_LONG;
+	return next;
+}
+#endif
+
 /* Memory */
 
 unsigned int shim_fail_alloc_at;
@@ -154,9 +172,31 @@ void *kmalloc(size_t size, gfp_t gfp)
 
 void kfree(void *p)
 {
-	if (p)
-		__atomic_fetch_sub(&live_allocs, 1, __ATOMIC_RELAXED);
+	if (!p)
+		return;
+	__atomic_fetch_sub(&live_allocs, 1, __ATOMIC_RELAXED);
+	most_freed = max(most_freed, ++freed);
 	free(p);
+}
+
+/* Always moves, so that the sanitizer sees who keeps the former place */
+void *krealloc_array(void *p, size_t n, size_t size, gfp_t gfp)
+{
+	void *new = kmalloc(n * size, gfp);
+
+	if (!new || !p)
+		return new;
+	memcpy(new, p, min(n * size, malloc_usable_size(p)));
+	kfree(p);
+	return new;
+}
+
+unsigned long shim_freed(void)
+{
+	unsigned long most = most_freed;
+
+	most_freed = 0;
+	return most;
 }
 
 /* The XArray takes its nodes from a cache, with the list head initialised */
@@ -181,15 +221,6 @@ void kmem_cache_free(struct kmem_cache *cache, void *p)
 void radix_tree_node_rcu_free(struct rcu_head *head)
 {
 	kfree(container_of(head, struct xa_node, rcu_head));
-	most_nodes_freed = max(most_nodes_freed, ++nodes_freed);
-}
-
-unsigned long shim_nodes_freed(void)
-{
-	unsigned long most = most_nodes_freed;
-
-	most_nodes_freed = 0;
-	return most;
 }
 
 /* Locks */

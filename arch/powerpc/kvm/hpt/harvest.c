@@ -189,10 +189,10 @@ void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 		 * bit that is set from here on is for a later harvest.
 		 */
 		smp_mb__after_atomic();
+		want |= kvm_hpt_look_at_marks(hptep, rev);
 	}
 
 	view->changed = 0;
-	want |= kvm_hpt_look_at_marks(hptep, rev);
 	while (want) {
 		i = __ffs(want);
 		want &= want - 1;

@@ -54,12 +54,12 @@
 #include <linux/seq_file.h>
 #include <linux/types.h>
 #include <linux/uio.h>
-#include <linux/xarray.h>
 
 #include <asm/kvm_book3s_64.h>
 #include <asm/kvm_book3s_hpt.h>
 
 #include "records.h"
+#include "set.h"
 
 #define HPT_GROUP_HPTES		BIT(HPT_GROUP_SHIFT)
 
@@ -137,7 +137,7 @@ struct kvm_hpt_reader {
 	unsigned long left_group;
 	u8 left;
 	bool changed_void;
-	struct xarray changed;
+	struct hpt_set changed;
 };
 
 /**

@@ -444,7 +444,7 @@ static struct kunit_suite decoder_suite = {
 
 static int set_init(struct kunit *test)
 {
-	struct xarray *set = kunit_kzalloc(test, sizeof(*set), GFP_KERNEL);
+	struct hpt_set *set = kunit_kzalloc(test, sizeof(*set), GFP_KERNEL);
 
 	if (!set)
 		return -ENOMEM;
@@ -461,7 +461,7 @@ static void set_exit(struct kunit *test)
 
 static void each_hpte_of_each_group(struct kunit *test)
 {
-	struct xarray *set = test->priv;
+	struct hpt_set *set = test->priv;
 	unsigned long group;
 	int slot;
 
@@ -486,52 +486,119 @@ static void each_hpte_of_each_group(struct kunit *test)
 	}
 }
 
-#define SET_GROUPS	4096
+/* In each order */
+static void groups_of_a_block(struct kunit *test)
+{
+	static const u16 groups[] = {
+		8191, 0, 64, 5, 90, 33, 8190, 127, 1024, 256, 4097,
+	};
+	struct hpt_set *set = test->priv;
+	unsigned int nr, first, i, j;
+	u8 hptes;
 
-/* Beside a bitmap, with groups close to each other and far apart */
+	for (nr = 1; nr <= ARRAY_SIZE(groups); nr++) {
+		for (first = 0; first < nr; first++) {
+			for (i = 0; i < nr; i++)
+				KUNIT_ASSERT_EQ(test, 0,
+						hpt_set_add(set, groups[i],
+							    i + 1));
+			KUNIT_ASSERT_EQ(test, 0, hpt_set_add(set, 1, 0));
+			KUNIT_ASSERT_EQ(test, 0, hpt_set_get(set, 1));
+			KUNIT_ASSERT_EQ(test, 0, hpt_set_take(set, 1));
+			for (i = 0; i < nr; i++) {
+				j = (first + i) % nr;
+				hptes = 128 | (j + 1);
+				KUNIT_ASSERT_EQ(test, groups[j],
+						hpt_set_next(set, groups[j]));
+				KUNIT_ASSERT_EQ(test, 0,
+						hpt_set_add(set, groups[j], 128));
+				KUNIT_ASSERT_EQ(test, hptes,
+						hpt_set_get(set, groups[j]));
+				KUNIT_ASSERT_EQ(test, hptes,
+						hpt_set_take(set, groups[j]));
+				KUNIT_ASSERT_EQ(test, 0,
+						hpt_set_get(set, groups[j]));
+			}
+			KUNIT_ASSERT_TRUE(test, hpt_set_empty(set));
+		}
+	}
+}
+
+/* As many as there are, but never many at the same time */
+static void leave_in_the_order_they_came(struct kunit *test)
+{
+	static const unsigned int delays[] = { 1, 7, 8, 9, 511, 512, 513 };
+	struct hpt_set *set = test->priv;
+	unsigned int i, delay;
+	unsigned long group;
+
+	for (i = 0; i < ARRAY_SIZE(delays); i++) {
+		delay = delays[i];
+		for (group = 0; group < 3000; group++) {
+			KUNIT_ASSERT_EQ(test, 0,
+					hpt_set_add(set, group, group % 255 + 1));
+			if (group < delay)
+				continue;
+			KUNIT_ASSERT_EQ(test, group - delay,
+					hpt_set_next(set, 0));
+			KUNIT_ASSERT_EQ(test, (group - delay) % 255 + 1,
+					hpt_set_take(set, group - delay));
+		}
+		for (group = 3000 - delay; group < 3000; group++)
+			KUNIT_ASSERT_EQ(test, group % 255 + 1,
+					hpt_set_take(set, group));
+		KUNIT_ASSERT_TRUE(test, hpt_set_empty(set));
+	}
+}
+
+#define SET_GROUPS	(3 * 8192)
+
+/*
+ * Beside a bitmap, with groups close to each other and far apart; for a while
+ * there are more and more of them, then fewer and fewer
+ */
 static void is_as_a_bitmap(struct kunit *test)
 {
-	struct xarray *set = test->priv;
+	struct hpt_set *set = test->priv;
 	unsigned long group, next, i;
-	u32 state = 1;
 	u8 hptes, *bits;
+	u32 state = 1;
 
 	bits = kunit_kzalloc(test, SET_GROUPS, GFP_KERNEL);
 	KUNIT_ASSERT_TRUE(test, bits);
 	for (i = 0; i < 20000; i++) {
 		group = hpt_test_random(&state) % SET_GROUPS;
 		if (hpt_test_random(&state) % 8)
-			group %= 128;
+			group %= 1024;
+		for (next = group; next < SET_GROUPS; next++)
+			if (bits[next])
+				break;
+		if (next == SET_GROUPS)
+			next = HPT_SET_END;
+		KUNIT_ASSERT_EQ(test, next, hpt_set_next(set, group));
 		hptes = hpt_test_random(&state);
-		switch (hpt_test_random(&state) % 3) {
-		case 0:
+		if (hpt_test_random(&state) % 4 > i / 4000 % 2 * 2) {
 			KUNIT_ASSERT_EQ(test, 0,
 					hpt_set_add(set, group, hptes));
 			bits[group] |= hptes;
-			break;
-		case 1:
-			KUNIT_ASSERT_EQ(test, bits[group],
-					hpt_set_take(set, group));
-			bits[group] = 0;
-			break;
-		case 2:
-			for (next = group; next < SET_GROUPS; next++)
-				if (bits[next])
-					break;
-			KUNIT_ASSERT_EQ(test,
-					next < SET_GROUPS ? next : HPT_SET_END,
-					hpt_set_next(set, group));
-			break;
+			continue;
 		}
+		if (next < SET_GROUPS && hpt_test_random(&state) % 4)
+			group = next;
+		KUNIT_ASSERT_EQ(test, bits[group], hpt_set_take(set, group));
+		bits[group] = 0;
 	}
+	for (group = 0; group < SET_GROUPS; group++)
+		KUNIT_ASSERT_EQ(test, bits[group], hpt_set_take(set, group));
+	KUNIT_EXPECT_TRUE(test, hpt_set_empty(set));
 }
 
 static void far_ends(struct kunit *test)
 {
 	static const unsigned long groups[] = {
-		0, 3, 4, 255, 256, (1ul << 39) - 1, 1ul << 39,
+		0, 8191, 8192, (1ul << 19) - 1, 1ul << 19, (1ul << 39) - 1, 1ul << 39,
 	};
-	struct xarray *set = test->priv;
+	struct hpt_set *set = test->priv;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(groups); i++)
@@ -546,7 +613,7 @@ static void far_ends(struct kunit *test)
 
 static void gives_memory_back_as_it_empties(struct kunit *test)
 {
-	struct xarray *set = test->priv;
+	struct hpt_set *set = test->priv;
 	unsigned long group;
 
 	for (group = 0; group < SET_GROUPS; group++)
@@ -556,15 +623,27 @@ static void gives_memory_back_as_it_empties(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, 0xff, hpt_set_take(set, group));
 	/* Without an entry an XArray has no nodes */
 	KUNIT_EXPECT_TRUE(test, hpt_set_empty(set));
+
+	/* The front of a list is taken before it becomes a bitmap */
+	for (group = 0; group < 512; group++)
+		KUNIT_ASSERT_EQ(test, 0, hpt_set_add(set, group, 1));
+	for (group = 0; group < 100; group++)
+		KUNIT_ASSERT_EQ(test, 1, hpt_set_take(set, group));
+	for (group = 100; group < 1000; group++)
+		KUNIT_ASSERT_EQ(test, 0, hpt_set_add(set, group, 2));
+	for (group = 100; group < 1000; group++)
+		KUNIT_ASSERT_EQ(test, group < 512 ? 3 : 2,
+				hpt_set_take(set, group));
+	KUNIT_EXPECT_TRUE(test, hpt_set_empty(set));
 }
 
-/* A node of the XArray at a time, with 256 groups */
+/* A block of 8192 groups at a time */
 static void clears_in_steps(struct kunit *test)
 {
 	static const unsigned long groups[] = {
-		0, 5, 255, 256, 300, 1ul << 14, 1ul << 39,
+		0, 5, 8191, 8192, 8193, 9000, 1ul << 20, 1ul << 39,
 	};
-	struct xarray *set = test->priv;
+	struct hpt_set *set = test->priv;
 	unsigned int i;
 
 	KUNIT_EXPECT_TRUE(test, hpt_set_clear_some(set, 1));
@@ -575,7 +654,7 @@ static void clears_in_steps(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(groups); i++)
 		KUNIT_ASSERT_EQ(test, 0, hpt_set_add(set, groups[i], 0x11));
 	KUNIT_EXPECT_FALSE(test, hpt_set_clear_some(set, 1));
-	KUNIT_EXPECT_EQ(test, 256, hpt_set_next(set, 0));
+	KUNIT_EXPECT_EQ(test, 8192, hpt_set_next(set, 0));
 	KUNIT_EXPECT_FALSE(test, hpt_set_clear_some(set, 2));
 	KUNIT_EXPECT_EQ(test, 1ul << 39, hpt_set_next(set, 0));
 	KUNIT_EXPECT_TRUE(test, hpt_set_clear_some(set, 1));
@@ -588,6 +667,8 @@ static void clears_in_steps(struct kunit *test)
 
 static struct kunit_case set_cases[] = {
 	KUNIT_CASE(each_hpte_of_each_group),
+	KUNIT_CASE(groups_of_a_block),
+	KUNIT_CASE(leave_in_the_order_they_came),
 	KUNIT_CASE(is_as_a_bitmap),
 	KUNIT_CASE(far_ends),
 	KUNIT_CASE(gives_memory_back_as_it_empties),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A sparse set of HPTEs, whose memory is in proportion to its contents.
+ * A sparse set of HPTEs, whose memory is in proportion to what it has held.
  *
  * The caller serialises all calls on a set. hpt_set_add() may sleep, the
  * others do not.
@@ -15,18 +15,32 @@
 /* hpt_set_next() found no group */
 #define HPT_SET_END	ULONG_MAX
 
-static inline bool hpt_set_empty(const struct xarray *set)
+struct hpt_block;
+
+/**
+ * struct hpt_set - a set of HPTEs
+ * @blocks: those that are not empty
+ * @last: the one that was used last, or NULL
+ * @last_key: its index in @blocks
+ */
+struct hpt_set {
+	struct xarray blocks;
+	struct hpt_block *last;
+	unsigned long last_key;
+};
+
+static inline bool hpt_set_empty(const struct hpt_set *set)
 {
-	return xa_empty(set);
+	return xa_empty(&set->blocks);
 }
 
-void hpt_set_init(struct xarray *set);
-bool hpt_set_clear_some(struct xarray *set, unsigned int nodes);
-void hpt_set_clear(struct xarray *set);
-int hpt_set_add(struct xarray *set, unsigned long group, u8 hptes);
-u8 hpt_set_get(struct xarray *set, unsigned long group);
-u8 __hpt_set_take(struct xarray *set, unsigned long group);
-unsigned long __hpt_set_next(struct xarray *set, unsigned long group);
+void hpt_set_init(struct hpt_set *set);
+bool hpt_set_clear_some(struct hpt_set *set, unsigned int blocks);
+void hpt_set_clear(struct hpt_set *set);
+int hpt_set_add(struct hpt_set *set, unsigned long group, u8 hptes);
+u8 hpt_set_get(struct hpt_set *set, unsigned long group);
+u8 __hpt_set_take(struct hpt_set *set, unsigned long group);
+unsigned long __hpt_set_next(struct hpt_set *set, unsigned long group);
 
 /**
  * hpt_set_take() - take the HPTEs of a group out
@@ -35,7 +49,7 @@ unsigned long __hpt_set_next(struct xarray *set, unsigned long group);
  *
  * Return: a bit for each HPTE of the group that was in the set.
  */
-static inline u8 hpt_set_take(struct xarray *set, unsigned long group)
+static inline u8 hpt_set_take(struct hpt_set *set, unsigned long group)
 {
 	return hpt_set_empty(set) ? 0 : __hpt_set_take(set, group);
 }
@@ -47,7 +61,7 @@ static inline u8 hpt_set_take(struct xarray *set, unsigned long group)
  *
  * Return: its index, or HPT_SET_END.
  */
-static inline unsigned long hpt_set_next(struct xarray *set,
+static inline unsigned long hpt_set_next(struct hpt_set *set,
 					 unsigned long group)
 {
 	return hpt_set_empty(set) ? HPT_SET_END : __hpt_set_next(set, group);

@@ -35,8 +35,8 @@
 /* Groups whose HPTEs are removed in one hold of mmu_setup_lock */
 #define ZERO_GROUPS	4096
 
-/* Nodes of a reader's set that are freed in one hold of mmu_setup_lock */
-#define FORGET_NODES	64
+/* Blocks of a reader's set that are freed in one hold of mmu_setup_lock */
+#define FORGET_BLOCKS	64
 
 /* How often to look whether a grace period is over, and how long to sleep */
 #define GP_POLLS	20
@@ -337,7 +337,7 @@ void kvm_hpt_wake(struct kvm *kvm, bool stale)
 
 static void kvm_hpt_reader_forget(struct kvm_hpt_reader *reader)
 {
-	reader->changed_void = !xa_empty(&reader->changed);
+	reader->changed_void = !hpt_set_empty(&reader->changed);
 	reader->left = 0;
 	reader->restarts++;
 }
@@ -356,7 +356,7 @@ bool kvm_hpt_reader_ready(struct kvm_hpt_reader *reader)
 {
 	if (reader->changed_void)
 		reader->changed_void =
-			!hpt_set_clear_some(&reader->changed, FORGET_NODES);
+			!hpt_set_clear_some(&reader->changed, FORGET_BLOCKS);
 	return !reader->changed_void;
 }
 

@@ -14,7 +14,7 @@ unsigned long shim_rescheds(void);
  */
 unsigned long shim_longest_stretch(void);
 
-/* The most XArray nodes freed between two calls of cond_resched() */
-unsigned long shim_nodes_freed(void);
+/* The most calls of kfree() between two of cond_resched() */
+unsigned long shim_freed(void);
 
 #endif

@@ -24,6 +24,8 @@ extern size_t shim_largest_alloc;
 unsigned int shim_allocs(void);
 long shim_live_allocs(void);
 
+void *krealloc_array(void *p, size_t n, size_t size, gfp_t gfp);
+
 #define kvmalloc(size, gfp)	kmalloc(size, gfp)
 #define kvzalloc(size, gfp)	kzalloc(size, gfp)
 #define kvfree(p)		kfree((void *)(p))
