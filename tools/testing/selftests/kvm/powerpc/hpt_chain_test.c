@@ -284,6 +284,35 @@ TEST_F_TIMEOUT(chain, close_while_preparing, BUSY_TIMEOUT)
 	}
 }
 
+/*
+ * The HPT of a cancelled resize has been freed when the ioctl returns: another one
+ * as large can be had.  It is tried with larger and larger ones, up to one that
+ * the host does not have memory for twice.
+ */
+TEST_F_TIMEOUT(chain, cancelled_hpt_is_free_at_once, BUSY_TIMEOUT)
+{
+	unsigned int order;
+	struct vm vm;
+	int err = 0;
+
+	for (order = RESIZE_ORDER; !err; order++) {
+		ASSERT_EQ(0, vm_init(&vm, 0, 0));
+		if (vm.radix)
+			ASSERT_EQ(0, vm_set_radix(&vm, false));
+		err = vm_resize_ready(&vm, order);
+		ASSERT_TRUE(!err || err == -ENOMEM);
+		if (!err) {
+			ASSERT_EQ(0, vm_resize_prepare(&vm, 0));
+			ASSERT_EQ(0, vm_alloc_hpt(&vm, order)) {
+				TH_LOG("order %u", order);
+			}
+			/* Nor does it keep another resize from beginning */
+			ASSERT_EQ(0, vm_resize_ready(&vm, MIN_ORDER));
+		}
+		EXPECT_EQ(0, vm_free(&vm));
+	}
+}
+
 /* Enter HPTEs from index @i up to @end that all map the page at @gpa */
 static int add_chain(struct chain *c, unsigned long i, unsigned long end,
 		     unsigned long gpa)
