@@ -16,7 +16,8 @@
  * with three times in instructions, the longest of each:
  *
  * hold     how long a real-time thread waited for mmu_setup_lock. The thread
- *          takes it by KVM_PPC_RESIZE_HPT_PREPARE with a shift of 0.
+ *          takes it by KVM_PPC_RESIZE_HPT_PREPARE with a shift of 0, or while
+ *          the HPT is resized, by reading the fdinfo of a reader.
  * stretch  how late that thread woke up: no other task could run meanwhile.
  * kill     how long the process that does the operation took to die after
  *          SIGKILL; "-" if that is not measured.
@@ -80,7 +81,7 @@ static struct {
 	pthread_t thread;
 	atomic_bool end;
 	atomic_bool counts;
-	atomic_bool only_late;	/* does not take the lock */
+	atomic_int fdinfo;	/* of a reader, to take the lock by, or -1 */
 	atomic_ulong late;
 	atomic_ulong waited;
 } probe;
@@ -118,9 +119,20 @@ static void sleep_until(unsigned long when)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
-static void *prober(void *arg)
+/* Both do next to nothing else */
+static void take_and_drop_lock(void)
 {
 	struct kvm_ppc_resize_hpt none = { };
+	char text[512];
+
+	if (probe.fdinfo < 0)
+		ioctl(probe.h->vm.fd, KVM_PPC_RESIZE_HPT_PREPARE, &none);
+	else if (pread(probe.fdinfo, text, sizeof(text), 0) <= 0)
+		die("fdinfo of a reader");
+}
+
+static void *prober(void *arg)
+{
 	unsigned long next = now(), begin, end;
 
 	real_time(PRIO_PROBE);
@@ -128,10 +140,7 @@ static void *prober(void *arg)
 		next += PERIOD;
 		sleep_until(next);
 		begin = now();
-		/* No resize is in progress: only takes and drops the lock */
-		if (!probe.only_late)
-			ioctl(probe.h->vm.fd, KVM_PPC_RESIZE_HPT_PREPARE,
-			      &none);
+		take_and_drop_lock();
 		end = now();
 		if (probe.counts && begin - next > probe.late)
 			probe.late = begin - next;
@@ -140,6 +149,18 @@ static void *prober(void *arg)
 		next = end;
 	}
 	return NULL;
+}
+
+static int open_fdinfo(int of)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", of);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		die(path);
+	return fd;
 }
 
 /* Operations. They return false if there is nothing more to do. */
@@ -189,13 +210,9 @@ static bool do_progress(struct hold *h)
 
 static bool do_fdinfo(struct hold *h)
 {
-	char path[64], text[4096];
-	int fd;
+	int fd = open_fdinfo(h->readers[0]);
+	char text[4096];
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", h->readers[0]);
-	fd = open(path, O_RDONLY);
-	if (fd < 0)
-		die(path);
 	while (read(fd, text, sizeof(text)) > 0)
 		;
 	close(fd);
@@ -224,18 +241,43 @@ static bool do_reset(struct hold *h)
 	return false;
 }
 
+static void probe_by(int fdinfo)
+{
+	probe.fdinfo = fdinfo;
+	/* The thread may be about to use the former one */
+	usleep(10 * PERIOD / 1000);
+}
+
 static bool do_resize(struct hold *h)
 {
+	int fd = vm_htab_fd(&h->vm, 0, 0), fdinfo = open_fdinfo(fd);
 	int err;
 
-	/* The thread takes the lock by an ioctl that would cancel the resize */
-	probe.only_late = true;
+	/* KVM_PPC_RESIZE_HPT_PREPARE would cancel the resize */
+	probe_by(fdinfo);
 	err = vm_resize(&h->vm, h->new_order);
-	probe.only_late = false;
+	probe_by(-1);
+	close(fdinfo);
+	close(fd);
 
 	/* Bolted HPTEs of both halves may collide, which shows late */
 	if (err && err != -ENOSPC)
 		die("KVM_PPC_RESIZE_HPT_COMMIT");
+	return false;
+}
+
+/* The HPT that was prepared for it is freed */
+static bool do_cancel(struct hold *h)
+{
+	int fd = vm_htab_fd(&h->vm, 0, 0), fdinfo = open_fdinfo(fd);
+
+	probe_by(fdinfo);
+	if (vm_resize_ready(&h->vm, h->new_order) ||
+	    vm_resize_prepare(&h->vm, 0))
+		die("KVM_PPC_RESIZE_HPT_PREPARE");
+	probe_by(-1);
+	close(fdinfo);
+	close(fd);
 	return false;
 }
 
@@ -464,6 +506,7 @@ static void at_order(struct hold *h, unsigned int order)
 		die("KVM_PPC_GET_HTAB_FD");
 
 	probe.h = h;
+	probe.fdinfo = -1;
 	probe.end = false;
 	if (pthread_create(&probe.thread, NULL, prober, NULL))
 		die("pthread_create");
@@ -490,6 +533,7 @@ static void at_order(struct hold *h, unsigned int order)
 	fill_from(h, 0, GROUP, GROUP, false);
 	if (vm_write_vrma(&h->vm, h->npte, 0, HPTE_R_RC))
 		die("write of a VRMA HPTE");
+	measure(h, "cancelled resize", "full", do_cancel, false);
 	measure(h, "resize", "full", do_resize, false);
 	if (vm_alloc_hpt(&h->vm, h->order))
 		die("KVM_PPC_ALLOCATE_HTAB");
