@@ -387,24 +387,37 @@ TEST_F_TIMEOUT(limits, read_that_sleeps, 120)
 }
 
 /* The same for a write; fails (EBUSY) if vcpus are kept out before the copy */
-TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
+static void write_sleeps(struct __test_metadata *_metadata,
+			 struct vm *vm, void *buf, unsigned int hptes)
 {
 	struct copy c = { .write = true };
 	struct stream s;
 	struct guest g;
 
-	if (access(USERFAULTFD, F_OK))
-		SKIP(return, "the kernel has no userfaultfd");
-	ASSERT_EQ(0, guest_init(&g, &self->vm, true));
+	ASSERT_EQ(0, guest_init(&g, vm, true));
 	ASSERT_EQ(0, stream_init(&s, PAGE_64K));
-	stream_run(&s, 3000, 5, 0);
+	stream_run(&s, 3000, hptes, 0);
 	c.size = s.len;
-	ASSERT_EQ(0, copy_starts(&c, &self->vm));
-	others_go_on(_metadata, &self->vm, &g, self->buf);
+	ASSERT_EQ(0, copy_starts(&c, vm));
+	others_go_on(_metadata, vm, &g, buf);
 	EXPECT_EQ((ssize_t)s.len, copy_ends(&c, s.buf));
 	close(c.fd);
 	guest_free(&g);
 	stream_free(&s);
+}
+
+TEST_F_TIMEOUT(limits, write_that_sleeps, 120)
+{
+	if (access(USERFAULTFD, F_OK))
+		SKIP(return, "the kernel has no userfaultfd");
+	write_sleeps(_metadata, &self->vm, self->buf, 50);
+}
+
+TEST_F_TIMEOUT(limits, short_write_that_sleeps, 120)
+{
+	if (access(USERFAULTFD, F_OK))
+		SKIP(return, "the kernel has no userfaultfd");
+	write_sleeps(_metadata, &self->vm, self->buf, 5);
 }
 
 /* The page of guest memory that is missing */
