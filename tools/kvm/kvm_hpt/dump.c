@@ -133,15 +133,16 @@ static void record_head(struct options *opts, const struct stream *s)
 	FILE *f = opts->out.file;
 
 	if (!opts->out.json) {
-		fprintf(f, "byte %llu, record %llu, pass %llu: index %llx, %u valid, %u invalid\n",
-			s->offset, s->records, s->pass, s->rec.index,
-			s->rec.n_valid, s->rec.n_invalid);
+		fprintf(f, "byte %llu, record %llu, pass %llu: ", s->offset,
+			s->records, s->pass);
+		fprintf(f, "index %llx, %lu valid, %lu invalid\n",
+			s->rec.index, s->rec.n_valid, s->rec.n_invalid);
 		return;
 	}
 	out_item(&opts->out, "  ");
 	fprintf(f, "{\"byte\": %llu, \"record\": %llu, \"pass\": %llu, ",
 		s->offset, s->records, s->pass);
-	fprintf(f, "\"index\": %llu, \"valid\": %u, \"invalid\": %u, ",
+	fprintf(f, "\"index\": %llu, \"valid\": %lu, \"invalid\": %lu, ",
 		s->rec.index, s->rec.n_valid, s->rec.n_invalid);
 	fputs("\"hptes\": [", f);
 }

@@ -525,8 +525,8 @@ TEST_F(file, fdinfo_of_a_writer)
 	EXPECT_EQ(8, number("htab-written-valid"));
 	EXPECT_EQ(1, number("htab-refused"));
 	EXPECT_EQ(NR + 7, number("htab-refused-index"));
-	EXPECT_EQ(8, self->kvm->stat.hpt_write_valid.counter);
-	EXPECT_EQ(10, self->kvm->stat.hpt_write_invalid.counter);
+	EXPECT_EQ(8, self->kvm->stat.hpt_write_valid);
+	EXPECT_EQ(10, self->kvm->stat.hpt_write_invalid);
 
 	/* EINVAL for a part of a record is no refusal; EBUSY is one */
 	ASSERT_EQ(-EINVAL, fake_write(fd, self->buf, HDR - 1, BUF));
@@ -932,14 +932,14 @@ TEST_F(file, statistics)
 
 	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
 	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
-	EXPECT_EQ(6, stat->hpt_write_valid.counter);
-	EXPECT_EQ(10, stat->hpt_write_invalid.counter);
-	EXPECT_EQ(2 * len, stat->hpt_write_bytes.counter);
+	EXPECT_EQ(6, stat->hpt_write_valid);
+	EXPECT_EQ(10, stat->hpt_write_invalid);
+	EXPECT_EQ(2 * len, stat->hpt_write_bytes);
 	EXPECT_EQ(0, stat->hpt_write_refused.counter);
 	header(self->buf, 0)->index = NR;
 	ASSERT_EQ(-EINVAL, fake_write(fd, self->buf, len, len));
 	EXPECT_EQ(1, stat->hpt_write_refused.counter);
-	EXPECT_EQ(2 * len, stat->hpt_write_bytes.counter);
+	EXPECT_EQ(2 * len, stat->hpt_write_bytes);
 	shim_close(fd);
 
 	bytes = fake_read(self->fd, self->buf, BUF, BUF);

@@ -5,6 +5,11 @@
 
 #include "fixture.h"
 
+static bool there(struct kvm *kvm, unsigned long index)
+{
+	return *kvm_hpte_at(&kvm->arch.hpt, index);
+}
+
 /*
  * Three records, cut off or inaccessible from each byte on: the whole ones are
  * applied and counted.
@@ -41,12 +46,55 @@ TEST_F(file, write_cut_at_each_byte)
 	/* write() does without an iov_iter */
 	shim_fault_at = 1;
 	ASSERT_EQ(-EFAULT, fake_write(fd, self->buf, ends[3], ends[3]));
+	/* A short one is copied in another way */
+	shim_fault_at = 1;
+	ASSERT_EQ(-EFAULT, fake_write(fd, self->buf, ends[1], ends[1]));
+	ASSERT_EQ(0, shim_fault_at);
 	shim_close(fd);
 }
 
-static bool there(struct kvm *kvm, unsigned long index)
+/* A write of one short record is done in another way than others of its length */
+TEST_F(file, short_writes)
 {
-	return *kvm_hpte_at(&kvm->arch.hpt, index);
+	int fd = fake_open(self->kvm, KVM_GET_HTAB_WRITE, 0);
+	size_t len, i;
+
+	for (i = 0; i < 9; i++) {
+		len = record(self->buf, 8 * i, 1, 0);
+		ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+	}
+	ASSERT_EQ(9, self->kvm->stat.hpt_write_valid);
+	/* It takes the lock of the file and that of the VM, each once */
+	shim_kill_at = 1000;
+	ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+	ASSERT_EQ(2, 1000 - shim_kill_at);
+	/* Nor is one that is refused tried again */
+	self->kvm->arch.mmu_ready = 1;
+	atomic_set(&self->kvm->arch.vcpus_running, 1);
+	ASSERT_EQ(-EBUSY, fake_write(fd, self->buf, len, len));
+	atomic_set(&self->kvm->arch.vcpus_running, 0);
+	ASSERT_EQ(4, 1000 - shim_kill_at);
+	ASSERT_EQ(1, self->kvm->stat.hpt_write_refused.counter);
+	shim_kill_at = 0;
+	for (i = len = 0; i < 9; i++) {
+		len += record(self->buf + len, 8 * i, 0, 1);
+		ASSERT_EQ(len, fake_write(fd, self->buf, len, len));
+		ASSERT_FALSE(there(self->kvm, 8 * i));
+		ASSERT_EQ(i < 8, there(self->kvm, 64));
+	}
+	/* A whole record and data behind it, which is no header */
+	len = record(self->buf, 0, 2, 0);
+	ASSERT_EQ(len, fake_write(fd, self->buf, len + 4, len + 4));
+	ASSERT_TRUE(there(self->kvm, 1));
+	ASSERT_FALSE(there(self->kvm, 2));
+	/* One that is refused */
+	len = record(self->buf, 8, 1, 0);
+	*(__be64 *)(self->buf + HDR) = 0;
+	ASSERT_EQ(-EINVAL, fake_write(fd, self->buf, len, len));
+	/* And one that is longer than the write */
+	record(self->buf, 0, 2, 0);
+	ASSERT_EQ(-EINVAL, fake_write(fd, self->buf, HDR + 16, HDR + 16));
+	shim_close(fd);
 }
 
 /* The longest records, which do not fit into the buffer together */

@@ -43,17 +43,15 @@ void kvm_hpt_vm_name(struct kvm *kvm, char name[KVM_HPT_VM_NAME])
 }
 
 /**
- * kvm_hpt_fd_buffer() - provide a buffer for records
+ * kvm_hpt_fd_grow() - replace the buffer for records by a larger one
  * @fd: the file, locked
  * @size: bytes it must have room for
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size)
+int kvm_hpt_fd_grow(struct kvm_hpt_fd *fd, size_t size)
 {
-	if (size <= fd->buf_size)
-		return 0;
 	kvfree(fd->buf);
 	fd->buf_size = 0;
 	fd->buf = kvmalloc(size, GFP_KERNEL_ACCOUNT);

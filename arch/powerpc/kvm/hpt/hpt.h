@@ -327,7 +327,20 @@ static inline void kvm_hpte_lock(__be64 *hptep)
 
 /* file.c */
 void kvm_hpt_vm_name(struct kvm *kvm, char name[KVM_HPT_VM_NAME]);
-int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size);
+int kvm_hpt_fd_grow(struct kvm_hpt_fd *fd, size_t size);
+
+/**
+ * kvm_hpt_fd_buffer() - provide a buffer for records
+ * @fd: the file, locked
+ * @size: bytes it must have room for
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+static inline int kvm_hpt_fd_buffer(struct kvm_hpt_fd *fd, size_t size)
+{
+	return likely(size <= fd->buf_size) ? 0 : kvm_hpt_fd_grow(fd, size);
+}
 
 /* track.c */
 unsigned long kvm_hpt_next_used(struct kvm_hpt_info *info, unsigned long group,

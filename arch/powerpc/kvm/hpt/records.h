@@ -211,8 +211,8 @@ void hpt_count(struct hpt_counter *count, u64 index, bool valid, u64 hptes);
  */
 struct hpt_record {
 	u64 index;
-	unsigned int n_valid;
-	unsigned int n_invalid;
+	unsigned long n_valid;
+	unsigned long n_invalid;
 	size_t bytes;
 	__be64 (*hpte)[2];
 };

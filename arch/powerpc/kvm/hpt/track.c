@@ -733,45 +733,6 @@ killed:
 }
 
 /**
- * kvmppc_hpt_lock() - take mmu_setup_lock, but not in the middle of a change
- * @kvm: the VM
- *
- * A write that applies a long record, a reset of the HPT, its replacement, the
- * commit of a resize and a switch of the MMU drop mmu_setup_lock now and then, with
- * mmu_ready 0. They hold hpt_write_lock until they have finished, and a write until
- * it has restored mmu_ready. What kvmppc_hpt_finish() has left, since it was
- * killed, is done here. All code that may set mmu_ready, change
- * HPTEs on behalf of user space, or replace the HPT takes mmu_setup_lock by this
- * function or by kvmppc_hpt_lock_long().
- *
- * Context: may sleep, takes hpt_write_lock and mmu_setup_lock.
- * Return: 0, or -EINTR if killed: the lock is not held then.
- */
-int kvmppc_hpt_lock(struct kvm *kvm)
-{
-	struct kvm_arch *arch = &kvm->arch;
-	int err;
-
-	if (mutex_lock_killable(&arch->mmu_setup_lock))
-		return -EINTR;
-	if (likely(!mutex_is_locked(&arch->hpt_write_lock) &&
-		   !arch->hpt_todo)) {
-		/*
-		 * Pairs with mutex_unlock() in kvm_hpt_let_vcpus_in(), which a
-		 * writer that is killed calls without mmu_setup_lock: the load
-		 * of mmu_ready comes after that of the lock.
-		 */
-		smp_acquire__after_ctrl_dep();
-		return 0;
-	}
-	mutex_unlock(&arch->mmu_setup_lock);
-	err = kvmppc_hpt_lock_long(kvm);
-	if (!err)
-		mutex_unlock(&arch->hpt_write_lock);
-	return err;
-}
-
-/**
  * kvmppc_hpt_retire() - prepare to replace or free the VM's HPT
  * @kvm: the VM
  *

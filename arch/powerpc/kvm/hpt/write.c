@@ -38,10 +38,13 @@
  * struct kvm_hpt_lockout - vcpus are locked out while this lives
  * @kvm: the VM
  * @mmu_ready: what kvm->arch.mmu_ready is to be afterwards
- * @srcu_idx: of the read section of kvm->srcu that goes with mmu_setup_lock
+ * @srcu_idx: of the read section of kvm->srcu that goes with mmu_setup_lock;
+ *	      -EINTR if the writer was killed between two slices, and has neither
  * @budget: HPTEs until mmu_setup_lock is to be given up
  * @sliced: hpt_write_lock is held, for a record that is applied in slices
- * @killed: the writer was killed between two slices, mmu_setup_lock is not held
+ *
+ * No function that is not inlined gets the address of that of a short write, so
+ * the compiler keeps it in registers.
  */
 struct kvm_hpt_lockout {
 	struct kvm *kvm;
@@ -49,7 +52,6 @@ struct kvm_hpt_lockout {
 	int srcu_idx;
 	long budget;
 	bool sliced;
-	bool killed;
 };
 
 /*
@@ -59,7 +61,8 @@ struct kvm_hpt_lockout {
  * Return: 0; -EINVAL if the VM has no HPT, -EBUSY if a vcpu is running, or
  * -EINTR if killed: no lock is held then.
  */
-static int kvm_hpt_lock_out_vcpus(struct kvm_hpt_lockout *lo)
+static __always_inline int
+kvm_hpt_lock_out_vcpus(struct kvm_hpt_lockout *lo)
 {
 	struct kvm *kvm = lo->kvm;
 	int err;
@@ -97,7 +100,8 @@ fail:
 	return err;
 }
 
-static void kvm_hpt_let_vcpus_in(struct kvm_hpt_lockout *lo)
+static __always_inline void
+kvm_hpt_let_vcpus_in(struct kvm_hpt_lockout *lo)
 {
 	struct kvm *kvm = lo->kvm;
 
@@ -106,7 +110,7 @@ static void kvm_hpt_let_vcpus_in(struct kvm_hpt_lockout *lo)
 	 * MMU ready sees the HPTEs.
 	 */
 	smp_store_release(&kvm->arch.mmu_ready, lo->mmu_ready);
-	if (!lo->killed) {
+	if (lo->srcu_idx >= 0) {
 		srcu_read_unlock(&kvm->srcu, lo->srcu_idx);
 		mutex_unlock(&kvm->arch.mmu_setup_lock);
 	}
@@ -116,28 +120,33 @@ static void kvm_hpt_let_vcpus_in(struct kvm_hpt_lockout *lo)
 }
 
 /*
+ * Let others have mmu_setup_lock between two slices of a record.
+ *
+ * Return: the new kvm_hpt_lockout.srcu_idx.
+ */
+static noinline int kvm_hpt_next_slice(struct kvm *kvm, int srcu_idx)
+{
+	srcu_read_unlock(&kvm->srcu, srcu_idx);
+	return kvm_hpt_relock(kvm) ? srcu_read_lock(&kvm->srcu) : -EINTR;
+}
+
+/*
  * Some HPTEs of a record have been dealt with: let others run, and if that was
  * a slice of the record, let others have mmu_setup_lock.
  *
  * Return: 0, or -EINTR if killed: mmu_setup_lock is not held then.
  */
-static noinline int kvm_hpt_breathe(struct kvm_hpt_lockout *lo,
-				    unsigned int hptes)
+static __always_inline int kvm_hpt_breathe(struct kvm_hpt_lockout *lo,
+					   unsigned int hptes)
 {
-	struct kvm *kvm = lo->kvm;
-
 	lo->budget -= hptes;
 	if (!lo->sliced || lo->budget > 0) {
 		cond_resched();
 		return 0;
 	}
-	srcu_read_unlock(&kvm->srcu, lo->srcu_idx);
-	lo->killed = !kvm_hpt_relock(kvm);
-	if (lo->killed)
-		return -EINTR;
-	lo->srcu_idx = srcu_read_lock(&kvm->srcu);
 	lo->budget = APPLY_HPTES;
-	return 0;
+	lo->srcu_idx = kvm_hpt_next_slice(lo->kvm, lo->srcu_idx);
+	return lo->srcu_idx < 0 ? -EINTR : 0;
 }
 
 /*
@@ -173,27 +182,27 @@ static inline unsigned int kvm_hpte_enter_run(struct kvm *kvm,
  * an HPTE if its page has been unmapped from, or become smaller in, the host's
  * page table meanwhile; it stays invalid then.
  *
- * Return: 0, or -EINTR if killed.
+ * Return: the new kvm_hpt_lockout.srcu_idx.
  */
-static noinline int kvm_hpt_put_back(struct kvm_hpt_lockout *lo,
+static noinline int kvm_hpt_put_back(struct kvm_hpt_lockout lo,
 				     unsigned long first,
 				     __be64 (*hpte)[2], unsigned int n)
 {
-	struct kvm *kvm = lo->kvm;
+	struct kvm *kvm = lo.kvm;
 	unsigned long index;
 	__be64 new[2];
 
 	while (n--) {
 		if (n % RESCHED_HPTES == RESCHED_HPTES - 1 &&
-		    kvm_hpt_breathe(lo, RESCHED_HPTES))
-			return -EINTR;
+		    kvm_hpt_breathe(&lo, RESCHED_HPTES))
+			break;
 		index = first + n;
 		if (kvm_hpte_there(kvm_hpte_at(kvmppc_hpt(kvm), index)))
 			kvm_hpte_remove(kvm, index, new);
 		if (hpte[n][0])
 			kvm_hpte_enter_run(kvm, index, &hpte[n], 1);
 	}
-	return 0;
+	return lo.srcu_idx;
 }
 
 /*
@@ -221,8 +230,8 @@ static noinline bool kvm_hpte_replace(struct kvm *kvm, unsigned long index,
  *
  * Return: 0; -EIO if one was refused, -EINTR if killed.
  */
-static int kvm_hpt_enter_valid(struct kvm_hpt_lockout *lo,
-			       const struct hpt_record *rec)
+static __always_inline int
+kvm_hpt_enter_valid(struct kvm_hpt_lockout *lo, const struct hpt_record *rec)
 {
 	unsigned long index = rec->index, end = index + rec->n_valid, run;
 	__be64 (*hpte)[2] = rec->hpte;
@@ -236,11 +245,13 @@ static int kvm_hpt_enter_valid(struct kvm_hpt_lockout *lo,
 		hpte += entered;
 		since += entered;
 		if (entered < run) {
-			if (!kvm_hpte_replace(kvm, index, *hpte))
-				return kvm_hpt_put_back(lo, rec->index,
-							rec->hpte,
-							index + 1 -
-							rec->index) ?: -EIO;
+			if (!kvm_hpte_replace(kvm, index, *hpte)) {
+				lo->srcu_idx =
+					kvm_hpt_put_back(*lo, rec->index,
+							 rec->hpte, index + 1 -
+							 rec->index);
+				return lo->srcu_idx < 0 ? -EINTR : -EIO;
+			}
 			index++;
 			hpte++;
 			since++;
@@ -279,8 +290,8 @@ static noinline void kvm_hpt_remove_range(struct kvm *kvm, unsigned long index,
 }
 
 /* Return: 0, or -EINTR if killed. */
-static int kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo,
-				  const struct hpt_record *rec)
+static __always_inline int
+kvm_hpt_remove_invalid(struct kvm_hpt_lockout *lo, const struct hpt_record *rec)
 {
 	struct kvm *kvm = lo->kvm;
 	struct kvm_hpt_info *info = kvmppc_hpt(kvm);
@@ -347,7 +358,8 @@ static noinline bool kvm_hpte_large_refused(struct kvm *kvm, u64 r,
  * Check an HPTE with a large page, as H_ENTER would; cache attributes are left
  * to H_ENTER. Return the shift of the base page, or an error.
  */
-static int kvm_hpte_check_large(struct kvm *kvm, const __be64 hpte[2])
+static __always_inline int
+kvm_hpte_check_large(struct kvm *kvm, const __be64 hpte[2])
 {
 	u64 r = be64_to_cpup(&hpte[1]);
 	/* The base page's, and above it the page's if that is larger */
@@ -367,8 +379,9 @@ static int kvm_hpte_check_large(struct kvm *kvm, const __be64 hpte[2])
  *
  * Return: 0, or why it is refused; -EINTR if killed.
  */
-static int kvm_hpt_check_valid(struct kvm_hpt_lockout *lo,
-			       const struct hpt_record *rec, int *vrma)
+static __always_inline int
+kvm_hpt_check_valid(struct kvm_hpt_lockout *lo, const struct hpt_record *rec,
+		    int *vrma)
 {
 	const __be64 (*hpte)[2] = rec->hpte, (*end)[2] = hpte + rec->n_valid;
 	unsigned int large = 0;
@@ -417,9 +430,13 @@ static void kvm_hpt_set_vrma(struct kvm *kvm, int shift)
 				   LPCR_VRMASD);
 }
 
-/* Not inlined, for the same reason as kvm_hpt_apply_some() */
-static noinline int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
-					 const struct hpt_record *rec)
+/*
+ * Check a record and apply it.
+ *
+ * Inlined into both callers: a short write keeps the record in registers.
+ */
+static __always_inline int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
+						const struct hpt_record *rec)
 {
 	int vrma, err;
 
@@ -436,6 +453,28 @@ static noinline int kvm_hpt_apply_record(struct kvm_hpt_lockout *lo,
 		lo->mmu_ready = 1;
 	}
 	return 0;
+}
+
+/* Not inlined, for the same reason as kvm_hpt_apply_some() */
+static noinline int kvm_hpt_apply_next(struct kvm_hpt_lockout *lo,
+				       const struct hpt_record *rec)
+{
+	return kvm_hpt_apply_record(lo, rec);
+}
+
+/* Count what was applied, with mmu_setup_lock held */
+static inline void kvm_hpt_count_written(struct kvm_hpt_fd *fd, u64 valid,
+					 u64 invalid, size_t bytes)
+{
+	struct kvm_vm_stat *stat = &fd->kvm->stat;
+
+	lockdep_assert_held(&fd->kvm->arch.mmu_setup_lock);
+	fd->valid += valid;
+	fd->invalid += invalid;
+	fd->bytes += bytes;
+	stat->hpt_write_valid += valid;
+	stat->hpt_write_invalid += invalid;
+	stat->hpt_write_bytes += bytes;
 }
 
 /* How much of APPLY_HPTES does the record at the front of the buffer take? */
@@ -460,7 +499,8 @@ static long kvm_hpt_record_cost(const void *buf, size_t len)
 static noinline int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, size_t len,
 				       size_t *applied)
 {
-	void *buf = fd->buf + *applied, *end = fd->buf + len;
+	void *begin = fd->buf + *applied, *buf = begin, *end = fd->buf + len;
+	u64 valid = 0, invalid = 0;
 	long left = APPLY_HPTES;
 	struct kvm *kvm = fd->kvm;
 	struct hpt_record rec;
@@ -478,19 +518,22 @@ static noinline int kvm_hpt_apply_some(struct kvm_hpt_fd *fd, size_t len,
 		err = hpt_decode(buf, end - buf,
 				 kvmppc_hpt_npte(kvmppc_hpt(kvm)), &rec);
 		if (!err)
-			err = kvm_hpt_apply_record(&lo, &rec);
+			err = kvm_hpt_apply_next(&lo, &rec);
 		if (err)
 			break;
 		trace_kvm_hpt_write(kvm, fd->id, rec.index, rec.n_valid,
 				    rec.n_invalid, 0);
-		fd->valid += rec.n_valid;
-		fd->invalid += rec.n_invalid;
+		valid += rec.n_valid;
+		invalid += rec.n_invalid;
 		left -= 1 + rec.n_valid + rec.n_invalid;
 		buf += rec.bytes;
 		if (buf == end || kvm_hpt_record_cost(buf, end - buf) > left)
 			break;
 		cond_resched();
 	}
+	/* A writer that was killed has no lock, and has applied nothing */
+	if (buf != begin)
+		kvm_hpt_count_written(fd, valid, invalid, buf - begin);
 	kvm_hpt_let_vcpus_in(&lo);
 	*applied = buf - fd->buf;
 	return err;
@@ -540,15 +583,12 @@ static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, const char __user *ubuf,
 				size_t left, struct iov_iter *from)
 {
 	size_t total = 0, len = 0, applied = 0, want, got;
-	u64 valid, invalid;
 	int err;
 
 	if (!left)
 		return 0;
 	if (mutex_lock_killable(&fd->lock))
 		return -EINTR;
-	valid = fd->valid;
-	invalid = fd->invalid;
 	err = kvm_hpt_fd_buffer(fd, min_t(size_t, left, HPT_RECORD_MAX));
 	while (!err) {
 		want = min(fd->buf_size - len, left);
@@ -580,10 +620,6 @@ static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, const char __user *ubuf,
 		len -= applied;
 		memmove(fd->buf, fd->buf + applied, len);
 	}
-	fd->bytes += total;
-	atomic64_add(fd->valid - valid, &fd->kvm->stat.hpt_write_valid);
-	atomic64_add(fd->invalid - invalid, &fd->kvm->stat.hpt_write_invalid);
-	atomic64_add(total, &fd->kvm->stat.hpt_write_bytes);
 	if (unlikely(err == -EINVAL || err == -EIO || err == -EBUSY))
 		kvm_hpt_note_refused(fd, applied, len, err);
 	mutex_unlock(&fd->lock);
@@ -591,6 +627,76 @@ static ssize_t kvm_hpt_do_write(struct kvm_hpt_fd *fd, const char __user *ubuf,
 	if (err == -ENODATA)
 		err = -EINVAL;
 	return total ?: err;
+}
+
+/* Copy @len bytes, a multiple of 8: copy_from_user() takes longer for so few */
+static inline bool kvm_hpt_copy_short(u64 *buf, const u64 __user *ubuf,
+				      size_t len)
+{
+	size_t i;
+
+	if (!user_read_access_begin(ubuf, len))
+		return false;
+	for (i = 0; i < len / sizeof(*buf); i++)
+		unsafe_get_user(buf[i], &ubuf[i], fault);
+	user_read_access_end();
+	return true;
+
+fault:
+	user_read_access_end();
+	return false;
+}
+
+/*
+ * Write one record that is not longer than that of a group, as most writes are.
+ *
+ * Return: 0 if it was applied, -EAGAIN if it is no such record or could not be
+ * copied, so that it is for kvm_hpt_do_write(), or why it was not applied.
+ */
+static inline int kvm_hpt_write_short(struct kvm_hpt_fd *fd,
+				      const char __user *ubuf, size_t len)
+{
+	struct kvm_hpt_lockout lo = {
+		.kvm = fd->kvm,
+		.budget = APPLY_HPTES,
+	};
+	struct kvm_get_htab_header *hdr;
+	struct hpt_record rec;
+	int err = -EAGAIN;
+
+	if (len % HPT_STREAM_HPTE != sizeof(*hdr) || len > HPT_GROUP_BYTES)
+		return err;
+	if (mutex_lock_killable(&fd->lock))
+		return -EINTR;
+	if (kvm_hpt_fd_buffer(fd, len)) {
+		err = -ENOMEM;
+		goto unlock;
+	}
+	if (!kvm_hpt_copy_short(fd->buf, (void __user *)ubuf, len))
+		goto unlock;
+	hdr = fd->buf;
+	if (hpt_record_bytes(hdr) != len ||
+	    kvm_hpt_record_cost(hdr, len) > APPLY_HPTES)
+		goto unlock;
+	err = kvm_hpt_lock_out_vcpus(&lo);
+	if (err)
+		goto refused;
+	err = hpt_decode(hdr, len, kvmppc_hpt_npte(kvmppc_hpt(lo.kvm)), &rec);
+	if (!err)
+		err = kvm_hpt_apply_record(&lo, &rec);
+	if (err)
+		goto let_vcpus_in;
+	trace_kvm_hpt_write(lo.kvm, fd->id, hdr->index, hdr->n_valid,
+			    hdr->n_invalid, 0);
+	kvm_hpt_count_written(fd, hdr->n_valid, hdr->n_invalid, len);
+let_vcpus_in:
+	kvm_hpt_let_vcpus_in(&lo);
+refused:
+	if (unlikely(err && err != -EINTR))
+		kvm_hpt_note_refused(fd, 0, len, err);
+unlock:
+	mutex_unlock(&fd->lock);
+	return err;
 }
 
 /**
@@ -624,5 +730,12 @@ ssize_t kvm_hpt_write_iter(struct kiocb *iocb, struct iov_iter *from)
 ssize_t kvm_hpt_write(struct file *file, const char __user *buf, size_t len,
 		      loff_t *pos)
 {
-	return kvm_hpt_do_write(file->private_data, buf, len, NULL);
+	struct kvm_hpt_fd *fd = file->private_data;
+	int err = kvm_hpt_write_short(fd, buf, len);
+
+	if (!err)
+		return len;
+	if (err != -EAGAIN)
+		return err;
+	return kvm_hpt_do_write(fd, buf, len, NULL);
 }

@@ -85,9 +85,9 @@ struct kvm_vm_stat {
 	atomic64_t hpt_read_invalid;
 	atomic64_t hpt_read_bytes;
 	atomic64_t hpt_changes;
-	atomic64_t hpt_write_valid;
-	atomic64_t hpt_write_invalid;
-	atomic64_t hpt_write_bytes;
+	u64 hpt_write_valid;
+	u64 hpt_write_invalid;
+	u64 hpt_write_bytes;
 	atomic64_t hpt_write_refused;
 	atomic64_t hpt_no_memory;
 };

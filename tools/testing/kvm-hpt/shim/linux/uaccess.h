@@ -41,6 +41,25 @@ static inline unsigned long copy_from_user(void *to, const void *from, size_t n)
 	return 0;
 }
 
+/* An access that fails is not counted: the caller repeats it by another function */
+static inline bool user_read_access_begin(const void *from, size_t n)
+{
+	shim_copies();
+	return true;
+}
+
+#define unsafe_get_user(x, p, e)	do {	\
+	if (shim_fault_at == 1)			\
+		goto e;				\
+	(x) = *(p);				\
+} while (0)
+
+static inline void user_read_access_end(void)
+{
+	if (shim_fault_at > 1)
+		shim_fault_at--;
+}
+
 static inline unsigned long copy_to_user(void *to, const void *from, size_t n)
 {
 	if (shim_faults())
