@@ -170,8 +170,9 @@ static inline unsigned int plain_shift(struct hpte hpte)
 	return (hpte.r & 0xf000) == 0x1000 ? 16 : 0;
 }
 
-/* hpte_unlike() for such HPTEs */
-static inline u64 plain_unlike(struct hpte hpte, unsigned int base_shift, u64 group)
+/* hpte_unlike() for such HPTEs, faster if the compiler knows @base_shift */
+static __always_inline u64 plain_unlike(struct hpte hpte, unsigned int base_shift,
+					u64 group)
 {
 	u64 avpn = (hpte.v & HPTE_V_AVPN) >> HPTE_V_AVPN_SHIFT, hash, page;
 
@@ -180,7 +181,8 @@ static inline u64 plain_unlike(struct hpte hpte, unsigned int base_shift, u64 gr
 		hash ^= hash << 25;
 		page = avpn & (BIT_ULL(40 - AVPN_LOW) - 1);
 	} else {
-		hash = avpn >> (28 - AVPN_LOW);
+		/* All other bits in front of the AVPN are 0 */
+		hash = hpte.v >> (HPTE_V_AVPN_SHIFT + 28 - AVPN_LOW);
 		page = avpn & (BIT_ULL(28 - AVPN_LOW) - 1);
 	}
 	return (hash ^ page << (AVPN_LOW - base_shift) ^ group) &
@@ -369,31 +371,43 @@ static void check_range(struct check *c)
 		   c->s.nr_hptes);
 }
 
-/* Put an HPTE that was read into its group */
-static __always_inline void put(void *group, struct place at, u64 key,
-				const bool digest)
+/* Put an HPTE that was read into its group, which use() makes valid */
+static __always_inline void put(void *group, unsigned int slot, struct place at,
+				u64 key, const bool digest)
 {
-	u64 slot = at.index & (GROUP_HPTES - 1);
 	struct table_group *full = group;
 
 	if (digest) {
 		digest_put(group, slot, key);
 		return;
 	}
-	full->used |= 1 << slot;
 	full->hpte[slot].v = key;
 	full->hpte[slot].r = at.byte << PLACE_RECORD |
 			     (at.record & (BIT_ULL(PLACE_RECORD) - 1));
+}
+
+/* Make HPTEs of a group valid. Those of @secondary are there by that hash. */
+static __always_inline void use(void *group, unsigned int hptes,
+				unsigned int secondary, const bool digest)
+{
+	struct table_group *full = group;
+
+	if (digest)
+		digest_use(group, hptes, secondary);
+	else
+		full->used |= hptes;
 }
 
 /* Put an HPTE into the table */
 static inline int keep(struct check *c, struct place at, u64 key)
 {
 	struct table_group *group = table_make(&c->t, at.index >> GROUP_SHIFT);
+	unsigned int slot = at.index & (GROUP_HPTES - 1), bit = 1U << slot;
 
 	if (!group)
 		return -ENOMEM;
-	put(group, at, key, c->digest);
+	put(group, slot, at, key, c->digest);
+	use(group, bit, key & HPTE_V_SECONDARY ? bit : 0, c->digest);
 	return 0;
 }
 
@@ -560,31 +574,46 @@ static int check_end(struct check *c)
  * not, or is in a group that @mask does not allow, or if there is no memory.
  */
 static __always_inline bool take_plain(struct check *c, const unsigned char *at,
-				       struct place place, u64 end, u64 mask,
-				       const bool digest)
+				       struct place place, unsigned int left,
+				       u64 mask, const bool digest)
 {
-	u64 unlike = 0, number;
+	unsigned int slot = place.index & (GROUP_HPTES - 1), bits = 0;
+	u64 number = place.index >> GROUP_SHIFT, unlike = 0, key;
 	void *group = NULL;
-	unsigned int shift;
 	__be64 dword[2];
 	struct hpte hpte;
 
-	for (; place.index < end; place.index++) {
+	while (left--) {
 		memcpy(dword, at, sizeof(dword));
 		hpte.v = be64toh(dword[0]);
 		hpte.r = be64toh(dword[1]);
-		shift = plain_shift(hpte);
-		if (!shift)
+		switch (plain_shift(hpte)) {
+		case 12:
+			unlike |= plain_unlike(hpte, 12, number);
+			key = plain_key(hpte, 12);
+			break;
+		case 16:
+			unlike |= plain_unlike(hpte, 16, number);
+			key = plain_key(hpte, 16);
+			break;
+		default:
 			return false;
-		number = place.index >> GROUP_SHIFT;
-		unlike |= plain_unlike(hpte, shift, number);
-		if (!group || !(place.index & (GROUP_HPTES - 1)))
+		}
+		if (!group)
 			group = table_make(&c->t, number);
 		if (!group)
 			return false;
-		put(group, place, plain_key(hpte, shift), digest);
+		put(group, slot, place, key, digest);
+		bits |= 1U << slot;
 		at += HPTE_BYTES;
 		place.byte += HPTE_BYTES;
+		if (!left || ++slot == GROUP_HPTES) {
+			use(group, bits, 0, digest);
+			number++;
+			slot = 0;
+			bits = 0;
+			group = NULL;
+		}
 	}
 	c->unlike |= unlike;
 	return !(unlike & mask);
@@ -623,8 +652,8 @@ static __always_inline void take_records(struct check *c, const bool digest,
 		if (hdr.index - next > gap || end == hdr.index || end > most ||
 		    limit - at < bytes ||
 		    (!digest && c->nr_places <= place.record >> PLACE_RECORD) ||
-		    !take_plain(c, at + sizeof(hdr), place, end - hdr.n_invalid,
-				mask, digest))
+		    !take_plain(c, at + sizeof(hdr), place, hdr.n_valid, mask,
+				digest))
 			break;
 		if (clear)
 			table_clear(&c->t, end - hdr.n_invalid, end);
@@ -797,8 +826,11 @@ static int failed(struct check *c, int err)
 	return EXIT_FILE;
 }
 
-static void begin(struct check *c)
+static void begin(struct check *c, bool digest)
 {
+	c->digest = digest;
+	c->t.group_bytes = digest ? sizeof(struct digest_group) :
+				    sizeof(struct table_group);
 	begin_hpt(c);
 	faults_init(&c->f, &c->opts->out, c->opts->max);
 }
@@ -817,9 +849,7 @@ static void end(struct check *c)
  */
 static bool good_by_digests(struct check *c)
 {
-	begin(c);
-	c->digest = true;
-	c->t.group_bytes = sizeof(struct digest_group);
+	begin(c, true);
 	return !check_stream(c) && !c->f.count;
 }
 
@@ -844,7 +874,7 @@ static int check_all(struct check *c)
 	}
 	if (c->s.src->seekable && find_replaced(c))
 		return -EIO;
-	begin(c);
+	begin(c, false);
 	return check_stream(c);
 }
 

@@ -31,22 +31,29 @@ static inline u32 digest_of(u64 key)
 }
 
 /**
- * digest_put() - put an HPTE into a group
+ * digest_put() - put an HPTE into a group, which digest_use() makes valid
  * @group: the group
  * @slot: where in it
- * @key: all of dword 0 that tells its page, and H, with the base page size in
- *	 bits that these leave free
+ * @key: all of dword 0 that tells its page, with the base page size in bits that
+ *	 these leave free
  */
 static inline void digest_put(struct digest_group *group, unsigned int slot,
 			      u64 key)
 {
-	u8 bit = 1 << slot;
-
-	group->used |= bit;
-	group->secondary &= ~bit;
-	if (key & HPTE_V_SECONDARY)
-		group->secondary |= bit;
 	group->digest[slot] = digest_of(key) ^ slot;
+}
+
+/**
+ * digest_use() - make HPTEs of a group valid
+ * @group: the group
+ * @hptes: a bit for each
+ * @secondary: those of them that are there by the secondary hash
+ */
+static inline void digest_use(struct digest_group *group, u8 hptes, u8 secondary)
+{
+	group->used |= hptes;
+	group->secondary &= ~hptes;
+	group->secondary |= secondary;
 }
 
 #endif

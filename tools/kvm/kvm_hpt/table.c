@@ -18,14 +18,12 @@
 #define SLAB_MIN	(64UL << 10)
 #define SLAB_MAX	(16UL << 20)
 
-/* What is in a slab has members of 64 bits, also where pointers have 32 */
-#define SLAB_ALIGN(bytes)	(((bytes) + 7) & ~(size_t)7)
-
+/* What follows in a slab has members of 64 bits, also where pointers have 32 */
 struct table_slab {
 	struct table_slab *next;
 	size_t bytes;
 	size_t used;
-};
+} __attribute__((aligned(8)));
 
 static struct table_slab *new_slab(struct table *t)
 {
@@ -43,17 +41,16 @@ static struct table_slab *new_slab(struct table *t)
 		madvise(slab, bytes, MADV_HUGEPAGE);
 	slab->next = t->slabs;
 	slab->bytes = bytes;
-	slab->used = SLAB_ALIGN(sizeof(*slab));
+	slab->used = sizeof(*slab);
 	t->slabs = slab;
 	return slab;
 }
 
-/* Get memory that is zero */
+/* Get memory that is zero, a multiple of 8 bytes */
 static inline void *get(struct table *t, size_t bytes)
 {
 	struct table_slab *slab = t->slabs;
 
-	bytes = SLAB_ALIGN(bytes);
 	if (!slab || slab->bytes - slab->used < bytes)
 		slab = new_slab(t);
 	if (!slab)
@@ -65,11 +62,6 @@ static inline void *get(struct table *t, size_t bytes)
 static unsigned int slot_of(u64 group, unsigned int level)
 {
 	return group >> level * TABLE_NODE_SHIFT & (TABLE_NODE_SLOTS - 1);
-}
-
-static bool in_leaf(const struct table *t, u64 group)
-{
-	return t->leaf && group >> TABLE_NODE_SHIFT == t->leaf_number;
 }
 
 /**
@@ -89,8 +81,14 @@ struct table_group *table_group(const struct table *t, u64 group)
 	return node;
 }
 
-/* Find the node of groups, or create it */
-static void **make_leaf(struct table *t, u64 group)
+/**
+ * table_make_leaf() - find the node of a group, or create it
+ * @t: the table, whose node used last becomes this one
+ * @group: the group's number
+ *
+ * Return: false if there is no memory.
+ */
+bool table_make_leaf(struct table *t, u64 group)
 {
 	unsigned int level = TABLE_LEVELS;
 	void **at = &t->root;
@@ -99,32 +97,28 @@ static void **make_leaf(struct table *t, u64 group)
 		if (!*at)
 			*at = get(t, TABLE_NODE_SLOTS * sizeof(void *));
 		if (!*at)
-			return NULL;
+			return false;
 		if (!--level)
 			break;
 		at = (void **)*at + slot_of(group, level);
 	}
 	t->leaf = *at;
 	t->leaf_number = group >> TABLE_NODE_SHIFT;
-	return t->leaf;
+	return true;
 }
 
 /**
- * table_make_slow() - table_make() for another node than the last one used
+ * table_new_group() - create a group in the node that was used last
  * @t: the table
  * @group: its number
  *
  * Return: the group, or NULL if there is no memory.
  */
-struct table_group *table_make_slow(struct table *t, u64 group)
+struct table_group *table_new_group(struct table *t, u64 group)
 {
-	void **at = in_leaf(t, group) ? t->leaf : make_leaf(t, group);
+	void **at = t->leaf + table_leaf_slot(group);
 
-	if (!at)
-		return NULL;
-	at += slot_of(group, 0);
-	if (!*at)
-		*at = get(t, t->group_bytes ?: sizeof(struct table_group));
+	*at = get(t, t->group_bytes);
 	if (*at && group >= t->end)
 		t->end = group + 1;
 	return *at;
@@ -163,9 +157,9 @@ struct table_group *table_next(struct table *t, u64 *group)
 {
 	struct table_group *found;
 
-	while (*group < t->end && (in_leaf(t, *group) || next_leaf(t, group)))
+	while (*group < t->end && (table_in_leaf(t, *group) || next_leaf(t, group)))
 		do {
-			found = t->leaf[slot_of(*group, 0)];
+			found = t->leaf[table_leaf_slot(*group)];
 			if (found && found->used)
 				return found;
 		} while (++*group & (TABLE_NODE_SLOTS - 1));
@@ -359,7 +353,7 @@ int table_load(struct table *t, const char *path,
 	bool end = false;
 	int err;
 
-	*t = (struct table) {};
+	*t = (struct table) { .group_bytes = sizeof(struct table_group) };
 	if (stream_open(&s, path, opts))
 		return -1;
 	if (stream_look_through(&s)) {

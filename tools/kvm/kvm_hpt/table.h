@@ -15,7 +15,7 @@
 struct table_group {
 	u8 used;
 	struct hpte hpte[GROUP_HPTES];
-};
+} __attribute__((aligned(8)));
 
 /* Numbers of groups have up to 29 bits, which takes 8 levels of nodes */
 #define TABLE_NODE_SHIFT	4
@@ -32,9 +32,7 @@ struct table_slab;
  * @slabs: memory of the groups and nodes
  * @leaf: the node of groups that was used last
  * @leaf_number: its number
- * @group_bytes: size of a group, which begins like a struct table_group; 0 if
- * it
- *		 is a struct table_group
+ * @group_bytes: size of a group, which is a struct table_group or begins like one
  */
 struct table {
 	unsigned int order;
@@ -46,12 +44,29 @@ struct table {
 	size_t group_bytes;
 };
 
-struct table_group *table_make_slow(struct table *t, u64 group);
+bool table_make_leaf(struct table *t, u64 group);
+struct table_group *table_new_group(struct table *t, u64 group);
 void table_clear_slow(struct table *t, u64 index, u64 end);
 int table_apply(struct table *t, const struct stream *s);
 struct table_group *table_group(const struct table *t, u64 group);
 struct table_group *table_next(struct table *t, u64 *group);
 void table_free(struct table *t);
+
+/**
+ * table_in_leaf() - is a group, if there is one, in the node that was used last?
+ * @t: the table
+ * @group: its number
+ */
+static inline bool table_in_leaf(const struct table *t, u64 group)
+{
+	return t->leaf && group >> TABLE_NODE_SHIFT == t->leaf_number;
+}
+
+/* Where in its node a group is */
+static inline unsigned int table_leaf_slot(u64 group)
+{
+	return group & (TABLE_NODE_SLOTS - 1);
+}
 
 /**
  * table_make() - find a group, or create it
@@ -62,11 +77,9 @@ void table_free(struct table *t);
  */
 static inline struct table_group *table_make(struct table *t, u64 group)
 {
-	struct table_group *found = NULL;
-
-	if (t->leaf && group >> TABLE_NODE_SHIFT == t->leaf_number)
-		found = t->leaf[group & (TABLE_NODE_SLOTS - 1)];
-	return found ?: table_make_slow(t, group);
+	if (!table_in_leaf(t, group) && !table_make_leaf(t, group))
+		return NULL;
+	return t->leaf[table_leaf_slot(group)] ?: table_new_group(t, group);
 }
 
 /**
@@ -81,9 +94,8 @@ static inline void table_clear(struct table *t, u64 index, u64 end)
 	struct table_group *group;
 
 	/* Usually they are in the group used last, or after all groups */
-	if (index < end && t->leaf &&
-	    number >> TABLE_NODE_SHIFT == t->leaf_number) {
-		group = t->leaf[number & (TABLE_NODE_SLOTS - 1)];
+	if (index < end && table_in_leaf(t, number)) {
+		group = t->leaf[table_leaf_slot(number)];
 		if (group && end <= ((number + 1) << GROUP_SHIFT)) {
 			group->used &= ~(((1U << (end - index)) - 1) <<
 					 (index & (GROUP_HPTES - 1)));
