@@ -7,6 +7,9 @@ from common import result
 from hpt import Hpte, Table, first_pass, later_pass, qemu, raw
 from tables import as_json, kernel, sample
 
+# Of ../source.h
+SOURCE_BUFFER = 4 * 65536
+
 
 def good_streams():
     """(name, stream, the table at its end, options, number of passes)."""
@@ -104,11 +107,12 @@ def good_streams():
     stream.more(2, True).ram("zero").footer(2).htab(4, [], True)
     yield ("QEMU's stream with another section", stream.finish(), sample(20),
            [], 1)
-    # The footer is at the end of a buffer
-    for size in range(65536 - 6, 65536 + 2):
+    # The footer is at the end of what the tool reads at once
+    for end in range(SOURCE_BUFFER - 6, SOURCE_BUFFER + 2):
         stream = hpt.Qemu().begin(20).start(3, "other")
-        stream.add(bytes(size)).footer(3).htab(4, first_pass(sample(20)), True)
-        yield (f"QEMU's stream with another section of {size} bytes",
+        stream.add(bytes(end - len(stream.data))).footer(3)
+        stream.htab(4, first_pass(sample(20)), True)
+        yield (f"QEMU's stream with another section up to byte {end}",
                stream.finish(), sample(20), [], 1)
     stream = hpt.Qemu().begin(0xffffffff)
     for end in False, True:
