@@ -44,6 +44,9 @@ def test_damaged_qemu(tool):
     bad = build().more(9)
     found("a section that never began", bad.finish(), bad.at["more"], 0,
           "section 9 continues, but never began")
+    bad = build().start(4, "other")
+    found("a number for two sections", bad.finish(), bad.at["start other"], 0,
+          "section 4 is 'spapr/htab' and 'other'")
     bad = build().more(4).add(bytes(4)).records(records)
     where = len(bad.data)
     found("no footer", bad.data + b"\0" * 9, where, len(records),
