@@ -5,7 +5,7 @@ import struct
 
 import hpt
 from common import result
-from hpt import Qemu, Table, first_pass, later_pass, qemu, raw
+from hpt import Hpte, Qemu, Table, first_pass, later_pass, qemu, raw
 from tables import kernel, sample
 from test_file import NO_ORDER, faulty, reads, refused
 
@@ -65,6 +65,13 @@ def streams():
     sparse = [(index, words, 0) for index, words, _ in fresh if words]
     yield ("QEMU's own HPT", replace(begun(5), 22).htab(4, sparse, True), large,
            1)
+    # A page that the previous HPT had in another slot of the same group
+    slots = [Table(20), Table(20)]
+    own = [[(table.enter(Hpte(0x777, 0x50000, 0x10000), slot),
+             [Hpte(0x777, 0x50000, 0x10000).words()], 0)]
+           for slot, table in enumerate(slots)]
+    yield ("QEMU's own HPT, a page in another slot", replace(Qemu().begin(20).htab(
+        4, own[0]), 20).htab(4, own[1], True), slots[1], 1)
     yield ("a pass that begins again in an HPT of the same order",
            begun(5).htab(4, records, True), small, 0)
     yield ("a radix guest before", replace(Qemu().begin(NO_HPT), 22).htab(
