@@ -422,11 +422,16 @@ def little_endian(tool, text):
                    found["order"] == table.order and
                    [hpte["index"] for hpte in found["hptes"]] ==
                    sorted(table.hptes) else found)
+            _, little, _ = tool.json("check", "file")
             stream = Qemu(**how).begin(table.order)
             for part in lists[:-1]:
                 stream.htab(4, part)
-            reads(tool, f"big-endian headers, {name}, {how}",
-                  stream.htab(4, lists[-1], True).finish(), table)
+            data = stream.htab(4, lists[-1], True).finish()
+            reads(tool, f"big-endian headers, {name}, {how}", data, table)
+            _, big, _ = tool.json("check", tool.file("file", data))
+            result(f"file: passes of little-endian headers, {name}, {how}", "" if
+                   little["passes"] == big["passes"] else
+                   f"{little['passes']} {big['passes']}")
 
 
 def test_damaged_early(tool):

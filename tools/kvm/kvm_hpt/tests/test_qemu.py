@@ -68,6 +68,15 @@ def test_damaged_qemu(tool):
     bad.start(2, "ram").add(struct_ram()).footer(2)
     found("no HPT", bad.add(b"\0").data, len(bad.data) - 1, 0,
           "QEMU's stream has no HPT in it")
+    # A page that is cut ends in another stream, which goes on as this one would
+    other = hpt.Qemu().begin(20, ("zero",)).more(2)
+    bad = build().more(2).ram("page")
+    rest = 4096 - len(other.data)
+    cut_off = bad.data[:-8 - 4096 + rest]
+    other.ram("zero").footer(2).more(2).ram("zero").footer(2)
+    found("another one in a page", cut_off + other.add(b"\x55").data,
+          len(cut_off), 0, "another QEMU stream begins here: the previous one "
+          "was cancelled or cut off")
     # Cut at any place
     for name, where, number, byte in (
             ("the magic", 6, 0, 4), ("the configuration", 12, 0, 12),
