@@ -230,6 +230,18 @@ def test_damaged_later(tool):
     result("damaged: not by an HPTE that moves", "" if not code else found)
 
 
+def test_damaged_lowest(tool):
+    """In the lowest bit of the hash that the HPTE has."""
+    for base, bit in (12, 11), (16, 7):
+        table = kernel(20)
+        index = table.enter(Hpte(0x777, 0, 0, base=base))
+        v, r = table.words(index)
+        table.damaged[index] = (v ^ 1 << 24 + bit, r)
+        records = first_pass(table, most=20)
+        expect(tool, f"the lowest bit of the group of a page of {hpt.SIZE[base]}",
+               raw(records), [(*byte_of(records, index), index, WRONG_GROUP)])
+
+
 def test_damaged_records(tool):
     table = kernel(20)
     records = first_pass(table, most=20)
