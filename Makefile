@@ -81,8 +81,8 @@ help:
 
 about_KERNEL = the base: 6.12, 6.1, 7.2, newest
 about_KERNEL_SRC = another base: a tarball or a tree
-about_VARIANT = release, kasan, kunit, kcsan, stock, stock-kasan, bare, be, 4k, \
-	distro, fixes, stable
+about_VARIANT = release, kasan, kunit, kcsan, bpf, stock, stock-kasan, bare, be, \
+	4k, distro, fixes, stable
 about_CROSS_COMPILE = the compiler, if not Debian'"'"'s
 about_VARIANTS = the kernels that make check tests
 about_MACHINES = the hosts that it tests them in
