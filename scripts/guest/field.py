@@ -24,6 +24,8 @@ from pseries import Failure, MiB, migrate_info, say
 
 LIMIT = 400
 LINES = 3
+# Bytes per second
+FAST, NORMAL, SLOW = 1 << 30, 64 * MiB, 64 << 10
 # The firmware, or the guest, which starts another kernel
 BOOT = re.compile("\nSLOF|\nkexec: ")
 RESIZED = re.compile(r"^resize: (.*?)\r?$", re.M)
@@ -155,9 +157,22 @@ class Field:
                 {"capability": name, "state": True}
                 for name in self.row["capabilities"]])
 
+    def go_on(self):
+        """Have the migration read the HPT, then send a page from time to time, for
+        a guest that boots may change so little that it would complete.
+        """
+        def begun():
+            status = migrate_info(self.machine)[0]
+            if status != "active":
+                raise Failure(f"the migration is {status} too soon")
+            return int(self.machine.hpt_reader().get("read-bytes", 0))
+        wait_for(begun, "a read of the HPT")
+        self.machine.call("migrate-set-parameters", **{"max-bandwidth": SLOW})
+
     def disturb(self, again):
         """What happens while RAM is sent."""
         for what in self.row["meanwhile"]:
+            self.go_on()
             if what == "cancel":
                 self.machine.call("migrate_cancel")
                 wait_for(lambda: migrate_info(self.machine)[0] == "cancelled",
@@ -210,17 +225,19 @@ class Field:
                 destination.call("migrate-incoming", uri=where)
             self.prepare(self.machine)
             # It goes on until what is to happen meanwhile has happened.
-            limit = 1 if self.row["meanwhile"] else 20000
+            speed, limit = FAST, 20000
+            if self.row["meanwhile"]:
+                speed, limit = NORMAL, 1
             self.machine.call("migrate-set-parameters", **{
-                "max-bandwidth": 64 * MiB if self.row["meanwhile"] else 1 << 30,
-                "downtime-limit": limit, **self.row["parameters"]})
+                "max-bandwidth": speed, "downtime-limit": limit,
+                **self.row["parameters"]})
             self.machine.call("migrate", uri=to)
             self.until("active", "completed", "device")
 
         begin()
         self.disturb(begin)
         self.machine.call("migrate-set-parameters",
-                          **{"downtime-limit": 20000, "max-bandwidth": 1 << 30})
+                          **{"downtime-limit": 20000, "max-bandwidth": FAST})
         if self.row["way"] == "postcopy":
             self.machine.call("migrate-start-postcopy")
         self.until("completed")
