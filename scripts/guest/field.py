@@ -28,7 +28,11 @@ LINES = 3
 FAST, NORMAL, SLOW = 1 << 30, 64 * MiB, 64 << 10
 # The firmware, or the guest, which starts another kernel
 BOOT = re.compile("\nSLOF|\nkexec: ")
-RESIZED = re.compile(r"^resize: (.*?)\r?$", re.M)
+# What the guest does when a letter is typed, and prints once it is done.
+LETTERS = {"resize": (b"r", re.compile(r"^resize: .*$", re.M)),
+           "crash-kernel": (b"l", re.compile(r"^crash kernel: loaded", re.M))}
+# What only a crash kernel has
+VMCORE = re.compile(r"^vmcore: \d+ MiB", re.M)
 # A snapshot is kept in an image that no guest reads from.
 IMAGE = "/tmp/{}.qcow2"
 # A guest that goes to another host, and what it was there.
@@ -135,19 +139,24 @@ class Field:
             self.machine.call(command, **json.loads(arguments or "{}"))
         elif word == "host":
             shell(rest)
-        elif word in ("reboot", "kexec"):
+        elif word in ("reboot", "kexec", "panic"):
             boots = self.boots()
             if word == "reboot":
                 self.machine.call("system_reset")
             else:
-                self.type(b"k")
+                self.type(word[:1].encode())
             wait_for(lambda: self.boots() > boots, f"a {word}")
             self.machine.wait_for_lines(LINES, len(self.machine.text()), LIMIT)
-        elif word == "resize":
-            count = len(RESIZED.findall(self.whole_text()))
-            self.type(b"r")
-            wait_for(lambda: len(RESIZED.findall(self.whole_text())) > count,
-                     "a resize")
+            crashed = VMCORE.search(BOOT.split(self.whole_text())[-1])
+            if bool(crashed) != (word == "panic"):
+                raise Failure(f"after a {word}, the guest has "
+                              f"{crashed[0] if crashed else 'no vmcore'}")
+        elif word in LETTERS:
+            letter, done = LETTERS[word]
+            count = len(done.findall(self.whole_text()))
+            self.type(letter)
+            wait_for(lambda: len(done.findall(self.whole_text())) > count,
+                     f"a {word}")
         else:
             raise Failure(f"{what}: unknown")
 

@@ -15,7 +15,9 @@
  * ok.
  *
  * An 'r' typed on the console resizes the hash page table, alternately up and
- * down.  A 'k' starts another kernel with kexec.
+ * down.  A 'k' starts another kernel with kexec.  An 'l' loads a crash kernel, and
+ * a 'p' makes this one panic.  In a crash kernel, "vmcore: 345 MiB" comes first,
+ * the size of what the kernel that panicked has left.
  *
  * On the guest's command line: workers=N is the number of processes instead of
  * four, fill=N adds N HPTEs that stay, huge=N holds N huge pages.
@@ -25,6 +27,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,8 +251,8 @@ static void resize_hpt(void)
 	       fclose(f) ? strerror(errno) : "done");
 }
 
-/* With this kernel's command line */
-static void start_kernel(void)
+/* Run kexec with this kernel's command line, and more. */
+static bool run_kexec(const char *option, const char *more)
 {
 	char append[2048] = "--append=";
 	size_t used = strlen(append);
@@ -257,21 +260,17 @@ static void start_kernel(void)
 	pid_t pid;
 	FILE *f;
 
-	puts("kexec: --force");
-	fflush(stdout);
-	mkdir("/proc", 0755);
-	mount("proc", "/proc", "proc", 0, NULL);
-	mkdir("/sys", 0755);
-	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	f = fopen("/proc/cmdline", "r");
 	if (f) {
 		fgets(append + used, sizeof(append) - used, f);
 		fclose(f);
 	}
+	used = strcspn(append, "\n");
+	snprintf(append + used, sizeof(append) - used, "%s", more);
 	pid = fork();
 	if (!pid) {
 		execl(KEXEC_DIR "/ld64.so.2", "ld64.so.2",
-		      "--library-path", KEXEC_DIR, KEXEC_DIR "/kexec", "--force",
+		      "--library-path", KEXEC_DIR, KEXEC_DIR "/kexec", option,
 		      "--no-checks", "--initrd=/guest.cpio", append,
 		      KEXEC_DIR "/vmlinux", NULL);
 		_exit(127);
@@ -280,6 +279,38 @@ static void start_kernel(void)
 		waitpid(pid, &status, 0);
 	if (status)
 		printf("GUEST FAIL: kexec: status %#x\n", status);
+	return !status;
+}
+
+static void start_kernel(void)
+{
+	puts("kexec: --force");
+	fflush(stdout);
+	run_kexec("--force", "");
+}
+
+static void load_crash_kernel(void)
+{
+	if (run_kexec("--load-panic", " crashkernel=0 maxcpus=1 workers=1"))
+		puts("crash kernel: loaded");
+}
+
+static void crash(void)
+{
+	FILE *f = fopen("/proc/sysrq-trigger", "w");
+
+	puts("kexec: panic");
+	fflush(stdout);
+	if (!f || fputc('c', f) == EOF || fclose(f))
+		printf("GUEST FAIL: panic: %s\n", strerror(errno));
+}
+
+static void tell_of_crash(void)
+{
+	struct stat vmcore;
+
+	if (!stat("/proc/vmcore", &vmcore))
+		printf("\nvmcore: %lu MiB\n", vmcore.st_size / MiB);
 }
 
 /* Do what was typed. */
@@ -292,7 +323,19 @@ static void obey(char typed)
 	case 'k':
 		start_kernel();
 		break;
+	case 'l':
+		load_crash_kernel();
+		break;
+	case 'p':
+		crash();
+		break;
 	}
+}
+
+static void mount_at(const char *where, const char *type)
+{
+	mkdir(where, 0755);
+	mount(type, where, type, 0, NULL);
 }
 
 /* A console that neither echoes nor waits for a whole line. */
@@ -315,9 +358,11 @@ int main(void)
 	size_t huge_pages;
 	char typed;
 
-	mkdir("/debug", 0755);
-	mount("debugfs", "/debug", "debugfs", 0, NULL);
+	mount_at("/debug", "debugfs");
+	mount_at("/proc", "proc");
+	mount_at("/sys", "sysfs");
 	set_up_console();
+	tell_of_crash();
 
 	page = sysconf(_SC_PAGESIZE);
 	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
