@@ -25,7 +25,7 @@ from pseries import Failure, MiB, migrate_info, say
 LIMIT = 400
 LINES = 3
 # Bytes per second
-FAST, NORMAL, SLOW = 1 << 30, 64 * MiB, 64 << 10
+FAST, NORMAL, POSTCOPY, SLOW = 1 << 30, 64 * MiB, 16 * MiB, 64 << 10
 # The firmware, or the guest, which starts another kernel
 BOOT = re.compile("\nSLOF|\nkexec: ")
 # What the guest does when a letter is typed, and prints once it is done.
@@ -190,10 +190,10 @@ class Field:
             else:
                 self.do(what)
 
-    def until(self, *wanted):
+    def until(self, *wanted, source=None):
         """The migration comes to one of these, or has failed."""
         def there():
-            status, _, info = migrate_info(self.machine)
+            status, _, info = migrate_info(source or self.machine)
             if status == "failed":
                 raise Failure("the migration fails: " +
                               (info.get("error-desc") or self.complaint()))
@@ -235,7 +235,7 @@ class Field:
             self.prepare(self.machine)
             # It goes on until what is to happen meanwhile has happened.
             speed, limit = FAST, 20000
-            if self.row["meanwhile"]:
+            if self.row["meanwhile"] or self.row["way"] == "postcopy":
                 speed, limit = NORMAL, 1
             self.machine.call("migrate-set-parameters", **{
                 "max-bandwidth": speed, "downtime-limit": limit,
@@ -245,11 +245,15 @@ class Field:
 
         begin()
         self.disturb(begin)
-        self.machine.call("migrate-set-parameters",
-                          **{"downtime-limit": 20000, "max-bandwidth": FAST})
         if self.row["way"] == "postcopy":
+            self.machine.call("migrate-set-parameters",
+                              **{"max-postcopy-bandwidth": POSTCOPY})
             self.machine.call("migrate-start-postcopy")
-        self.until("completed")
+            self.until("postcopy-active", "completed")
+        else:
+            self.machine.call("migrate-set-parameters", **{
+                "downtime-limit": 20000, "max-bandwidth": FAST})
+            self.until("completed")
         if stored:
             destination = self.start(self.row["destination"], "-S",
                                      "-incoming", where)
@@ -273,15 +277,21 @@ class Field:
             text = self.whole_text()
             before, destination = self.snapshot()
             self.numbers.append("a snapshot")
-        else:
-            destination = self.migrate()
-            before = self.machine.dump_hpt("before")
-            text = self.whole_text()
-            info = migrate_info(self.machine)[2]
-            self.numbers.append(f"{info['total-time'] / 1000:.1f} s, stood "
-                                f"still {info.get('downtime', 0) / 1000:.2f} s")
-            self.machine.kill()
-        self.arrived(before, text, destination)
+            self.arrived(before, text, destination)
+            return
+        source, destination = self.machine, self.migrate()
+        before = source.dump_hpt("before")
+        # With postcopy, it runs while memory is missing.
+        self.arrived(before, self.whole_text(), destination)
+        self.until("completed", source=source)
+        _, ram, info = migrate_info(source)
+        self.numbers.append(f"{info['total-time'] / 1000:.1f} s, stood "
+                            f"still {info.get('downtime', 0) / 1000:.2f} s")
+        if self.row["way"] == "postcopy":
+            self.numbers.append(f"{ram['postcopy-requests']} pages wanted")
+            if not ram["postcopy-requests"]:
+                raise Failure("with postcopy, no page was missing")
+        source.kill()
 
     def arrived(self, before, text, destination):
         """The guest, which has printed this text, is here, and goes on."""
