@@ -33,8 +33,8 @@ LETTERS = {"resize": (b"r", re.compile(r"^resize: .*$", re.M)),
            "crash-kernel": (b"l", re.compile(r"^crash kernel: loaded", re.M))}
 # What only a crash kernel has
 VMCORE = re.compile(r"^vmcore: \d+ MiB", re.M)
-# A snapshot is kept in an image that no guest reads from.
-IMAGE = "/tmp/{}.qcow2"
+# Snapshots are kept in an image that no guest reads from.
+IMAGE = "/tmp/disk.qcow2"
 # A guest that goes to another host, and what it was there.
 STATE, HPT, TEXT = "state.gz", "before.hpt", "before.text"
 # What a shell in the host finds.
@@ -89,14 +89,11 @@ class Field:
     def start(self, options, *arrival):
         self.count += 1
         name = f"q{self.count}"
-        image = IMAGE.format(name)
         if self.row["way"] == "savevm":
-            if self.machine:
-                image = IMAGE.format(self.machine.name)
-            else:
+            if not self.machine:
                 subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2",
-                                image, "1G"], check=True)
-            arrival += "-drive", f"if=none,format=qcow2,file={image}"
+                                IMAGE, "1G"], check=True)
+            arrival += "-drive", f"if=none,format=qcow2,file={IMAGE}"
         return pseries.Machine(
             name, *self.row["options"], *options, *arrival,
             memory=self.row["ram"], machine=self.row["pseries"],
