@@ -84,6 +84,8 @@ class Sections:
         self.hpt_last = self.hpt_orders = 0
         self.hpt_passes = self.hpt_next = 0
         self.hpt_shift = None
+        # That of the section
+        self.kind = None
         self.source = self.destination = None
 
     def take(self, count):
@@ -112,6 +114,7 @@ class Sections:
             elif kind in (self.SECTION_START, self.SECTION_PART,
                           self.SECTION_END):
                 section = self.number(">I")
+                self.kind = kind
                 if kind == self.SECTION_START:
                     names[section] = self.take(self.number("B"))
                     self.take(8)
@@ -166,15 +169,30 @@ class Sections:
         self.hpt_bytes += self.RECORD.size + 16 * valid
 
     def skip_records(self):
-        """Count and forward the available records without a call for each."""
+        """Count and forward the available records.
+
+        It counts as count_record() does, but without a call for each.
+        """
         ahead = self.source.peek()
-        at = 0
-        while len(ahead) - at >= self.RECORD.size:
-            index, valid, invalid = self.RECORD.unpack_from(ahead, at)
+        unpack, size = self.RECORD.unpack_from, self.RECORD.size
+        at = records = all_valid = 0
+        last = len(ahead) - size
+        after = self.hpt_next if self.records else 1 << 32
+        while at <= last:
+            index, valid, invalid = unpack(ahead, at)
             if not valid and not invalid:
                 break
-            self.count_record(index, valid, invalid)
-            at += self.RECORD.size + 16 * valid
+            if index < after:
+                self.hpt_passes += 1
+            after = index + valid + invalid
+            records += 1
+            all_valid += valid
+            at += size + 16 * valid
+        if records:
+            self.hpt_next = after
+        self.records += records
+        self.valid += all_valid
+        self.hpt_bytes += size * records + 16 * all_valid
         self.take(at)
 
     def follow_hpt(self):
