@@ -79,8 +79,9 @@ static void hpt_bitmap_clear(unsigned long *bitmap, unsigned long group)
 }
 
 /*
- * The first group from @group on in the bitmap, or BLOCK_GROUPS. What is found to be
- * empty is not looked at again, since a pass asks once for each of its groups.
+ * The first group from @group on in the bitmap, or BLOCK_GROUPS. What is found
+ * to be empty is not looked at again, since a pass asks once for each of its
+ * groups.
  */
 static unsigned long hpt_bitmap_next(struct hpt_block *block,
 				     unsigned long group)
@@ -289,10 +290,10 @@ static struct hpt_block *hpt_set_block(struct hpt_set *set, unsigned long key)
 static void hpt_set_remove_block(struct hpt_set *set, unsigned long key,
 				 struct hpt_block *block)
 {
-	xa_erase(&set->blocks, key);
-	hpt_block_free(block);
 	if (set->last == block)
 		set->last = NULL;
+	xa_erase(&set->blocks, key);
+	hpt_block_free(block);
 }
 
 /**
