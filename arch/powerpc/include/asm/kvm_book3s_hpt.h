@@ -337,9 +337,9 @@ void kvmppc_mmu_debugfs_init(struct kvm *kvm);
  * commit of a resize and a switch of the MMU drop mmu_setup_lock now and then, with
  * mmu_ready 0. They hold hpt_write_lock until they have finished, and a write until
  * it has restored mmu_ready. What kvmppc_hpt_finish() has left, since it was
- * killed, is done here. All code that may set mmu_ready, change
- * HPTEs on behalf of user space, or replace the HPT takes mmu_setup_lock by this
- * function or by kvmppc_hpt_lock_long().
+ * killed, is done here. All code that may set mmu_ready, change HPTEs on behalf of
+ * user space, or replace the HPT takes mmu_setup_lock by this function or by
+ * kvmppc_hpt_lock_long().
  *
  * Context: may sleep, takes hpt_write_lock and mmu_setup_lock.
  * Return: 0, or -EINTR if killed: the lock is not held then.

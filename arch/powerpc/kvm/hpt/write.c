@@ -733,9 +733,7 @@ ssize_t kvm_hpt_write(struct file *file, const char __user *buf, size_t len,
 	struct kvm_hpt_fd *fd = file->private_data;
 	int err = kvm_hpt_write_short(fd, buf, len);
 
-	if (!err)
-		return len;
-	if (err != -EAGAIN)
-		return err;
-	return kvm_hpt_do_write(fd, buf, len, NULL);
+	if (err == -EAGAIN)
+		return kvm_hpt_do_write(fd, buf, len, NULL);
+	return err ?: len;
 }
