@@ -248,17 +248,33 @@ static void probe_by(int fdinfo)
 	usleep(10 * PERIOD / 1000);
 }
 
-static bool do_resize(struct hold *h)
+/* Run this while KVM_PPC_RESIZE_HPT_PREPARE would cancel a resize */
+static int probed_by_fdinfo(struct hold *h, int (*run)(struct hold *h))
 {
-	int fd = vm_htab_fd(&h->vm, 0, 0), fdinfo = open_fdinfo(fd);
-	int err;
+	int fd = vm_htab_fd(&h->vm, 0, 0), fdinfo = open_fdinfo(fd), err;
 
-	/* KVM_PPC_RESIZE_HPT_PREPARE would cancel the resize */
 	probe_by(fdinfo);
-	err = vm_resize(&h->vm, h->new_order);
+	err = run(h);
 	probe_by(-1);
 	close(fdinfo);
 	close(fd);
+	return err;
+}
+
+static int resize(struct hold *h)
+{
+	return vm_resize(&h->vm, h->new_order);
+}
+
+static int prepare_and_cancel(struct hold *h)
+{
+	return vm_resize_ready(&h->vm, h->new_order) ?:
+	       vm_resize_prepare(&h->vm, 0);
+}
+
+static bool do_resize(struct hold *h)
+{
+	int err = probed_by_fdinfo(h, resize);
 
 	/* Bolted HPTEs of both halves may collide, which shows late */
 	if (err && err != -ENOSPC)
@@ -269,15 +285,8 @@ static bool do_resize(struct hold *h)
 /* The HPT that was prepared for it is freed */
 static bool do_cancel(struct hold *h)
 {
-	int fd = vm_htab_fd(&h->vm, 0, 0), fdinfo = open_fdinfo(fd);
-
-	probe_by(fdinfo);
-	if (vm_resize_ready(&h->vm, h->new_order) ||
-	    vm_resize_prepare(&h->vm, 0))
+	if (probed_by_fdinfo(h, prepare_and_cancel))
 		die("KVM_PPC_RESIZE_HPT_PREPARE");
-	probe_by(-1);
-	close(fdinfo);
-	close(fd);
 	return false;
 }
 
