@@ -163,9 +163,10 @@ class Field:
                 {"capability": name, "state": True}
                 for name in self.row["capabilities"]])
 
-    def go_on(self):
-        """Have the migration read the HPT, then send a page from time to time, for
-        a guest that boots may change so little that it would complete.
+    def slow_down(self):
+        """When the migration has read some of the HPT, let it send only a page from
+        time to time. It would complete before a guest that boots has done so, since
+        that changes little memory.
         """
         def begun():
             status = migrate_info(self.machine)[0]
@@ -178,7 +179,7 @@ class Field:
     def disturb(self, again):
         """What happens while RAM is sent."""
         for what in self.row["meanwhile"]:
-            self.go_on()
+            self.slow_down()
             if what == "cancel":
                 self.machine.call("migrate_cancel")
                 wait_for(lambda: migrate_info(self.machine)[0] == "cancelled",
