@@ -612,6 +612,11 @@ int kvmppc_rmap_empty(struct kvm *kvm)
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
+void kvmhv_release_all_nested(struct kvm *kvm)
+{
+	BUG_ON(mutex_is_mine(&kvm->arch.mmu_setup_lock));
+}
+
 void kvmppc_free_radix(struct kvm *kvm)
 {
 	free(kvm->arch.pgtable);
@@ -715,7 +720,7 @@ static int switch_to_radix(struct kvm *kvm)
 
 static int switch_to_hash(struct kvm *kvm)
 {
-	kvm->arch.hpt_todo |= KVM_HPT_EMPTY_CHAINS;
+	kvm->arch.hpt_todo |= KVM_HPT_FREE_NESTED | KVM_HPT_EMPTY_CHAINS;
 	if (kvmppc_hpt_finish(kvm, KVM_HPT_ALL))
 		return -EINTR;
 	kvm->arch.radix = 0;

@@ -119,6 +119,8 @@ enum kvm_hpt_part {
 /**
  * enum kvm_hpt_todo - steps of a reset or replacement of the HPT, or of a switch of
  *		       the MMU, in their order
+ * @KVM_HPT_FREE_NESTED: free the nested guests of a radix VM, with their entries in
+ *			 the reverse map
  * @KVM_HPT_EMPTY_CHAINS: empty the chains of the reverse map. The HPTEs stay valid,
  *			  and nothing removes them any more if the host unmaps
  *			  their pages: the next three follow.
@@ -131,13 +133,15 @@ enum kvm_hpt_part {
  * @KVM_HPT_ALL: all steps
  */
 enum kvm_hpt_todo {
-	KVM_HPT_EMPTY_CHAINS	= BIT(0),
-	KVM_HPT_AWAIT_WALKERS	= BIT(1),
-	KVM_HPT_REMOVE_HPTES	= BIT(2),
-	KVM_HPT_FREE_OLD	= BIT(3),
+	KVM_HPT_FREE_NESTED	= BIT(0),
+	KVM_HPT_EMPTY_CHAINS	= BIT(1),
+	KVM_HPT_AWAIT_WALKERS	= BIT(2),
+	KVM_HPT_REMOVE_HPTES	= BIT(3),
+	KVM_HPT_FREE_OLD	= BIT(4),
 	KVM_HPT_RESET		= KVM_HPT_EMPTY_CHAINS | KVM_HPT_AWAIT_WALKERS |
 				  KVM_HPT_REMOVE_HPTES,
-	KVM_HPT_ALL		= KVM_HPT_RESET | KVM_HPT_FREE_OLD,
+	KVM_HPT_ALL		= KVM_HPT_FREE_NESTED | KVM_HPT_RESET |
+				  KVM_HPT_FREE_OLD,
 };
 
 /**
@@ -334,12 +338,12 @@ void kvmppc_mmu_debugfs_init(struct kvm *kvm);
  * @kvm: the VM
  *
  * A write that applies a long record, a reset of the HPT, its replacement, the
- * commit of a resize and a switch of the MMU drop mmu_setup_lock now and then, with
- * mmu_ready 0. They hold hpt_write_lock until they have finished, and a write until
- * it has restored mmu_ready. What kvmppc_hpt_finish() has left, since it was
- * killed, is done here. All code that may set mmu_ready, change HPTEs on behalf of
- * user space, or replace the HPT takes mmu_setup_lock by this function or by
- * kvmppc_hpt_lock_long().
+ * commit of a resize, a switch of the MMU and a vcpu that allocates an HPT of the
+ * default order drop mmu_setup_lock now and then, with mmu_ready 0. They hold
+ * hpt_write_lock until they have finished, and a write until it has restored
+ * mmu_ready. What kvmppc_hpt_finish() has left, since it was killed, is done here.
+ * All code that may set mmu_ready, change HPTEs on behalf of user space, or replace
+ * the HPT takes mmu_setup_lock by this function or by kvmppc_hpt_lock_long().
  *
  * Context: may sleep, takes hpt_write_lock and mmu_setup_lock.
  * Return: 0, or -EINTR if killed: the lock is not held then.

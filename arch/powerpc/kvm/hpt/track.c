@@ -588,6 +588,13 @@ static void kvm_hpt_restart_readers(struct kvm *kvm, unsigned long index)
 	kvm_hpt_wake(kvm, false);
 }
 
+static int kvm_hpt_free_nested(struct kvm *kvm)
+{
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	kvmhv_release_all_nested(kvm);
+	return mutex_lock_killable(&kvm->arch.mmu_setup_lock);
+}
+
 static int kvm_hpt_empty_chains(struct kvm *kvm)
 {
 	/* Vcpus flush their TLB and forget emulated MMIO before they run again */
@@ -671,6 +678,7 @@ int kvmppc_hpt_finish(struct kvm *kvm, u8 steps)
 		u8 step;
 		int (*do_it)(struct kvm *kvm);
 	} order[] = {
+		{ KVM_HPT_FREE_NESTED, kvm_hpt_free_nested },
 		{ KVM_HPT_EMPTY_CHAINS, kvm_hpt_empty_chains },
 		{ KVM_HPT_AWAIT_WALKERS, kvm_hpt_await_walkers },
 		{ KVM_HPT_REMOVE_HPTES, kvm_hpt_remove_hptes },

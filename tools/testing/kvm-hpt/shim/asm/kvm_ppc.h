@@ -16,6 +16,7 @@ long kvmppc_do_h_remove(struct kvm *kvm, unsigned long flags,
 int kvmppc_rmap_empty(struct kvm *kvm);
 void kvmppc_free_hpt(struct kvm_hpt_info *info);
 void kvmppc_free_radix(struct kvm *kvm);
+void kvmhv_release_all_nested(struct kvm *kvm);
 void kvmppc_setup_partition_table(struct kvm *kvm);
 void kvmppc_update_lpcr(struct kvm *kvm, unsigned long lpcr,
 			unsigned long mask);
