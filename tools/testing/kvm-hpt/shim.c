@@ -16,6 +16,7 @@
 #include <linux/file.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
@@ -449,7 +450,43 @@ struct file shim_debugfs_file;
 umode_t shim_debugfs_mode;
 
 char shim_module, shim_noop_llseek, shim_seq_lseek, shim_compat_ptr_ioctl;
-char shim_copy_splice_read, shim_iter_file_splice_write;
+char shim_iter_file_splice_write;
+
+struct task_struct shim_task;
+
+ssize_t copy_splice_read(struct file *file, loff_t *pos,
+			 struct pipe_inode_info *pipe, size_t len,
+			 unsigned int flags)
+{
+	char *data = malloc(len);
+	ssize_t n;
+
+	BUG_ON(!data);
+	n = file->f_op->read(file, data, len, NULL);
+	free(data);
+	if (n > 0)
+		pipe->bufs[pipe->head++ & (pipe->ring_size - 1)] =
+			(struct pipe_buffer){ .len = n };
+	return n;
+}
+
+void generic_pipe_buf_release(struct pipe_inode_info *pipe,
+			      struct pipe_buffer *buf)
+{
+	buf->private = 0;
+}
+
+bool generic_pipe_buf_try_steal(struct pipe_inode_info *pipe,
+				struct pipe_buffer *buf)
+{
+	return true;
+}
+
+bool generic_pipe_buf_get(struct pipe_inode_info *pipe,
+			  struct pipe_buffer *buf)
+{
+	return true;
+}
 
 unsigned int shim_fail_file_at;
 

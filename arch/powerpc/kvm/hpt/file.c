@@ -15,6 +15,8 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/srcu.h>
@@ -94,6 +96,45 @@ static int kvm_hpt_release_writer(struct inode *inode, struct file *file)
 }
 
 /*
+ * sendfile() reads into a pipe of its own, and drops what it cannot write: to a
+ * socket that does not block, or when a signal, a debugger or the freezer
+ * interrupts it. A buffer that has been written completely has length 0.
+ */
+static void kvm_hpt_release_sent(struct pipe_inode_info *pipe,
+				 struct pipe_buffer *buf)
+{
+	struct kvm_hpt_fd *fd = (struct kvm_hpt_fd *)buf->private;
+
+	if (buf->len)
+		kvm_hpt_reader_lost(fd->kvm, &fd->reader);
+	generic_pipe_buf_release(pipe, buf);
+}
+
+static const struct pipe_buf_operations kvm_hpt_sent_ops = {
+	.release	= kvm_hpt_release_sent,
+	.try_steal	= generic_pipe_buf_try_steal,
+	.get		= generic_pipe_buf_get,
+};
+
+/* The file stays open until sendfile() has released all that it has read */
+static ssize_t kvm_hpt_splice_read(struct file *file, loff_t *pos,
+				   struct pipe_inode_info *pipe, size_t len,
+				   unsigned int flags)
+{
+	unsigned int slot = pipe->head;
+	struct pipe_buffer *buf;
+	ssize_t ret;
+
+	ret = copy_splice_read(file, pos, pipe, len, flags);
+	for (; pipe == current->splice_pipe && slot != pipe->head; slot++) {
+		buf = &pipe->bufs[slot & (pipe->ring_size - 1)];
+		buf->ops = &kvm_hpt_sent_ops;
+		buf->private = (unsigned long)file->private_data;
+	}
+	return ret;
+}
+
+/*
  * There is no position to seek to, but sendfile() needs .llseek. read() and
  * write() would work without .read and .write, but cost less with them.
  */
@@ -102,7 +143,7 @@ static const struct file_operations kvm_hpt_reader_fops = {
 	.llseek		= noop_llseek,
 	.read		= kvm_hpt_read,
 	.read_iter	= kvm_hpt_read_iter,
-	.splice_read	= copy_splice_read,
+	.splice_read	= kvm_hpt_splice_read,
 	.poll		= kvm_hpt_poll,
 	.unlocked_ioctl	= kvm_hpt_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,

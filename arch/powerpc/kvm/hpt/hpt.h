@@ -355,6 +355,7 @@ void kvm_hpt_wake(struct kvm *kvm, bool stale);
 int kvm_hpt_reader_open(struct kvm *kvm, struct kvm_hpt_reader *reader,
 			u64 start_index);
 void kvm_hpt_reader_close(struct kvm *kvm, struct kvm_hpt_reader *reader);
+void kvm_hpt_reader_lost(struct kvm *kvm, struct kvm_hpt_reader *reader);
 bool kvm_hpt_want_all_marks(struct kvm *kvm);
 bool kvm_hpt_await_gp(struct kvm *kvm, unsigned long gp);
 bool kvm_hpt_reader_ready(struct kvm_hpt_reader *reader);

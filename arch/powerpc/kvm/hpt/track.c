@@ -388,6 +388,32 @@ void kvm_hpt_reader_restart(struct kvm *kvm, struct kvm_hpt_reader *reader)
 	kvm_hpt_reader_attach(reader, 0);
 }
 
+/* Make a reader stale, if it has an HPT */
+static void kvm_hpt_reader_retire(struct kvm *kvm, struct kvm_hpt_reader *reader)
+{
+	if (reader->state != HPT_READER_ATTACHED)
+		return;
+	trace_kvm_hpt_invalidate(kvm, kvm_hpt_file_of(reader), reader->pass,
+				 reader->cursor, true);
+	kvm_hpt_reader_forget(reader);
+	reader->state = HPT_READER_STALE;
+}
+
+/**
+ * kvm_hpt_reader_lost() - note that records of a reader are lost
+ * @kvm: the VM
+ * @reader: the reader; it becomes stale
+ *
+ * Context: takes mmu_setup_lock, may sleep.
+ */
+void kvm_hpt_reader_lost(struct kvm *kvm, struct kvm_hpt_reader *reader)
+{
+	mutex_lock(&kvm->arch.mmu_setup_lock);
+	kvm_hpt_reader_retire(kvm, reader);
+	kvm_hpt_wake(kvm, true);
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+}
+
 /**
  * kvm_hpt_reader_add() - hand changes to a reader
  * @kvm: the VM
@@ -755,13 +781,8 @@ void kvmppc_hpt_retire(struct kvm *kvm)
 
 	lockdep_assert_held(&kvm->arch.mmu_setup_lock);
 	list_for_each_entry(reader, &kvm->arch.hpt_readers, node) {
-		if (reader->state == HPT_READER_ATTACHED) {
-			trace_kvm_hpt_invalidate(kvm, kvm_hpt_file_of(reader),
-						 reader->pass, reader->cursor,
-						 true);
-			kvm_hpt_reader_forget(reader);
-			reader->state = HPT_READER_STALE;
-		}
+		kvm_hpt_reader_retire(kvm, reader);
+		cond_resched();
 	}
 	kvm->arch.hpt_todo &= ~KVM_HPT_REMOVE_HPTES;
 	kvm->arch.hpt_poll_pos = 0;

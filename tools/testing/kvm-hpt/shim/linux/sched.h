@@ -2,6 +2,16 @@
 #ifndef SHIM_SCHED_H
 #define SHIM_SCHED_H
 
+struct pipe_inode_info;
+
+struct task_struct {
+	struct pipe_inode_info *splice_pipe;
+};
+
+extern struct task_struct shim_task;
+
+#define current		(&shim_task)
+
 /* cond_resched() may not be called with a spin lock or an HPTE lock held */
 void cond_resched(void);
 

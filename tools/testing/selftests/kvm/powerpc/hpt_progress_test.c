@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -625,6 +626,52 @@ TEST_F(progress, other_ways)
 	EXPECT_LT(0, table_dump(&self->got, &self->vm, 0));
 	EXPECT_EQ(0, table_diff(&self->want, &self->got));
 	free(other);
+}
+
+/*
+ * A socket that does not block takes only the beginning of what sendfile() has
+ * read for it.  The gap is reported.
+ */
+TEST_F(progress, sendfile_that_loses)
+{
+	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
+	int fd, small = 4096, large = 16 * ALL, s[2];
+	struct pollfd poll_fd;
+	ssize_t n;
+
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+	ASSERT_EQ(0, vm_write_run(&self->vm, 0, N, 0));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s));
+
+	/* With a large buffer the socket takes everything */
+	ASSERT_EQ(0, setsockopt(s[0], SOL_SOCKET, SO_SNDBUFFORCE, &large,
+				sizeof(large)));
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	EXPECT_LE((ssize_t)(N * HPTE_BYTES), sendfile(s[0], fd, NULL, ALL));
+	EXPECT_EQ(0, read(fd, self->buf, ALL));
+
+	while (recv(s[1], self->buf, ALL, 0) > 0)
+		;
+	ASSERT_EQ(0, setsockopt(s[0], SOL_SOCKET, SO_SNDBUF, &small,
+				sizeof(small)));
+	/* Now it is full */
+	while (send(s[0], self->buf, 1024, 0) > 0)
+		;
+	ASSERT_EQ(EAGAIN, errno);
+	ASSERT_EQ(0, vm_write_run(&self->vm, 0, N, 0));
+	n = sendfile(s[0], fd, NULL, ALL);
+	EXPECT_LT(n, (ssize_t)(N * HPTE_BYTES));
+	EXPECT_EQ(-1, read(fd, self->buf, ALL));
+	EXPECT_EQ(ESTALE, errno);
+	poll_fd = (struct pollfd){ .fd = fd, .events = POLLIN };
+	EXPECT_EQ(1, poll(&poll_fd, 1, 0));
+	EXPECT_EQ(POLLIN | POLLERR, poll_fd.revents);
+	EXPECT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
+	EXPECT_EQ(KVM_PPC_HTAB_STATE_STALE, p.state);
+	close(fd);
+	close(s[0]);
+	close(s[1]);
 }
 
 static int tracing_set(const char *file, const char *value)

@@ -2,7 +2,6 @@
 #include <linux/mutex.h>
 #include <linux/sched.h>
 
-#define current				NULL
 /* Number of checks for a fatal signal */
 extern __thread unsigned int shim_signal_checks;
 #define fatal_signal_pending(task)	(shim_signal_checks++, shim_killed())
