@@ -25,6 +25,7 @@
 #include "kselftest_harness.h"
 #include "hpt_guest.h"
 #include "hpt_guest_code.h"
+#include "hpt_ticker.h"
 
 #define N		NPTE(MIN_ORDER)
 #define MEM		PAGE_16M
@@ -548,6 +549,70 @@ TEST_F_TIMEOUT(radix, memslot_vs_hpt, TIMEOUT)
 	EXPECT_EQ(0, s.wrong);
 }
 
+/* Memory that the guest does not use; a loop over its pages takes long */
+#define HUGE_SLOT	(64UL << 30)
+
+static int huge_slot(struct vm *vm)
+{
+	void *map = mmap(NULL, HUGE_SLOT, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+			 MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	return vm_memslot(vm, SLOT, HUGE_SLOT, map, HUGE_SLOT,
+			  KVM_MEM_LOG_DIRTY_PAGES);
+}
+
+TEST_F_TIMEOUT(radix, dirty_log_lets_others_run, TIMEOUT)
+{
+	struct kvm_dirty_log log = { .slot = SLOT };
+	bool good = false;
+	struct ticker t;
+	int i;
+
+	ASSERT_EQ(0, huge_slot(&self->vm));
+	log.dirty_bitmap = malloc(HUGE_SLOT / PAGE_4K / 8);
+	ASSERT_NE(NULL, log.dirty_bitmap);
+	ASSERT_EQ(0, ticker_init(&t));
+	for (i = 0; i < TICKER_TRIES && !good; i++) {
+		ticker_begin(&t);
+		ASSERT_EQ(0, ioctl(self->vm.fd, KVM_GET_DIRTY_LOG, &log));
+		good = ticker_ends(&t);
+	}
+	EXPECT_TRUE(good);
+	ticker_free(&t);
+}
+
+static int enable_nested(struct vm *vm)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_PPC_NESTED_HV,
+		.args = { 1 },
+	};
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
+}
+
+/* The reverse map of nested guests is freed, even if there are none */
+TEST_F_TIMEOUT(radix, switch_lets_others_run, TIMEOUT)
+{
+	bool good = false;
+	struct ticker t;
+	int i;
+
+	ASSERT_EQ(0, enable_nested(&self->vm));
+	ASSERT_EQ(0, huge_slot(&self->vm));
+	ASSERT_EQ(0, ticker_init(&t));
+	for (i = 0; i < TICKER_TRIES && !good; i++) {
+		ASSERT_EQ(0, vm_set_radix(&self->vm, true));
+		ticker_begin(&t);
+		ASSERT_EQ(0, vm_set_radix(&self->vm, false));
+		good = ticker_ends(&t);
+	}
+	EXPECT_TRUE(good);
+	ticker_free(&t);
+}
+
 /* A switch to radix clears LPCR bits that only HPT guests may have */
 TEST_F(radix, lpcr_is_filtered)
 {
@@ -837,15 +902,12 @@ static void map_nested(struct vm *vm, unsigned long addr, unsigned long gpa,
 
 static int init_nested(struct guest *g)
 {
-	struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_PPC_NESTED_HV,
-		.args = { 1 },
-	};
 	unsigned long table = PARTITION_TABLE;
 	struct vm *vm = g->vm;
+	int err = enable_nested(vm);
 
-	if (ioctl(vm->fd, KVM_ENABLE_CAP, &cap))
-		return -errno;
+	if (err)
+		return err;
 	set_entry(vm, PARTITION_TABLE, 2 * LPID,
 		  TREE_VALID | TREE_52 | ROOT | 13);
 	set_entry(vm, ROOT, 0, TREE_VALID | LEVEL(0) | 9);
@@ -920,6 +982,131 @@ TEST_F(radix, nested_page_replaced)
 	EXPECT_TRUE(all_are(mem + first, 'n', PAGE_64K));
 	EXPECT_FALSE(all_are(mem + second, 'n', PAGE_64K));
 	EXPECT_TRUE(all_are(mem + neither, 'n', PAGE_64K));
+}
+
+/* A switch to HPT and back drops the mappings of L2's memory */
+TEST_F(radix, nested_forgotten_by_hpt)
+{
+	struct guest *g = &self->guest;
+	struct vm *vm = &self->vm;
+	char *page = vm->mem + FREE * PAGE_64K;
+	unsigned long *regs = (void *)(vm->mem + REGS);
+
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE_64K)
+		SKIP(return, "L2's page table here has pages of 64K");
+	memset(page, 'n', PAGE_64K);
+	ASSERT_EQ(H_SUCCESS, init_nested(g));
+	map_nested(vm, PAGE_64K, FREE * PAGE_64K, PTE_R | PTE_W);
+	ASSERT_EQ(SYSTEM_CALL, run_nested(g, guest_code_load, 0, PAGE_64K));
+	ASSERT_EQ(0x6e6e6e6e6e6e6e6e, regs[14]);
+
+	ASSERT_EQ(0, vm_set_radix(vm, false));
+	ASSERT_EQ(0, madvise(page, PAGE_64K, MADV_DONTNEED));
+	ASSERT_EQ(0, vm_set_radix(vm, true));
+	ASSERT_EQ(SYSTEM_CALL, run_nested(g, guest_code_load, 1, PAGE_64K));
+	EXPECT_EQ(0, regs[14]);
+}
+
+/* L2 maps this many pages of L1, each this often, at addresses from 2M on */
+#define NESTED_PAGES		8
+#define NESTED_TIMES		16
+#define NESTED_ROUNDS		30
+
+/* In L1's memory: the last levels of L2's page table, and these pages */
+#define TABLE(n)		(FREE * PAGE_64K + 256UL * (n))
+#define PAGE(n)			((FREE + 1 + (n)) * PAGE_64K)
+
+static void map_nested_often(struct vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < NESTED_PAGES * NESTED_TIMES; i++) {
+		set_entry(vm, LEVEL(1), 1 + i / 32,
+			  TREE_VALID | TABLE(i / 32) | 5);
+		set_entry(vm, TABLE(i / 32), i % 32, PTE_LEAF | PTE_RC | PTE_R |
+			  PTE_W | PAGE(i % NESTED_PAGES));
+	}
+}
+
+static bool store_nested_often(struct guest *g)
+{
+	unsigned int i;
+
+	for (i = 0; i < NESTED_PAGES * NESTED_TIMES; i++)
+		if (run_nested(g, guest_code_store, 1,
+			       PAGE_2M + i * PAGE_64K) != SYSTEM_CALL)
+			return false;
+	return true;
+}
+
+static bool has_bit(const unsigned char *bitmap, unsigned int bit)
+{
+	return bitmap[bit / 8] & 1 << bit % 8;
+}
+
+struct log_reader {
+	struct vm *vm;
+	pthread_barrier_t round;
+	int wrong;
+};
+
+/* In the first half of the rounds the reader starts late, then the switch */
+static void wait_a_bit(int rounds)
+{
+	if (rounds > 0)
+		usleep(rounds * 20);
+}
+
+static void *read_log(void *arg)
+{
+	unsigned char bitmap[MEM / PAGE_4K / 8];
+	struct kvm_dirty_log log = { .dirty_bitmap = bitmap };
+	struct log_reader *r = arg;
+	int round;
+
+	for (round = 0; round < NESTED_ROUNDS; round++) {
+		pthread_barrier_wait(&r->round);
+		wait_a_bit(NESTED_ROUNDS / 2 - round);
+		if (ioctl(r->vm->fd, KVM_GET_DIRTY_LOG, &log))
+			r->wrong = errno;
+		pthread_barrier_wait(&r->round);
+	}
+	return NULL;
+}
+
+/* The reverse map of nested guests is freed while the dirty log is collected */
+TEST_F_TIMEOUT(radix, dirty_log_vs_nested, 3 * TIMEOUT)
+{
+	struct log_reader r = { .vm = &self->vm };
+	unsigned char bitmap[MEM / PAGE_4K / 8] = { };
+	struct kvm_dirty_log log = { .dirty_bitmap = bitmap };
+	struct guest *g = &self->guest;
+	struct vm *vm = &self->vm;
+	pthread_t thread;
+	int i;
+
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE_64K)
+		SKIP(return, "L2's page table here has pages of 64K");
+	ASSERT_EQ(0, vm_memslot(vm, 0, 0, vm->mem, MEM,
+				KVM_MEM_LOG_DIRTY_PAGES));
+	ASSERT_EQ(H_SUCCESS, init_nested(g));
+	map_nested_often(vm);
+	ASSERT_TRUE(store_nested_often(g));
+	ASSERT_EQ(0, ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log));
+	for (i = 0; i < NESTED_PAGES; i++)
+		ASSERT_TRUE(has_bit(bitmap, PAGE(i) / PAGE_64K));
+	pthread_barrier_init(&r.round, NULL, 2);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, read_log, &r));
+	for (i = 0; i < NESTED_ROUNDS; i++) {
+		EXPECT_TRUE(store_nested_often(g));
+		pthread_barrier_wait(&r.round);
+		wait_a_bit(i - NESTED_ROUNDS / 2);
+		EXPECT_EQ(0, vm_set_radix(vm, false));
+		pthread_barrier_wait(&r.round);
+		EXPECT_EQ(0, vm_set_radix(vm, true));
+	}
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, r.wrong);
 }
 
 TEST_HARNESS_MAIN
