@@ -58,6 +58,7 @@
 #define SPAN		0x100000UL
 #define SPARSE		0x10000UL
 #define MANY_READERS	64
+#define BIG_SLOT	(64UL << 30)
 /* An operation is killed this often, at different times */
 #define KILLS		4
 
@@ -317,6 +318,14 @@ static bool do_dump(struct hold *h)
 	return more;
 }
 
+/* To radix and back, with nested guests enabled */
+static bool do_switch(struct hold *h)
+{
+	if (vm_set_radix(&h->vm, true) || vm_set_radix(&h->vm, false))
+		die("KVM_PPC_CONFIGURE_V3_MMU");
+	return false;
+}
+
 struct op {
 	const char *name;
 	bool (*run)(struct hold *h);
@@ -501,6 +510,28 @@ static void changed(struct hold *h, const char *table, unsigned int valid,
 	}
 }
 
+/* False on hosts whose guests cannot be radix */
+static bool enable_nested(struct hold *h)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_PPC_NESTED_HV,
+		.args = { 1 },
+	};
+
+	return !ioctl(h->vm.fd, KVM_ENABLE_CAP, &cap);
+}
+
+/* Each page of a memslot has a word in the reverse map */
+static void add_big_slot(struct hold *h)
+{
+	void *map = mmap(NULL, BIG_SLOT, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (map == MAP_FAILED ||
+	    vm_memslot(&h->vm, 1, BIG_SLOT, map, BIG_SLOT, 0))
+		die("large memslot");
+}
+
 static void at_order(struct hold *h, unsigned int order)
 {
 	h->order = order;
@@ -549,6 +580,11 @@ static void at_order(struct hold *h, unsigned int order)
 	fill_from(h, 0, GROUP, GROUP, false);
 	open_readers(h, 1);
 	measure(h, "replace", "full", do_replace, false);
+
+	if (enable_nested(h)) {
+		add_big_slot(h);
+		measure(h, "switch to radix and back", "empty", do_switch, true);
+	}
 
 	probe.end = true;
 	pthread_join(probe.thread, NULL);
