@@ -3,11 +3,14 @@
  * Benchmark of KVM_PPC_GET_HTAB_FD, and of hypercalls with and without the
  * tracking of changes for it.
  *
- *	hpt_bench ORDER...
+ *	hpt_bench [-r ROW] ORDER...
  *
- * measures at each of these HPT orders.  It is meant for an emulated host in
- * which every instruction takes a nanosecond (qemu -icount shift=0, one CPU).
- * The timebase then counts instructions, including those of the host's kernel.
+ * measures at each of these HPT orders.  With -r it measures only this row, which
+ * may not be a row of hypercalls.  The rows before it run once, to fill the HPT.
+ *
+ * It is meant for an emulated host in which every instruction takes a nanosecond
+ * (qemu -icount shift=0, one CPU).  The timebase then counts instructions,
+ * including those of the host's kernel.
  *
  * Each line of the output is
  *
@@ -89,6 +92,9 @@ struct bench {
 	unsigned int order;
 	unsigned long npte;
 	unsigned long span;	/* HPTEs at the end that are used */
+	const char *only;	/* row to measure, or NULL for all */
+	bool chosen;		/* this row is measured */
+	bool timing;		/* the current step is timed */
 	unsigned long ticks;	/* timed since the run began */
 	bool absent;		/* HPTEs are for addresses without memory */
 	int reader;
@@ -135,17 +141,47 @@ static void report(const char *row, unsigned int order, unsigned long units,
 	fflush(stdout);
 }
 
+static void set_timing(struct bench *b, bool timing)
+{
+	b->timing = timing && b->chosen;
+}
+
+/*
+ * What is measured is between two instructions that do nothing:
+ * scripts/bench/where counts the instructions between them.
+ */
+static unsigned long start(const struct bench *b)
+{
+	if (b->timing)
+		asm volatile("and 11,11,11");
+	return __ppc_get_timebase();
+}
+
+static void stop(struct bench *b, unsigned long begin)
+{
+	unsigned long ticks = __ppc_get_timebase() - begin;
+
+	if (!b->timing)
+		return;
+	asm volatile("and 12,12,12");
+	b->ticks += ticks;
+}
+
 /* @run adds the time it measures to b->ticks; returns its units, or -1 */
 static void row(struct bench *b, const char *name, long (*run)(struct bench *b))
 {
 	double cost, least = 0, most = 0, sum = 0;
 	long units = 0;
-	int i;
+	int i, runs;
 
+	b->chosen = !b->only || !strcmp(b->only, name);
+	runs = b->chosen ? RUNS : 1;
 	say(b->order, name);
-	for (i = 0; i < RUNS && sum < ENOUGH; i++) {
+	for (i = 0; i < runs && sum < ENOUGH; i++) {
 		b->ticks = 0;
+		set_timing(b, true);
 		units = run(b);
+		set_timing(b, false);
 		if (units < 0) {
 			printf("%s\t%u\t-\t-\t%s\n", name, b->order, b->why);
 			fflush(stdout);
@@ -159,24 +195,30 @@ static void row(struct bench *b, const char *name, long (*run)(struct bench *b))
 		if (cost > most)
 			most = cost;
 	}
+	if (!b->chosen)
+		return;
 	report(name, b->order, units, least, most);
+	if (b->only) {
+		printf("# %d runs\n", i);
+		exit(0);
+	}
 }
 
 static ssize_t timed_read(struct bench *b, int fd, size_t size)
 {
-	unsigned long begin = __ppc_get_timebase();
+	unsigned long begin = start(b);
 	ssize_t n = read(fd, b->buf, size);
 
-	b->ticks += __ppc_get_timebase() - begin;
+	stop(b, begin);
 	return n;
 }
 
 static ssize_t timed_write(struct bench *b, int fd, const void *buf, size_t len)
 {
-	unsigned long begin = __ppc_get_timebase();
+	unsigned long begin = start(b);
 	ssize_t n = write(fd, buf, len);
 
-	b->ticks += __ppc_get_timebase() - begin;
+	stop(b, begin);
 	return n;
 }
 
@@ -383,24 +425,22 @@ static long later_idle(struct bench *b)
  */
 static long later_changed(struct bench *b)
 {
-	unsigned long i, ticks = 0, units = b->npte / CHANGE_EVERY;
+	unsigned long i, units = b->npte / CHANGE_EVERY;
 	unsigned int step = b->timed ? b->timed : 1;
 	long n;
 
+	set_timing(b, false);
 	for (i = 0; i < units; i++)
 		write_run(b, spread(i, CHANGE_EVERY), 1, 0);
 	for (i = 0; i < b->nr_readers; i += step) {
-		b->ticks = 0;
+		set_timing(b, i == b->timed);
 		n = drain(b, b->readers[i], QEMU_READ);
 		if (n < 0)
 			return n;
 		if (n != (long)units)
 			return fails(b, "%ld HPTEs where %lu changed", n,
 				     units);
-		if (i == b->timed)
-			ticks = b->ticks;
 	}
-	b->ticks = ticks;
 	return units;
 }
 
@@ -437,12 +477,13 @@ static long transfer(struct bench *b, int fd, struct vm *to)
 /* Enter each @step'th HPTE of the table that is migrated; returns how many */
 static long enter_some(struct bench *b, unsigned long first, unsigned long step)
 {
-	unsigned long i, ticks = b->ticks;
+	unsigned long i;
 	long n = 0;
 
+	set_timing(b, false);
 	for (i = first; i < b->npte / MIGRATE_EVERY; i += step, n++)
 		write_run(b, spread(i, MIGRATE_EVERY), 1, 0);
-	b->ticks = ticks;
+	set_timing(b, true);
 	return n;
 }
 
@@ -481,7 +522,6 @@ static long write_qemu(struct bench *b)
 	unsigned long index;
 
 	empty_table(b);
-	b->ticks = 0;
 	for (index = b->npte - b->span; index < b->npte; index += GROUP)
 		write_run(b, index, VALID, GROUP - VALID);
 	return b->span / GROUP * VALID;
@@ -492,7 +532,6 @@ static long write_records(struct bench *b)
 	unsigned long index;
 
 	empty_table(b);
-	b->ticks = 0;
 	for (index = b->npte - b->span; index < b->npte; index += b->record)
 		write_run(b, index, b->record, 0);
 	return b->span;
@@ -532,9 +571,9 @@ static long open_close(struct bench *b)
 	unsigned int i;
 
 	for (i = 0; i < 16; i++) {
-		begin = __ppc_get_timebase();
+		begin = start(b);
 		close(open_htab(b, 0, 0));
-		b->ticks += __ppc_get_timebase() - begin;
+		stop(b, begin);
 	}
 	return i;
 }
@@ -549,11 +588,11 @@ static long one_group(struct bench *b)
 
 	for (i = 0; i < 16; i++) {
 		index = b->npte - (i + 1) * 16 * GROUP;
-		begin = __ppc_get_timebase();
+		begin = start(b);
 		fd = open_htab(b, 0, index);
 		n = read(fd, b->buf, REC_BYTES + GROUP * HPTE_BYTES);
 		close(fd);
-		b->ticks += __ppc_get_timebase() - begin;
+		stop(b, begin);
 		if (n <= 0)
 			return fails(b, "read of a group: %zd", n);
 	}
@@ -739,13 +778,17 @@ int main(int argc, char **argv)
 {
 	static struct bench b;
 	unsigned int order;
-	int i;
+	int i = 1;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: %s ORDER...\n", argv[0]);
+	if (argc > 3 && !strcmp(argv[1], "-r")) {
+		b.only = argv[2];
+		i = 3;
+	}
+	if (i >= argc || argv[i][0] == '-') {
+		fprintf(stderr, "usage: %s [-r ROW] ORDER...\n", argv[0]);
 		return 2;
 	}
-	for (i = 1; i < argc; i++) {
+	for (; i < argc; i++) {
 		order = atoi(argv[i]);
 		open_vm(&b, order);
 		if (order < ORDER_BIG)
@@ -756,6 +799,10 @@ int main(int argc, char **argv)
 		if (order < ORDER_BIG)
 			migration(&b);
 		vm_free(&b.vm);
+	}
+	if (b.only) {
+		fprintf(stderr, "hpt_bench: no row %s\n", b.only);
+		return 1;
 	}
 	open_vm(&b, HCALL_ORDER);
 	guest_rows(&b);
