@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#define AT	100ul
+#define AT	96ul
 #define BESIDE	(AT + 1)
 
 /* Actions of a vcpu, hardware or the host on the HPTE, and its state before */
@@ -625,20 +625,23 @@ static void change_both(enum shim_point point)
  */
 TEST_F(order, hpte_is_read_before_its_word)
 {
-	unsigned int noise, at, between;
+	/* A whole group, and a part of one */
+	static const unsigned int sizes[] = { HPT_GROUP_BYTES, HPT_RECORD_MIN };
+	unsigned int noise, at, between, i, size;
 	ssize_t len;
 	bool more;
 	int beside;
 
-	for (noise = QUIET; noise <= OPEN; noise++) {
+	for (i = 0; i < 2 * (OPEN + 1 - QUIET); i++) {
+		noise = QUIET + i / 2;
+		size = sizes[i % 2];
 		between = 0;
 		for (at = 0, more = true; more; at++) {
 			beside = begin(self->kvm, &changes[2], SECOND, noise);
 			now.fd = fake_open(self->kvm, 0, AT);
 			watch(self->kvm, change_both);
 			order.at = at;
-			len = fake_read(now.fd, now.buf, HPT_GROUP_BYTES,
-					HPT_GROUP_BYTES);
+			len = fake_read(now.fd, now.buf, size, size);
 			more = watched(SHIM_RMB) > at;
 			ASSERT_LT(0, len);
 			ASSERT_TRUE(apply(self->v, self->r, now.buf, len));

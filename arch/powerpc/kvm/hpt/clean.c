@@ -59,81 +59,126 @@ static bool kvm_hpt_any_rc(const __be64 *hptep, const struct revmap_entry *rev,
 }
 
 /*
- * Read HPTEs of a group, as kvm_hpte_read() does, but all at once: up to @room
- * valid ones, which go to @out in the form in which they are streamed (dword 0
- * stays in the byte order of memory and stream on its way), then invalid ones.
- * @count becomes @room if the group has more valid HPTEs than that.
+ * Read the reverse map words of @n HPTEs, which become dword 1 of each in @out.
+ * Return the mark if one of them has it, and R or C if one of them lacks it.
+ */
+static __always_inline u64 kvm_hpt_read_words(const struct revmap_entry *rev,
+					      long n, __be64 *out)
+{
+	u64 gr, odd = 0;
+	long i;
+
+#pragma GCC unroll 8
+	for (i = 0; i < n; i++) {
+		gr = READ_ONCE(rev[i].guest_rpte);
+		odd |= gr ^ (HPTE_R_R | HPTE_R_C);
+		out[2 * i] = cpu_to_be64(gr);
+	}
+	return odd & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C);
+}
+
+/*
+ * Read a group, as kvm_hpte_read() reads an HPTE. Valid HPTEs, which must come
+ * first, go to @out in the form in which they are streamed; dword 0 stays in
+ * the byte order of memory and stream on its way. @out has room for eight.
  *
  * Return the number of valid HPTEs; -1 if the group has to be harvested.
  */
 static __always_inline long kvm_hpt_read_clean(struct kvm_hpt_info *info,
-					       unsigned long index,
-					       unsigned long *count,
-					       unsigned long room, bool v3,
+					       unsigned long index, bool v3,
 					       __be64 *out)
 {
 	const __be64 there = cpu_to_be64(HPTE_V_VALID | HPTE_V_ABSENT);
 	__be64 valid = cpu_to_be64(HPTE_V_VALID);
 	const struct revmap_entry *rev = &info->rev[index];
 	const __be64 *hptep = kvm_hpte_at(info, index);
-	const __be64 *p, *end = hptep + 2 * *count;
-	const __be64 *full = hptep + 2 * min(*count, room);
-	u64 gr, odd = 0;
-	__be64 v, any_v = 0, rest = 0, *to = out;
-	unsigned long i, n;
+	/* @rest has the bits of an HPTE and of those behind it */
+	__be64 v[HPT_GROUP_HPTES], rest[HPT_GROUP_HPTES], bits = 0;
+	long i, n;
+	u64 odd;
 
 	/* Keep it in a register, or two instructions make it for each HPTE */
 	OPTIMIZER_HIDE_VAR(valid);
-	for (p = hptep; p < full; p += 2, to += 2) {
-		v = READ_ONCE(p[0]);
-		if (!(v & there))
-			break;
-		any_v |= v;
-		*to = kvm_hpte_streamed_v(v, &p[1], valid, v3);
+#pragma GCC unroll 8
+	for (i = HPT_GROUP_HPTES - 1; i >= 0; i--) {
+		v[i] = READ_ONCE(hptep[2 * i]);
+		bits |= v[i];
+		rest[i] = bits;
 	}
-	n = (unsigned long)(to - out) / 2;
-	if (n && p == full)
-		*count = n;
-	else
-		for (; p < end; p += 2)
-			rest |= READ_ONCE(p[0]);
-	if (((rest | any_v) & cpu_to_be64(HPTE_V_HVLOCK)) || (rest & there))
+	if (bits & cpu_to_be64(HPTE_V_HVLOCK))
 		return -1;
+#pragma GCC unroll 8
+	for (n = 0; n < HPT_GROUP_HPTES; n++) {
+		if (!(v[n] & there)) {
+			if (rest[n] & there)
+				return -1;
+			break;
+		}
+		out[2 * n] = kvm_hpte_streamed_v(v[n], &hptep[2 * n + 1], valid,
+						 v3);
+	}
 
 	/* Pairs with smp_wmb() in kvmppc_hpt_enter() */
 	smp_rmb();
-	for (i = 0, to = out + 1; i < n; i++, to += 2) {
-		gr = READ_ONCE(rev[i].guest_rpte);
-		/* The mark if it is set, R and C if they are not */
-		odd |= gr ^ (HPTE_R_R | HPTE_R_C);
-		*to = cpu_to_be64(gr);
-	}
-	if (!(odd & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C)))
-		return n;
-	return kvm_hpt_any_rc(hptep, rev, n) ? -1 : n;
+	/* The compiler unrolls the first call */
+	odd = n == HPT_GROUP_HPTES ?
+	      kvm_hpt_read_words(rev, HPT_GROUP_HPTES, out + 1) :
+	      kvm_hpt_read_words(rev, n, out + 1);
+	return odd && kvm_hpt_any_rc(hptep, rev, n) ? -1 : n;
 }
 
-static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
-						  struct kvm_hpt_reader *reader,
+/*
+ * Of the @n valid HPTEs of a group, copy those from @slot on for which there is
+ * @room. Return how many.
+ */
+static long kvm_hpt_copy_part(__be64 *out, const __be64 *group, long n,
+			      unsigned long slot, unsigned long room)
+{
+	if (n <= (long)slot)
+		return 0;
+	n = min_t(unsigned long, n - slot, room);
+	memcpy(out, group + 2 * slot, n * HPT_STREAM_HPTE);
+	return n;
+}
+
+static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_fd *fd,
 						  struct hpt_encoder *enc,
 						  int budget, bool v3)
 {
+	struct kvm_hpt_info *info = kvmppc_hpt(fd->kvm);
+	struct kvm_hpt_reader *reader = &fd->reader;
 	unsigned long start = reader->cursor, index = start;
 	unsigned long end =
 		round_down(start, HPT_GROUP_HPTES) + budget * HPT_GROUP_HPTES;
 	/* A local copy, which the compiler can keep in registers */
 	struct hpt_encoder e = *enc;
-	unsigned long count, room;
+	unsigned long slot, count, room;
+	__be64 *to;
 	long n;
 
 	end = min(end, kvmppc_hpt_npte(info));
 	for (; index < end; index += count) {
-		count = HPT_GROUP_HPTES - HPT_SLOT(index);
+		slot = HPT_SLOT(index);
+		count = HPT_GROUP_HPTES - slot;
 		room = hpt_encode_room(&e, index);
-		n = kvm_hpt_read_clean(info, index, &count, room, v3,
-				       hpt_encode_tail(&e, index));
+		if (!room && kvm_hpte_there(kvm_hpte_at(info, index)))
+			break;
+		to = slot || room < HPT_GROUP_HPTES ? fd->group :
+		     hpt_encode_tail(&e, index);
+		n = kvm_hpt_read_clean(info, index - slot, v3, to);
 		if (n < 0)
 			break;
+		if (to == fd->group) {
+			/* If the buffer is too small, it is full after this */
+			if (n > slot + room) {
+				count = room;
+				end = index + count;
+			}
+			if (!count)
+				break;
+			n = kvm_hpt_copy_part(hpt_encode_tail(&e, index), to,
+					      n, slot, room);
+		}
 		/* Removed HPTEs may have marks that a harvest has to clear */
 		if (n < count &&
 		    kvm_hpt_group_to_visit(info, index >> HPT_GROUP_SHIFT))
@@ -151,8 +196,7 @@ static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
 
 /**
  * kvm_hpt_gather_clean() - continue a first pass over groups without marks
- * @info: the HPT
- * @reader: the reader, not with KVM_GET_HTAB_BOLTED_ONLY
+ * @fd: the file, opened without KVM_GET_HTAB_BOLTED_ONLY
  * @enc: where to put the records
  * @budget: number of groups to look at, at most
  *
@@ -163,11 +207,10 @@ static __always_inline int __kvm_hpt_gather_clean(struct kvm_hpt_info *info,
  * marked, see kvm_hpt_want_all_marks(); does not sleep.
  * Return: how many groups it has gone through.
  */
-int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
-			 struct kvm_hpt_reader *reader, struct hpt_encoder *enc,
+int kvm_hpt_gather_clean(struct kvm_hpt_fd *fd, struct hpt_encoder *enc,
 			 int budget)
 {
 	if (cpu_has_feature(CPU_FTR_ARCH_300))
-		return __kvm_hpt_gather_clean(info, reader, enc, budget, true);
-	return __kvm_hpt_gather_clean(info, reader, enc, budget, false);
+		return __kvm_hpt_gather_clean(fd, enc, budget, true);
+	return __kvm_hpt_gather_clean(fd, enc, budget, false);
 }

@@ -162,6 +162,7 @@ struct kvm_hpt_view {
  * @buf: records on their way to or from user space
  * @buf_size: size of @buf in bytes
  * @view: the group that is being read; too large for the stack
+ * @group: a group of which the reader gets a part, as it is streamed
  * @valid: valid HPTEs that were read or written
  * @invalid: invalid ones
  * @bytes: bytes that were read or written
@@ -183,6 +184,7 @@ struct kvm_hpt_fd {
 	u64 refused;
 	u64 refused_index;
 	struct kvm_hpt_view view;
+	__be64 group[2 * HPT_GROUP_HPTES];
 	struct kvm_hpt_reader reader;
 };
 
@@ -370,8 +372,7 @@ void kvm_hpt_harvest(struct kvm *kvm, struct kvm_hpt_reader *self,
 		     unsigned long group, u8 want, struct kvm_hpt_view *view);
 
 /* clean.c */
-int kvm_hpt_gather_clean(struct kvm_hpt_info *info,
-			 struct kvm_hpt_reader *reader, struct hpt_encoder *enc,
+int kvm_hpt_gather_clean(struct kvm_hpt_fd *fd, struct hpt_encoder *enc,
 			 int budget);
 
 /* pass.c */

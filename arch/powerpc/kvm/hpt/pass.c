@@ -117,8 +117,7 @@ bool kvm_hpt_gather_first(struct kvm_hpt_fd *fd, struct kvm_hpt_gather *g,
 		if (g->await)
 			return false;
 		if (all_marks && !reader->bolted_only) {
-			done = kvm_hpt_gather_clean(info, reader, &g->enc,
-						    budget);
+			done = kvm_hpt_gather_clean(fd, &g->enc, budget);
 			budget -= done;
 			if (done)
 				continue;
