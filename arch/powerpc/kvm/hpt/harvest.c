@@ -91,16 +91,19 @@ static bool kvm_hpte_read(__be64 *hptep, struct revmap_entry *rev, int i,
 static u8 kvm_hpt_look_at_marks(const __be64 *hptep,
 				const struct revmap_entry *rev)
 {
-	unsigned long bit, look = 0;
-	u64 gr;
+	u64 bits = HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C, gr;
+	u8 look = 0;
+	int i;
 
-	for (bit = 1; bit <= U8_MAX; bit <<= 1, hptep += 2, rev++) {
-		gr = READ_ONCE(rev->guest_rpte);
-		if ((gr & (HPTE_GR_MODIFIED | HPTE_R_R | HPTE_R_C)) ==
-		    (HPTE_R_R | HPTE_R_C))
+	/* Keep it in a register, or three instructions make it for each HPTE */
+	OPTIMIZER_HIDE_VAR(bits);
+#pragma GCC unroll 8
+	for (i = 0; i < HPT_GROUP_HPTES; i++) {
+		gr = READ_ONCE(rev[i].guest_rpte);
+		if ((gr & bits) == (HPTE_R_R | HPTE_R_C))
 			continue;
-		if ((gr & HPTE_GR_MODIFIED) || READ_ONCE(*hptep))
-			look |= bit;
+		if ((gr & HPTE_GR_MODIFIED) || READ_ONCE(hptep[2 * i]))
+			look |= BIT(i);
 	}
 	return look;
 }
