@@ -184,8 +184,6 @@ static inline unsigned long kvm_hpt_find_next_sparse(const unsigned long *map,
 	for (p++; p + 8 <= end; p += 8)
 		if (kvm_hpt_or_of_four(p) | kvm_hpt_or_of_four(p + 4))
 			break;
-	if (p + 4 <= end && !kvm_hpt_or_of_four(p))
-		p += 4;
 	for (; p < end; p++) {
 		word = READ_ONCE(*p);
 		if (word)
