@@ -175,9 +175,9 @@ static inline bool hpt_encode_valid(struct hpt_encoder *enc, u64 index, u64 v,
 	if (!room)
 		return false;
 	hpte = hpt_encode_tail(enc, index);
+	hpt_encode_run(enc, index, room, 1, 0);
 	hpte[0] = cpu_to_be64(v);
 	hpte[1] = cpu_to_be64(r);
-	hpt_encode_run(enc, index, room, 1, 0);
 	return true;
 }
 
