@@ -679,10 +679,9 @@ static bool short_way(const struct check *c)
 
 	if (!c->s.pass || (!c->hashed && c->s.order))
 		return false;
-	/* The first record of a section may tell the byte order of the others */
+	/* Invalid HPTEs show that a first pass is KVM's: stream_next() notes these */
 	if (c->s.format == FORMAT_QEMU)
-		return q->in_htab && !q->htab_begins && !q->cut &&
-		       !(c->first_pass && c->sparse);
+		return q->in_htab && !q->cut && !(c->first_pass && c->sparse);
 	return c->s.format == FORMAT_LE || c->s.format == FORMAT_BE;
 }
 
