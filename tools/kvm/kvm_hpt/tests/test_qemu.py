@@ -112,6 +112,16 @@ def test_damaged_qemu(tool):
           bad.at["records"] + len(raw(lost[:3])), 4,
           f"the first pass leaves out HPTEs from {records[3][0]:#x}",
           lost[3][0])
+    # If the first record has no invalid HPTE, a later one tells that it is KVM's
+    full = hpt.Table(20)
+    for index in (*range(8), *range(24, 80, 8)):
+        full.hptes[index] = hpt.Hpte(index, 0, 0, base=12, seg=28)
+    whole = first_pass(full, most=4)
+    lost = whole[:4] + whole[5:]
+    bad = build().htab(4, lost, True)
+    found("a record is lost after one without invalid HPTEs", bad.finish(),
+          bad.at["records"] + len(raw(lost[:4])), 5,
+          f"the first pass leaves out HPTEs from {whole[4][0]:#x}", lost[4][0])
     good = b"     1 %016x %016x %016x\n" % (1, 2, 3)
     for name, line, text in (
             ("text without an end", b"     2 1 2 3", "has a line without an end"),
