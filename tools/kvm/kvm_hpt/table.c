@@ -22,10 +22,15 @@
 struct table_slab {
 	struct table_slab *next;
 	size_t bytes;
-	size_t used;
 } __attribute__((aligned(8)));
 
-static struct table_slab *new_slab(struct table *t)
+/**
+ * table_new_slab() - allocate memory for groups and nodes
+ * @t: the table
+ *
+ * Return: false if there is none.
+ */
+bool table_new_slab(struct table *t)
 {
 	size_t bytes = t->slabs ? 2 * t->slabs->bytes : SLAB_MIN;
 	struct table_slab *slab;
@@ -35,28 +40,16 @@ static struct table_slab *new_slab(struct table *t)
 	slab = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (slab == MAP_FAILED)
-		return NULL;
+		return false;
 	/* Otherwise page faults take most of the time */
 	if (bytes == SLAB_MAX)
 		madvise(slab, bytes, MADV_HUGEPAGE);
 	slab->next = t->slabs;
 	slab->bytes = bytes;
-	slab->used = sizeof(*slab);
 	t->slabs = slab;
-	return slab;
-}
-
-/* Get memory that is zero, a multiple of 8 bytes */
-static inline void *get(struct table *t, size_t bytes)
-{
-	struct table_slab *slab = t->slabs;
-
-	if (!slab || slab->bytes - slab->used < bytes)
-		slab = new_slab(t);
-	if (!slab)
-		return NULL;
-	slab->used += bytes;
-	return (void *)slab + slab->used - bytes;
+	t->free = slab + 1;
+	t->free_bytes = bytes - sizeof(*slab);
+	return true;
 }
 
 static unsigned int slot_of(u64 group, unsigned int level)
@@ -95,7 +88,7 @@ bool table_make_leaf(struct table *t, u64 group)
 
 	for (;;) {
 		if (!*at)
-			*at = get(t, TABLE_NODE_SLOTS * sizeof(void *));
+			*at = table_get(t, TABLE_NODE_SLOTS * sizeof(void *));
 		if (!*at)
 			return false;
 		if (!--level)
@@ -104,24 +97,9 @@ bool table_make_leaf(struct table *t, u64 group)
 	}
 	t->leaf = *at;
 	t->leaf_number = group >> TABLE_NODE_SHIFT;
+	if (group >= t->end)
+		t->end = (t->leaf_number + 1) << TABLE_NODE_SHIFT;
 	return true;
-}
-
-/**
- * table_new_group() - create a group in the node that was used last
- * @t: the table
- * @group: its number
- *
- * Return: the group, or NULL if there is no memory.
- */
-struct table_group *table_new_group(struct table *t, u64 group)
-{
-	void **at = t->leaf + table_leaf_slot(group);
-
-	*at = get(t, t->group_bytes);
-	if (*at && group >= t->end)
-		t->end = group + 1;
-	return *at;
 }
 
 /* Go to the next node of groups, from @group on */

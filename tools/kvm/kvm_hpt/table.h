@@ -28,8 +28,10 @@ struct table_slab;
  * struct table - an HPT
  * @order: log2 of its size in bytes, 0 if unknown
  * @root: radix tree of the groups
- * @end: number after the last group that has been used
+ * @end: number after the last group of the last node
  * @slabs: memory of the groups and nodes
+ * @free: what is left of the last one
+ * @free_bytes: size of that
  * @leaf: the node of groups that was used last
  * @leaf_number: its number
  * @group_bytes: size of a group, which is a struct table_group or begins like one
@@ -39,13 +41,15 @@ struct table {
 	void *root;
 	u64 end;
 	struct table_slab *slabs;
+	void *free;
+	size_t free_bytes;
 	void **leaf;
 	u64 leaf_number;
 	size_t group_bytes;
 };
 
 bool table_make_leaf(struct table *t, u64 group);
-struct table_group *table_new_group(struct table *t, u64 group);
+bool table_new_slab(struct table *t);
 void table_clear_slow(struct table *t, u64 index, u64 end);
 int table_apply(struct table *t, const struct stream *s);
 struct table_group *table_group(const struct table *t, u64 group);
@@ -69,6 +73,25 @@ static inline unsigned int table_leaf_slot(u64 group)
 }
 
 /**
+ * table_get() - get memory for a group or a node, which is zero
+ * @t: the table
+ * @bytes: how much, a multiple of 8
+ *
+ * Return: the memory, or NULL if there is none.
+ */
+static inline void *table_get(struct table *t, size_t bytes)
+{
+	void *got;
+
+	if (t->free_bytes < bytes && !table_new_slab(t))
+		return NULL;
+	got = t->free;
+	t->free += bytes;
+	t->free_bytes -= bytes;
+	return got;
+}
+
+/**
  * table_make() - find a group, or create it
  * @t: the table
  * @group: its number
@@ -77,9 +100,14 @@ static inline unsigned int table_leaf_slot(u64 group)
  */
 static inline struct table_group *table_make(struct table *t, u64 group)
 {
+	void **at;
+
 	if (!table_in_leaf(t, group) && !table_make_leaf(t, group))
 		return NULL;
-	return t->leaf[table_leaf_slot(group)] ?: table_new_group(t, group);
+	at = t->leaf + table_leaf_slot(group);
+	if (!*at)
+		*at = table_get(t, t->group_bytes);
+	return *at;
 }
 
 /**
