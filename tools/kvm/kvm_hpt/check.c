@@ -36,6 +36,9 @@
  * @invalid: number of invalid HPTEs
  * @places: where each record is that has a round number
  * @nr_places: how many there are
+ * @leaf: the node of groups of digests that was written last
+ * @touched: a bit for each group of it that was written since then
+ * @alike: two HPTEs may translate the same page
  * @unlike: bits in which a group is not what an HPTE hashes to, before @hashed
  * @hashed: the hash of what is in @t was verified
  * @first_pass: the first pass has not reached the end yet
@@ -53,6 +56,9 @@ struct check {
 	u64 invalid;
 	u64 *places;
 	u64 nr_places;
+	void **leaf;
+	unsigned int touched;
+	bool alike;
 	u64 unlike;
 	bool hashed;
 	bool first_pass;
@@ -398,16 +404,39 @@ static __always_inline void use(void *group, unsigned int hptes,
 		full->used |= hptes;
 }
 
+/* Note whether digests are equal in groups of the node that is left */
+static void leave(struct check *c)
+{
+	c->alike |= digest_alike(c->leaf, c->touched);
+	c->touched = 0;
+}
+
+/* Find or create the group of the next HPTEs */
+static __always_inline void *enter(struct check *c, u64 number, const bool digest)
+{
+	void *group = table_make(&c->t, number);
+
+	if (!digest || !group)
+		return group;
+	if (c->leaf != c->t.leaf) {
+		leave(c);
+		c->leaf = c->t.leaf;
+	}
+	c->touched |= 1U << table_leaf_slot(number);
+	return group;
+}
+
 /* Put an HPTE into the table */
 static inline int keep(struct check *c, struct place at, u64 key)
 {
-	struct table_group *group = table_make(&c->t, at.index >> GROUP_SHIFT);
+	void *group = enter(c, at.index >> GROUP_SHIFT, c->digest);
 	unsigned int slot = at.index & (GROUP_HPTES - 1), bit = 1U << slot;
 
 	if (!group)
 		return -ENOMEM;
 	put(group, slot, at, key, c->digest);
 	use(group, bit, key & HPTE_V_SECONDARY ? bit : 0, c->digest);
+	c->alike |= !!(key & HPTE_V_SECONDARY);
 	return 0;
 }
 
@@ -562,8 +591,10 @@ static int check_end(struct check *c)
 		check_first_end(c);
 	if (!c->s.order || c->opts->no_hash)
 		return 0;
-	if (c->digest)
-		return digest_twice(&c->t, c->s.order) ? -EAGAIN : 0;
+	if (c->digest) {
+		leave(c);
+		return c->alike && digest_twice(&c->t, c->s.order) ? -EAGAIN : 0;
+	}
 	if (!faults_order(&c->f, c->s.order))
 		check_table(c);
 	return 0;
@@ -600,7 +631,7 @@ static __always_inline bool take_plain(struct check *c, const unsigned char *at,
 			return false;
 		}
 		if (!group)
-			group = table_make(&c->t, number);
+			group = enter(c, number, digest);
 		if (!group)
 			return false;
 		put(group, slot, place, key, digest);
@@ -707,6 +738,8 @@ static void begin_hpt(struct check *c)
 	table_free(&c->t);
 	c->valid = 0;
 	c->invalid = 0;
+	c->touched = 0;
+	c->alike = false;
 	c->unlike = 0;
 	c->hashed = c->s.order;
 	c->first_pass = !c->opts->later && c->s.format != FORMAT_DEBUGFS;

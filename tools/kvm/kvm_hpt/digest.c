@@ -16,14 +16,13 @@ typedef u32 half __attribute__((vector_size(GROUP_HPTES / 2 * sizeof(u32))));
 #endif
 
 /*
- * Are there two digests that are equal? Most groups have none, so no slot is left
- * out. A copy in memory that is read with another offset would take longer: a CPU
- * waits until all of what it reads was written.
+ * Not zero if two digests are equal. Most groups have none, so no slot is left out.
+ * A copy in memory that is read with another offset would take longer: a CPU waits
+ * until all of what it reads was written.
  */
-static bool any_alike(const struct digest_group *group)
+static inline half find_alike(const struct digest_group *group)
 {
 	half alike, low, high, turned;
-	u64 any[2];
 
 	memcpy(&low, group->digest, sizeof(low));
 	memcpy(&high, group->digest + GROUP_HPTES / 2, sizeof(high));
@@ -38,8 +37,31 @@ static bool any_alike(const struct digest_group *group)
 	alike |= (half)(low == turned);
 	alike |= (half)(low == TURN(low, 1, 2, 3, 0));
 	alike |= (half)(low == TURN(low, 2, 3, 0, 1));
-	memcpy(any, &alike, sizeof(any));
-	return any[0] | any[1];
+	return alike;
+}
+
+static inline bool is_any(half found)
+{
+	u64 part[2];
+
+	memcpy(part, &found, sizeof(part));
+	return part[0] | part[1];
+}
+
+/**
+ * digest_alike() - are two digests of a group equal?
+ * @leaf: a node of groups
+ * @groups: a bit for each group to look at
+ *
+ * It does not matter whether their HPTEs are valid.
+ */
+bool digest_alike(void **leaf, unsigned int groups)
+{
+	half alike = {};
+
+	for (; groups; groups &= groups - 1)
+		alike |= find_alike(leaf[__builtin_ctz(groups)]);
+	return is_any(alike);
 }
 
 /* A bit for each place with this digest; what was there before has one as well */
@@ -95,7 +117,7 @@ bool digest_twice(struct table *t, unsigned int order)
 	const struct digest_group *group, *other;
 
 	for (number = 0; (group = (void *)table_next(t, &number)); number++) {
-		if (any_alike(group) && twice_inside(group))
+		if (is_any(find_alike(group)) && twice_inside(group))
 			return true;
 		if (!(group->used & group->secondary))
 			continue;

@@ -22,6 +22,7 @@ struct digest_group {
 	u32 digest[GROUP_HPTES];
 } __attribute__((aligned(8)));
 
+bool digest_alike(void **leaf, unsigned int groups);
 bool digest_twice(struct table *t, unsigned int order);
 
 /* The upper half of such a product depends on all bits of the key */
