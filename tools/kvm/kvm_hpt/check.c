@@ -159,61 +159,74 @@ static void check_hash(struct check *c, struct place at, struct hpte hpte,
 			   "in a group that its address doesn't hash to");
 }
 
-/*
- * Most HPTEs have a page of 4K or 64K, the primary hash and nothing unusual.
- * This finds quickly that none of the rules above applies to them.
- *
- * Return: log2 of the base page size of such HPTEs, 0 for all others.
- */
-static inline unsigned int plain_shift(struct hpte hpte)
-{
-	if ((hpte.v & (HPTE_V_B_RESERVED | HPTE_V_VALID | HPTE_V_SECONDARY |
-		       HPTE_V_HOST)) != HPTE_V_VALID ||
-	    hpte.r & (HPTE_R_PP0 | HPTE_R_MARK | HPTE_R_W))
-		return 0;
-	if (!(hpte.v & HPTE_V_LARGE))
-		return 12;
-	return (hpte.r & 0xf000) == 0x1000 ? 16 : 0;
-}
+/* The bits that plain() looks at, and B of a segment of 1T */
+#define PLAIN_V		(HPTE_V_B | HPTE_V_HOST | HPTE_V_LARGE | \
+			 HPTE_V_SECONDARY | HPTE_V_VALID)
+#define PLAIN_R		(HPTE_R_PP0 | HPTE_R_MARK | HPTE_R_W)
+#define PLAIN_1T	(1ULL << HPTE_V_B_SHIFT)
 
-/* hpte_unlike() for such HPTEs, faster if the compiler knows @base_shift */
-static __always_inline u64 plain_unlike(struct hpte hpte, unsigned int base_shift,
-					u64 group)
+/* plain() for a base page size and a segment size that the compiler knows */
+static __always_inline bool plain_page(u64 v, __be64 r, unsigned int base_shift,
+				       unsigned int segment_shift, u64 group,
+				       u64 *key, u64 *unlike)
 {
-	u64 avpn = (hpte.v & HPTE_V_AVPN) >> HPTE_V_AVPN_SHIFT, hash, page;
+	/* Of LP, 64K has only the lowest four bits, and 4K none */
+	u64 lp_mask = base_shift == 16 ? 0xf000 : 0;
+	u64 lp = base_shift == 16 ? 0x1000 : 0;
+	u64 page = HPTE_V_AVPN, hash;
 
-	if (hpte.v >> HPTE_V_B_SHIFT) {
-		hash = avpn >> (40 - AVPN_LOW);
+	if ((r & htobe64(PLAIN_R | lp_mask)) != htobe64(lp))
+		return false;
+	hash = (v & HPTE_V_AVPN) >> (HPTE_V_AVPN_SHIFT + segment_shift - AVPN_LOW);
+	if (segment_shift == 40)
 		hash ^= hash << 25;
-		page = avpn & (BIT_ULL(40 - AVPN_LOW) - 1);
-	} else {
-		/* All other bits in front of the AVPN are 0 */
-		hash = hpte.v >> (HPTE_V_AVPN_SHIFT + 28 - AVPN_LOW);
-		page = avpn & (BIT_ULL(28 - AVPN_LOW) - 1);
-	}
-	return (hash ^ page << (AVPN_LOW - base_shift) ^ group) &
-	       (~0ULL << (AVPN_LOW - base_shift));
+	page &= BIT_ULL(HPTE_V_AVPN_SHIFT + segment_shift - AVPN_LOW) - 1;
+	page = (v & page) << (AVPN_LOW - base_shift - HPTE_V_AVPN_SHIFT);
+	*unlike = (hash ^ page ^ group) & (~0ULL << (AVPN_LOW - base_shift));
+	*key = (v & (HPTE_V_B | HPTE_V_AVPN)) | base_shift << KEY_SHIFT;
+	return true;
 }
 
-static inline u64 plain_key(struct hpte hpte, unsigned int base_shift)
+/**
+ * plain() - find quickly that an HPTE has no fault in itself
+ * @v: dword 0
+ * @r: dword 1 as in the stream
+ * @group: number of its group
+ * @key: set to its key
+ * @unlike: set to the result of hpte_unlike()
+ *
+ * Most HPTEs have a page of 4K or 64K, the primary hash and nothing unusual. None
+ * of the rules above applies to them.
+ *
+ * Return: false for all others.
+ */
+static __always_inline bool plain(u64 v, __be64 r, u64 group, u64 *key, u64 *unlike)
 {
-	return (hpte.v & (HPTE_V_B | HPTE_V_AVPN)) | base_shift << KEY_SHIFT;
+	u64 kind = v & PLAIN_V;
+
+	if (kind == HPTE_V_VALID)
+		return plain_page(v, r, 12, 28, group, key, unlike);
+	if (kind == (HPTE_V_VALID | HPTE_V_LARGE))
+		return plain_page(v, r, 16, 28, group, key, unlike);
+	if (kind == (HPTE_V_VALID | HPTE_V_LARGE | PLAIN_1T))
+		return plain_page(v, r, 16, 40, group, key, unlike);
+	if (kind == (HPTE_V_VALID | PLAIN_1T))
+		return plain_page(v, r, 12, 40, group, key, unlike);
+	return false;
 }
 
 /* Return: the key of the HPTE */
 static u64 check_valid(struct check *c, u64 byte, u64 index, struct hpte hpte)
 {
-	unsigned int shift = plain_shift(hpte);
 	struct hpte_page page;
 	u64 key, unlike;
 	const char *why;
 
-	if (shift) {
-		unlike = plain_unlike(hpte, shift, index >> GROUP_SHIFT);
+	if (plain(hpte.v, htobe64(hpte.r), index >> GROUP_SHIFT, &key, &unlike)) {
 		if (!c->hashed)
 			c->unlike |= unlike;
 		if (!c->hashed || !(unlike & (order_groups(c->s.order) - 1)))
-			return plain_key(hpte, shift);
+			return key;
 	}
 	hpte_page(hpte, &page);
 	key = (hpte.v & KEY_V) | page.base_shift << KEY_SHIFT;
@@ -440,6 +453,50 @@ static inline int keep(struct check *c, struct place at, u64 key)
 	return 0;
 }
 
+/* The bits of a group's number that the hash of its HPTEs has to have */
+static u64 hash_mask(const struct check *c)
+{
+	return c->hashed && !c->opts->no_hash ? order_groups(c->s.order) - 1 : 0;
+}
+
+/*
+ * Take HPTEs of a record, as long as all of a group are plain, and hash to it. @from
+ * becomes where the others begin. False if there are others, or no memory.
+ */
+static __always_inline bool take_plain(struct check *c, const void **from,
+				       unsigned int n, struct place at, u64 mask,
+				       const bool digest)
+{
+	const void *hptes = *from, *end = hptes + n * HPTE_BYTES, *stop;
+	unsigned int first = at.index & (GROUP_HPTES - 1), slot;
+	u64 number = at.index >> GROUP_SHIFT, unlike = 0, one, key;
+	__be64 dword[2];
+	void *group;
+
+	for (; hptes < end; first = 0, number++, *from = hptes) {
+		group = enter(c, number, digest);
+		if (!group)
+			return false;
+		stop = hptes + (GROUP_HPTES - first) * HPTE_BYTES;
+		if (stop > end)
+			stop = end;
+		for (slot = first; hptes < stop; slot++, hptes += HPTE_BYTES) {
+			memcpy(dword, hptes, sizeof(dword));
+			if (!plain(be64toh(dword[0]), dword[1], number, &key,
+				   &one))
+				return false;
+			unlike |= one;
+			put(group, slot, at, key, digest);
+			at.byte += HPTE_BYTES;
+		}
+		if (unlike & mask)
+			return false;
+		c->unlike |= unlike;
+		use(group, (1U << slot) - (1U << first), 0, digest);
+	}
+	return true;
+}
+
 static int check_record(struct check *c)
 {
 	u64 index = c->s.rec.index, byte = c->s.offset, end, key;
@@ -601,56 +658,6 @@ static int check_end(struct check *c)
 }
 
 /*
- * Take HPTEs as long as they are plain; these may be taken again. False if one is
- * not, or is in a group that @mask does not allow, or if there is no memory.
- */
-static __always_inline bool take_plain(struct check *c, const unsigned char *at,
-				       struct place place, unsigned int left,
-				       u64 mask, const bool digest)
-{
-	unsigned int slot = place.index & (GROUP_HPTES - 1), bits = 0;
-	u64 number = place.index >> GROUP_SHIFT, unlike = 0, key;
-	void *group = NULL;
-	__be64 dword[2];
-	struct hpte hpte;
-
-	while (left--) {
-		memcpy(dword, at, sizeof(dword));
-		hpte.v = be64toh(dword[0]);
-		hpte.r = be64toh(dword[1]);
-		switch (plain_shift(hpte)) {
-		case 12:
-			unlike |= plain_unlike(hpte, 12, number);
-			key = plain_key(hpte, 12);
-			break;
-		case 16:
-			unlike |= plain_unlike(hpte, 16, number);
-			key = plain_key(hpte, 16);
-			break;
-		default:
-			return false;
-		}
-		if (!group)
-			group = enter(c, number, digest);
-		if (!group)
-			return false;
-		put(group, slot, place, key, digest);
-		bits |= 1U << slot;
-		at += HPTE_BYTES;
-		place.byte += HPTE_BYTES;
-		if (!left || ++slot == GROUP_HPTES) {
-			use(group, bits, 0, digest);
-			number++;
-			slot = 0;
-			bits = 0;
-			group = NULL;
-		}
-	}
-	c->unlike |= unlike;
-	return !(unlike & mask);
-}
-
-/*
  * Take records of the usual kind: in the look-ahead buffer, after the previous
  * record in the same pass, and with plain HPTEs. stream_next() and check_record()
  * take all others.
@@ -658,43 +665,43 @@ static __always_inline bool take_plain(struct check *c, const unsigned char *at,
 static __always_inline void take_records(struct check *c, const bool digest,
 					 const bool big_endian)
 {
-	const unsigned char *at = c->s.src->buf + c->s.src->start, *begin = at;
-	const unsigned char *limit = c->s.src->buf + c->s.src->end;
+	const void *begin = c->s.src->buf + c->s.src->start, *at = begin, *from;
+	const void *limit = c->s.src->buf + c->s.src->end;
 	/* The end of the first pass is left to check_record() */
 	const bool in_order = c->first_pass || c->s.pass == 1;
-	const u64 most = c->s.nr_hptes - in_order, gap = in_order ? 0 : most;
+	const u64 most = c->s.nr_hptes - in_order, most_gap = in_order ? 0 : most;
 	/* Within a pass, indexes grow: in the first one nothing is there before */
 	const bool clear = c->s.pass > 1;
-	u64 next = c->s.next, mask = 0, invalid = 0, records = 0, gaps = 0, end;
+	const u64 mask = hash_mask(c);
+	u64 next = c->s.next, valid, records = 0, gap, gaps = 0, invalid, end;
 	struct kvm_get_htab_header hdr;
 	struct place place;
-	size_t bytes;
 
-	if (c->hashed && !c->opts->no_hash)
-		mask = order_groups(c->s.order) - 1;
-	for (; limit - at >= sizeof(hdr); at += bytes, next = end, records++) {
+	for (; limit - at >= sizeof(hdr); at = from, next = end, records++) {
 		memcpy(&hdr, at, sizeof(hdr));
 		header_to_host(&hdr, big_endian);
-		end = (u64)hdr.index + hdr.n_valid + hdr.n_invalid;
-		bytes = hpt_record_bytes(&hdr);
+		gap = hdr.index - next;
+		invalid = (u64)hdr.index + hdr.n_valid;
+		end = invalid + hdr.n_invalid;
 		place.byte = c->s.src->pos + (at - begin) + sizeof(hdr);
 		place.record = c->s.records + records + 1;
 		place.index = hdr.index;
-		if (hdr.index - next > gap || end == hdr.index || end > most ||
-		    limit - at < bytes ||
-		    (!digest && c->nr_places <= place.record >> PLACE_RECORD) ||
-		    !take_plain(c, at + sizeof(hdr), place, hdr.n_valid, mask,
-				digest))
+		if (gap > most_gap || end == hdr.index || end > most ||
+		    limit - at < hpt_record_bytes(&hdr) ||
+		    (!digest && c->nr_places <= place.record >> PLACE_RECORD))
+			break;
+		from = at + sizeof(hdr);
+		if (!take_plain(c, &from, hdr.n_valid, place, mask, digest))
 			break;
 		if (clear)
-			table_clear(&c->t, end - hdr.n_invalid, end);
-		gaps |= hdr.index - next;
-		invalid += hdr.n_invalid;
+			table_clear(&c->t, invalid, end);
+		gaps += gap;
 	}
+	valid = (at - begin - records * sizeof(hdr)) / HPTE_BYTES;
+	c->valid += valid;
+	c->invalid += next - c->s.next - gaps - valid;
 	source_step(c->s.src, at - begin);
 	c->s.records += records;
-	c->valid += (at - begin - records * sizeof(hdr)) / HPTE_BYTES;
-	c->invalid += invalid;
 	c->s.next = next;
 	c->s.dense &= !gaps;
 	if (next > c->s.max_end)
