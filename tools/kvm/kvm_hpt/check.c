@@ -497,6 +497,24 @@ static __always_inline bool take_plain(struct check *c, const void **from,
 	return true;
 }
 
+/* Take HPTEs of the last record, from number @i on. Return: how many are taken. */
+static unsigned int take_hptes(struct check *c, unsigned int i)
+{
+	const void *begin = (void *)c->s.rec.hpte + i * HPTE_BYTES, *from = begin;
+	unsigned int n = c->s.rec.n_valid - i;
+	struct place at = {
+		.byte = c->s.offset + sizeof(*c->s.buf) + i * HPTE_BYTES,
+		.record = c->s.records,
+		.index = c->s.rec.index + i,
+	};
+
+	if (c->digest)
+		take_plain(c, &from, n, at, hash_mask(c), true);
+	else
+		take_plain(c, &from, n, at, hash_mask(c), false);
+	return (from - begin) / HPTE_BYTES;
+}
+
 static int check_record(struct check *c)
 {
 	u64 index = c->s.rec.index, byte = c->s.offset, end, key;
@@ -522,9 +540,14 @@ static int check_record(struct check *c)
 		check_first_pass(c);
 	byte += sizeof(*c->s.buf);
 	end = index + c->s.rec.n_valid;
-	for (i = 0; i < c->s.rec.n_valid; i++, byte += HPTE_BYTES) {
-		place = (struct place) { byte, c->s.records, index + i };
-		key = check_valid(c, byte, index + i, stream_hpte(&c->s, i));
+	for (i = 0; i < c->s.rec.n_valid; i++) {
+		if (!c->s.range && (!i || !((index + i) & (GROUP_HPTES - 1))))
+			i += take_hptes(c, i);
+		if (i == c->s.rec.n_valid)
+			break;
+		place = (struct place) { byte + i * HPTE_BYTES, c->s.records,
+					 index + i };
+		key = check_valid(c, place.byte, index + i, stream_hpte(&c->s, i));
 		if (!c->s.range && keep(c, place, key))
 			return -ENOMEM;
 	}
