@@ -216,6 +216,20 @@ def test_damaged_far(tool):
         (*places[1], f"translates the same page as index {twice - 4:#x}")])
 
 
+def test_damaged_long(tool):
+    """In a record of several groups that begins within one, and has an HPTE that is
+    looked at closely or not."""
+    for name, wimg in ("usual", 0x10), ("one that is written through", 0x50):
+        table = Table(20)
+        for index in range(5, 45):
+            table.hptes[index] = Hpte(index, 0, 0, base=12, seg=28,
+                                      wimg=wimg if index == 7 else 0x10)
+        table.hptes[36] = table.hptes[33]
+        records = first_pass(table)
+        expect(tool, f"twice in a long record, {name}", raw(records), [
+            (*byte_of(records, 36), 36, "translates the same page as index 0x21")])
+
+
 def test_damaged_later(tool):
     """After other records of a later pass."""
     table = kernel(20)
@@ -319,6 +333,12 @@ def test_damaged_records(tool):
                [(len(good), last + 1, index,
                  f"reaches beyond the end of the HPT at {end:#x}")],
                ["-O", 20, "-H"])
+    # What is beyond the end is not compared with others
+    word = Hpte(2 * end // 8 - 1, 0, 0, base=12, seg=28).words()
+    expect(tool, "a page twice in a record that goes beyond the end",
+           good + hpt.record(end - 8, [word] * 2, 7),
+           [(len(good), last + 1, end - 8,
+             f"reaches beyond the end of the HPT at {end:#x}")], ["-O", 20])
     expect(tool, "a later pass that begins with a record beyond the end",
            good + hpt.record(end - 1, [], 2),
            [(len(good), last + 1, end - 1,
