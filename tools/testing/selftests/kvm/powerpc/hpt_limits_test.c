@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Resource use that an attacker could try: thousands of readers of one VM, a
- * thousand VMs, a large HPT, user memory that is never provided.  All memory is
- * freed afterwards, and other users go on meanwhile.
+ * thousand VMs, a large HPT, user memory that is never provided, a file system
+ * that does not answer.  All memory is freed afterwards, and other users go on
+ * meanwhile.
  *
  * Variables in the environment, or on the kernel's command line, set the
  * numbers:
@@ -24,6 +25,7 @@
 #include <linux/userfaultfd.h>
 
 #include "kselftest_harness.h"
+#include "hpt_fuse.h"
 #include "hpt_guest.h"
 
 #define USERFAULTFD	"/proc/sys/vm/unprivileged_userfaultfd"
@@ -235,8 +237,12 @@ TEST_F_TIMEOUT(limits, replaced_is_freed, TIMEOUT)
 	EXPECT_TRUE(given_back(_metadata, before, LEAK));
 }
 
-/* Memory that the test provides when it wants, by userfaultfd */
+/*
+ * Memory that the test provides when it wants: by userfaultfd or, with @file, as
+ * a private mapping of a file of a FUSE server
+ */
 struct slow {
+	struct slow_file *file;
 	int fd;
 	unsigned char *mem;
 	size_t size;
@@ -254,6 +260,10 @@ static int slow_take(struct slow *s, void *mem, size_t size)
 
 	s->mem = mem;
 	s->size = size;
+	if (s->file)
+		return mmap(mem, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_FIXED, s->file->cached,
+			    0) == MAP_FAILED ? -errno : 0;
 	s->fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (s->fd < 0)
 		return -errno;
@@ -277,6 +287,8 @@ static int slow_wait(struct slow *s)
 {
 	struct pollfd p = { .fd = s->fd, .events = POLLIN };
 
+	if (s->file)
+		return slow_file_wait(s->file);
 	return poll(&p, 1, 30000) == 1 && p.revents == POLLIN ? 0 : -ETIMEDOUT;
 }
 
@@ -288,6 +300,8 @@ static int slow_let_go(struct slow *s, const void *src)
 		.len = s->size,
 	};
 
+	if (s->file)
+		return slow_file_let_go(s->file);
 	return ioctl(s->fd, UFFDIO_COPY, &copy) ? -errno : 0;
 }
 
@@ -478,50 +492,50 @@ static int sleeper_starts(struct sleeper *s)
  * accumulate old HPTs.  The vcpu then maps the page in the new HPT, not in the
  * old one.
  */
-TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
+static void fault_sleeps(struct __test_metadata *_metadata, struct vm *vm,
+			 void *buf, struct slow_file *file)
 {
 	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
-	struct sleeper s = { };
+	struct sleeper s = { .slow.file = file };
 	struct pollfd poll_old = { .events = POLLIN };
 	int fd, old, i;
 
-	if (access(USERFAULTFD, F_OK))
-		SKIP(return, "the kernel has no userfaultfd");
 	ASSERT_LT(N, guest_index(NPTE(LARGE_ORDER), PAGE));
-	ASSERT_EQ(0, sleeper_prepares(&s, &self->vm));
-	old = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_EQ(0, sleeper_prepares(&s, vm));
+	old = vm_htab_fd(vm, 0, 0);
 	ASSERT_LE(0, old);
-	ASSERT_LT(0, drain(old, self->buf));
+	ASSERT_LT(0, drain(old, buf));
 	ASSERT_EQ(0, sleeper_starts(&s));
-	ASSERT_EQ(0, vm_resize(&self->vm, MIN_ORDER));
+	ASSERT_EQ(0, vm_resize(vm, MIN_ORDER));
 
 	ASSERT_EQ(0, ioctl(old, KVM_PPC_HTAB_PROGRESS, &p));
 	EXPECT_EQ(KVM_PPC_HTAB_STATE_STALE, p.state);
-	EXPECT_EQ(-ESTALE, drain(old, self->buf));
+	EXPECT_EQ(-ESTALE, drain(old, buf));
 	poll_old.fd = old;
 	EXPECT_EQ(1, poll(&poll_old, 1, 0));
 	EXPECT_EQ(0, close(old));
 
-	fd = vm_htab_fd(&self->vm, 0, 0);
+	fd = vm_htab_fd(vm, 0, 0);
 	ASSERT_LE(0, fd);
-	EXPECT_LT(0, drain(fd, self->buf));
+	EXPECT_LT(0, drain(fd, buf));
 	ASSERT_EQ(0, ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p));
 	EXPECT_EQ(N, p.hptes);
 	EXPECT_EQ(0, close(fd));
-	EXPECT_LT(0, ioctl(self->vm.fd, KVM_CREATE_VCPU, 1));
-	EXPECT_LE(0, vm_resize_prepare(&self->vm, 0));
+	EXPECT_LT(0, ioctl(vm->fd, KVM_CREATE_VCPU, 1));
+	EXPECT_LE(0, vm_resize_prepare(vm, 0));
 	for (i = 0; i < TRIES; i++) {
-		EXPECT_LT(0, vm_resize_prepare(&self->vm, LARGE_ORDER));
+		EXPECT_LT(0, vm_resize_prepare(vm, LARGE_ORDER));
 		usleep(PAUSE_US);
 	}
-	EXPECT_EQ(-ENXIO, vm_resize_commit(&self->vm, LARGE_ORDER));
-	EXPECT_EQ(-EBUSY, vm_alloc_hpt(&self->vm, MIN_ORDER));
-	EXPECT_EQ(-EBUSY, vm_write_run(&self->vm, 0, 1, 0));
+	EXPECT_EQ(-ENXIO, vm_resize_commit(vm, LARGE_ORDER));
+	EXPECT_EQ(-EBUSY, vm_alloc_hpt(vm, MIN_ORDER));
+	EXPECT_EQ(-EBUSY, vm_write_run(vm, 0, 1, 0));
 
-	ASSERT_EQ(0, slow_let_go(&s.slow, self->buf));
+	ASSERT_EQ(0, slow_let_go(&s.slow, buf));
 	pthread_join(s.vcpu, NULL);
 	/* From here on the kernel provides the page */
-	close(s.slow.fd);
+	if (!file)
+		close(s.slow.fd);
 	EXPECT_EQ(0, s.loaded);
 	/* The host unmaps the page through its chain in the reverse map */
 	for (i = 0; i < 3; i++) {
@@ -529,6 +543,193 @@ TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
 		ASSERT_EQ(0, guest_load(&s.g, GUEST_EA + GPA, true));
 	}
 	guest_free(&s.g);
+}
+
+TEST_F_TIMEOUT(limits, fault_that_sleeps, 60)
+{
+	if (access(USERFAULTFD, F_OK))
+		SKIP(return, "the kernel has no userfaultfd");
+	fault_sleeps(_metadata, &self->vm, self->buf, NULL);
+}
+
+/* The same if the page belongs to a file, whose server does not answer */
+TEST_F_TIMEOUT(limits, slow_file_system, 60)
+{
+	struct slow_file file;
+	int err = slow_file_init(&file);
+
+	if (err == -ENODEV)
+		SKIP(return, NO_FUSE);
+	ASSERT_EQ(0, err);
+	fault_sleeps(_metadata, &self->vm, self->buf, &file);
+	slow_file_free(&file);
+}
+
+/* A thread created in advance, since creating one takes mmap_lock */
+struct starter {
+	void (*fn)(void *arg);
+	void *arg;
+	pthread_t thread;
+	pid_t tid;
+	bool begin;
+};
+
+static void *starter_main(void *arg)
+{
+	struct starter *s = arg;
+
+	__atomic_store_n(&s->tid, gettid(), __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&s->begin, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	s->fn(s->arg);
+	return NULL;
+}
+
+static int starter_init(struct starter *s)
+{
+	int err = -pthread_create(&s->thread, NULL, starter_main, s);
+
+	while (!err && !__atomic_load_n(&s->tid, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	return err;
+}
+
+/* The start of a file in procfs; allocates no memory */
+static int proc_read(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, size - 1);
+	close(fd);
+	if (n <= 0)
+		return -EIO;
+	text[n] = 0;
+	return 0;
+}
+
+/* Returns when the thread is in state D: at most a fatal signal wakes it up */
+static int starter_begin(struct starter *s)
+{
+	char path[64], text[512], *name_end;
+	int i, err;
+
+	__atomic_store_n(&s->begin, true, __ATOMIC_RELEASE);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", s->tid);
+	for (i = 0; i < 5000; i++) {
+		err = proc_read(path, text, sizeof(text));
+		if (err)
+			return err;
+		name_end = strrchr(text, ')');
+		if (name_end && !strncmp(name_end, ") D", 3))
+			return 0;
+		usleep(1000);
+	}
+	return -ETIMEDOUT;
+}
+
+struct mapping {
+	struct slow_file file;
+	void *mem;
+};
+
+static void do_map(void *arg)
+{
+	struct mapping *m = arg;
+
+	m->mem = mmap(NULL, SLOW_FILE_SIZE, PROT_READ, MAP_PRIVATE,
+		      m->file.direct, 0);
+}
+
+struct first_run {
+	struct guest g;
+	int result;
+};
+
+static void do_first_run(void *arg)
+{
+	struct first_run *r = arg;
+
+	r->result = guest_load(&r->g, 0, false);
+}
+
+/* None of this may need mmap_lock, not even by a page fault */
+static void others_ignore_mmap_lock(struct __test_metadata *_metadata,
+				    struct vm *vm, int fd, int old, void *buf)
+{
+	struct kvm_ppc_htab_progress p = { .argsz = sizeof(p) };
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char path[64], text[512];
+	int new;
+
+	/* Other kernels do not have it */
+	EXPECT_TRUE(!ioctl(fd, KVM_PPC_HTAB_PROGRESS, &p) || errno == ENOTTY);
+	EXPECT_EQ(1, poll(&pfd, 1, 0));
+	EXPECT_LT(0, drain(fd, buf));
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	EXPECT_EQ(0, proc_read(path, text, sizeof(text)));
+	EXPECT_EQ(0, close(old));
+	new = vm_htab_fd(vm, 0, 0);
+	EXPECT_LE(0, new);
+	EXPECT_EQ(0, close(new));
+	EXPECT_EQ(0, vm_write_hpte(vm, 2002, hpte_at(2002)));
+	EXPECT_LE(0, vm_resize_prepare(vm, 0));
+	new = ioctl(vm->fd, KVM_CREATE_VCPU, 1);
+	EXPECT_LE(0, new);
+	EXPECT_EQ(0, close(new));
+	EXPECT_EQ(0, vm_memslot(vm, 1, PAGE_16M, vm->mem, PAGE_64K, 0));
+	EXPECT_EQ(0, vm_memslot(vm, 1, PAGE_16M, vm->mem, 0, 0));
+}
+
+/*
+ * A vcpu that runs for the first time waits for mmap_lock, which a thread in
+ * mmap() holds for as long as a FUSE server likes: the mmap() of a file opened
+ * with FOPEN_DIRECT_IO waits for a page that is being read.  Everything else
+ * goes on.  Fails if the vcpu holds mmu_setup_lock or is in a read section of
+ * kvm->srcu meanwhile: then the server has to answer first.
+ */
+TEST_F_TIMEOUT(limits, mmap_that_sleeps, 60)
+{
+	struct mapping m = { .mem = MAP_FAILED };
+	struct first_run run = { .result = -EIO };
+	struct starter mapper = { .fn = do_map, .arg = &m };
+	struct starter vcpu = { .fn = do_first_run, .arg = &run };
+	int fd, old, err;
+
+	err = slow_file_init(&m.file);
+	if (err == -ENODEV)
+		SKIP(return, NO_FUSE);
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, guest_init(&run.g, &self->vm, false));
+	ASSERT_EQ(0, vm_write_hpte(&self->vm, 1001, hpte_at(1001)));
+	fd = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, fd);
+	old = vm_htab_fd(&self->vm, 0, 0);
+	ASSERT_LE(0, old);
+	ASSERT_LT(0, drain(old, self->buf));
+	ASSERT_EQ(0, starter_init(&mapper));
+	ASSERT_EQ(0, starter_init(&vcpu));
+
+	/* From here on the process has no page faults */
+	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+	ASSERT_EQ(0, readahead(m.file.cached, 0, SLOW_FILE_SIZE));
+	ASSERT_EQ(0, slow_file_wait(&m.file));
+	ASSERT_EQ(0, starter_begin(&mapper));
+	ASSERT_EQ(0, starter_begin(&vcpu));
+	others_ignore_mmap_lock(_metadata, &self->vm, fd, old, self->buf);
+	EXPECT_EQ(0, slow_file_let_go(&m.file));
+	pthread_join(mapper.thread, NULL);
+	pthread_join(vcpu.thread, NULL);
+	munlockall();
+
+	EXPECT_EQ(0, run.result);
+	EXPECT_NE(MAP_FAILED, m.mem);
+	munmap(m.mem, SLOW_FILE_SIZE);
+	close(fd);
+	guest_free(&run.g);
+	slow_file_free(&m.file);
 }
 
 /*
