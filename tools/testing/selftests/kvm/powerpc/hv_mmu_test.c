@@ -105,12 +105,7 @@ static long page_init(struct guest *g, unsigned long flags,
 
 static int enable_page_init(struct vm *vm)
 {
-	struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_PPC_ENABLE_HCALL,
-		.args = { H_PAGE_INIT, 1 },
-	};
-
-	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
+	return vm_enable_cap(vm, KVM_CAP_PPC_ENABLE_HCALL, H_PAGE_INIT, 1);
 }
 
 /* A guest with an HPT; page 1 of its memory is filled with 'g' */
@@ -583,16 +578,6 @@ TEST_F_TIMEOUT(radix, dirty_log_lets_others_run, TIMEOUT)
 	ticker_free(&t);
 }
 
-static int enable_nested(struct vm *vm)
-{
-	struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_PPC_NESTED_HV,
-		.args = { 1 },
-	};
-
-	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
-}
-
 /* The reverse map of nested guests is freed, even if there are none */
 TEST_F_TIMEOUT(radix, switch_lets_others_run, TIMEOUT)
 {
@@ -600,7 +585,7 @@ TEST_F_TIMEOUT(radix, switch_lets_others_run, TIMEOUT)
 	struct ticker t;
 	int i;
 
-	ASSERT_EQ(0, enable_nested(&self->vm));
+	ASSERT_EQ(0, vm_enable_cap(&self->vm, KVM_CAP_PPC_NESTED_HV, 1, 0));
 	ASSERT_EQ(0, huge_slot(&self->vm));
 	ASSERT_EQ(0, ticker_init(&t));
 	for (i = 0; i < TICKER_TRIES && !good; i++) {
@@ -904,7 +889,7 @@ static int init_nested(struct guest *g)
 {
 	unsigned long table = PARTITION_TABLE;
 	struct vm *vm = g->vm;
-	int err = enable_nested(vm);
+	int err = vm_enable_cap(vm, KVM_CAP_PPC_NESTED_HV, 1, 0);
 
 	if (err)
 		return err;

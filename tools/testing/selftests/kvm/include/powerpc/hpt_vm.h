@@ -38,6 +38,7 @@ int vm_init(struct vm *vm, unsigned int order, size_t mem_size);
 int vm_free(struct vm *vm);
 int vm_memslot(struct vm *vm, unsigned int slot, unsigned long gpa,
 	       void *host, size_t size, unsigned int flags);
+int vm_enable_cap(struct vm *vm, __u32 what, __u64 arg, __u64 arg2);
 int vm_alloc_hpt(struct vm *vm, unsigned int order);
 int vm_set_radix(struct vm *vm, bool radix);
 int vm_resize_prepare(struct vm *vm, unsigned int order);

@@ -57,12 +57,7 @@ static int set_slb(struct guest *g)
 
 static int enable_hcall(struct guest *g, unsigned long number)
 {
-	struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_PPC_ENABLE_HCALL,
-		.args = { number, 1 },
-	};
-
-	if (ioctl(g->vm->fd, KVM_ENABLE_CAP, &cap))
+	if (vm_enable_cap(g->vm, KVM_CAP_PPC_ENABLE_HCALL, number, 1))
 		return fail("KVM_CAP_PPC_ENABLE_HCALL");
 	return 0;
 }

@@ -100,6 +100,16 @@ int vm_alloc_hpt(struct vm *vm, unsigned int order)
 	return ioctl(vm->fd, KVM_PPC_ALLOCATE_HTAB, &arg) ? -errno : 0;
 }
 
+int vm_enable_cap(struct vm *vm, __u32 what, __u64 arg, __u64 arg2)
+{
+	struct kvm_enable_cap cap = {
+		.cap = what,
+		.args = { arg, arg2 },
+	};
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
+}
+
 int vm_set_radix(struct vm *vm, bool radix)
 {
 	struct kvm_ppc_mmuv3_cfg cfg = {
