@@ -494,13 +494,13 @@ static void *switch_on(void *arg)
 	return NULL;
 }
 
-static char *big_slot(struct vm *vm)
+static char *big_slot(struct vm *vm, unsigned long size)
 {
-	char *map = mmap(NULL, BIG_SLOT, PROT_READ | PROT_WRITE,
+	char *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (map == MAP_FAILED ||
-	    vm_memslot(vm, SLOT, GPA, map, BIG_SLOT, KVM_MEM_LOG_DIRTY_PAGES))
+	    vm_memslot(vm, SLOT, GPA, map, size, KVM_MEM_LOG_DIRTY_PAGES))
 		return NULL;
 	return map;
 }
@@ -513,7 +513,7 @@ TEST_F_TIMEOUT(radix, dirty_log_vs_hpt, TIMEOUT)
 	struct timespec end = in_seconds(SECONDS);
 	pthread_t thread;
 
-	ASSERT_NE(NULL, big_slot(&self->vm));
+	ASSERT_NE(NULL, big_slot(&self->vm, BIG_SLOT));
 	log.dirty_bitmap = malloc(BIG_SLOT / PAGE_4K / 8);
 	ASSERT_NE(NULL, log.dirty_bitmap);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, switch_on, &s));
@@ -533,7 +533,7 @@ TEST_F_TIMEOUT(radix, memslot_vs_hpt, TIMEOUT)
 	unsigned int i;
 	char *map;
 
-	map = big_slot(&self->vm);
+	map = big_slot(&self->vm, BIG_SLOT);
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, switch_on, &s));
 	for (i = 0; before(&end); i++)
@@ -547,17 +547,6 @@ TEST_F_TIMEOUT(radix, memslot_vs_hpt, TIMEOUT)
 /* Memory that the guest does not use; a loop over its pages takes long */
 #define HUGE_SLOT	(64UL << 30)
 
-static int huge_slot(struct vm *vm)
-{
-	void *map = mmap(NULL, HUGE_SLOT, PROT_READ | PROT_WRITE, MAP_PRIVATE |
-			 MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (map == MAP_FAILED)
-		return -errno;
-	return vm_memslot(vm, SLOT, HUGE_SLOT, map, HUGE_SLOT,
-			  KVM_MEM_LOG_DIRTY_PAGES);
-}
-
 TEST_F_TIMEOUT(radix, dirty_log_lets_others_run, TIMEOUT)
 {
 	struct kvm_dirty_log log = { .slot = SLOT };
@@ -565,7 +554,7 @@ TEST_F_TIMEOUT(radix, dirty_log_lets_others_run, TIMEOUT)
 	struct ticker t;
 	int i;
 
-	ASSERT_EQ(0, huge_slot(&self->vm));
+	ASSERT_NE(NULL, big_slot(&self->vm, HUGE_SLOT));
 	log.dirty_bitmap = malloc(HUGE_SLOT / PAGE_4K / 8);
 	ASSERT_NE(NULL, log.dirty_bitmap);
 	ASSERT_EQ(0, ticker_init(&t));
@@ -586,7 +575,7 @@ TEST_F_TIMEOUT(radix, switch_lets_others_run, TIMEOUT)
 	int i;
 
 	ASSERT_EQ(0, vm_enable_cap(&self->vm, KVM_CAP_PPC_NESTED_HV, 1, 0));
-	ASSERT_EQ(0, huge_slot(&self->vm));
+	ASSERT_NE(NULL, big_slot(&self->vm, HUGE_SLOT));
 	ASSERT_EQ(0, ticker_init(&t));
 	for (i = 0; i < TICKER_TRIES && !good; i++) {
 		ASSERT_EQ(0, vm_set_radix(&self->vm, true));
