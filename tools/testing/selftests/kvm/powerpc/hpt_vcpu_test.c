@@ -607,6 +607,16 @@ TEST_F(vcpu, vrma_made_by_kvm)
 	EXPECT_TOLD(n);
 }
 
+/* A vcpu that cannot run, since no memory is at 0: KVM_RUN says so */
+TEST_F(vcpu, run_without_memory)
+{
+	ASSERT_EQ(0, vm_memslot(&self->vm, 0, 0, NULL, 0, 0));
+	ASSERT_EQ(0, vm_alloc_hpt(&self->vm, ORDER));
+	EXPECT_EQ(-1, ioctl(self->guest.fd, KVM_RUN, NULL));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(KVM_EXIT_FAIL_ENTRY, self->guest.run->exit_reason);
+}
+
 /* Writes fail while a vcpu runs, and only then */
 TEST_F(vcpu, busy)
 {
