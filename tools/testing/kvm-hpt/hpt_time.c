@@ -210,6 +210,43 @@ static noinline unsigned long write_many(void)
 	return nr / 8 * 3;
 }
 
+/* A store to one of these says to "time" who runs from here on */
+enum { VCPUS = 4, READER = VCPUS, NOBODY, TURNS };
+static volatile char turn[TURNS];
+
+/*
+ * Vcpus take turns: each changes all HPTEs of its groups, which have their bits
+ * in the same word of the bitmap. Then a reader reports the changes.
+ */
+static unsigned long same_word(void)
+{
+	unsigned long round, i, index = 0;
+
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < BITS_PER_LONG * HPT_GROUP_HPTES; i++) {
+			index = i % VCPUS * BITS_PER_LONG / VCPUS *
+				HPT_GROUP_HPTES + i / VCPUS;
+			turn[i % VCPUS] = round;
+			if (ours)
+				kvmppc_hpt_mark(kvm, &kvm->arch.hpt.rev[index],
+						index);
+			else
+				kvm->arch.hpt.rev[index].guest_rpte |=
+					HPTE_GR_MODIFIED;
+		}
+		turn[READER] = round;
+		while (read_some(2048))
+			;
+		turn[NOBODY] = round;
+	}
+	fprintf(stderr, "turn %p %d\nreverse map %p %zu\n", turn, TURNS,
+		kvm->arch.hpt.rev, nr * sizeof(*kvm->arch.hpt.rev));
+	if (ours)
+		fprintf(stderr, "bitmap %p %lu\n",
+			kvm->arch.hpt.groups->chunk[0].visit, nr / 64);
+	return i;
+}
+
 static const struct {
 	const char *name;
 	void (*setup)(void);
@@ -223,6 +260,7 @@ static const struct {
 	{ "three", setup_three, read_three },
 	{ "write", setup_write, write_one },
 	{ "write-many", setup_write, write_many },
+	{ "same-word", setup_later, same_word },
 };
 
 int main(int argc, char **argv)
