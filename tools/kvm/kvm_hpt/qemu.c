@@ -38,6 +38,13 @@ enum {
 
 #define FOOTER_BYTES		5
 
+/* Places from which on to search for another stream */
+enum {
+	MARK_STREAM,	/* the stream begins */
+	MARK_EXACT,	/* a section begins, the last one that was followed exactly */
+	MARK_SECTION,	/* the section that is being read begins */
+};
+
 /* This command is followed by a stream with the state of devices */
 #define COMMAND_PACKAGED	7
 
@@ -145,16 +152,6 @@ static bool find_footer(struct stream *s, u32 id)
 	}
 }
 
-/*
- * Where another stream begins that was appended when this one was cancelled, or
- * ~0
- */
-static u64 find_another(struct stream *s, u64 from, u64 to)
-{
-	return source_find(s->src, from + 1, to, QEMU_BEGIN,
-			   QEMU_BEGIN_BYTES);
-}
-
 static enum stream_event tell_another(struct stream *s, u64 offset)
 {
 	return stream_broken(s, offset,
@@ -221,8 +218,8 @@ static enum stream_event read_configuration(struct stream *s)
 				     "the machine type in QEMU's stream is not a name");
 	if (strncmp(q->machine, "pseries", strlen("pseries"))) {
 		/* Unless the name ends within another stream */
-		q->foreign = find_another(s, s->src->begin, s->src->pos +
-					  QEMU_BEGIN_BYTES) == NOWHERE;
+		q->foreign = source_find(s->src, MARK_STREAM, s->src->pos +
+					 QEMU_BEGIN_BYTES) == NOWHERE;
 		return stream_broken(s, offset,
 				     "QEMU's stream is of a guest of machine type '%s', which has no HPT",
 				     q->machine);
@@ -385,8 +382,14 @@ static enum stream_event skip_unknown(struct stream *s)
 	if (!find_footer(s, q->current->id))
 		return cut_short(s);
 	/* The footer may belong to another stream that begins before it */
-	offset = find_another(s, q->begin, s->src->pos);
+	offset = source_find(s->src, MARK_SECTION, s->src->pos);
 	return offset != NOWHERE ? tell_another(s, offset) : STREAM_END;
+}
+
+/* Data up to where the section begins cannot be another stream */
+static void followed(struct stream *s)
+{
+	s->src->mark[MARK_EXACT] = s->src->mark[MARK_SECTION];
 }
 
 static enum stream_event begin_section(struct stream *s, u8 type)
@@ -415,11 +418,11 @@ static enum stream_event begin_section(struct stream *s, u8 type)
 	if (q->current->kind == KIND_RAM && type == SECTION_END)
 		q->ram_ended = true;
 	if (q->current->kind == KIND_HTAB) {
-		q->exact = q->begin;
+		followed(s);
 		return begin_htab(s, type);
 	}
 	if (q->current->kind == KIND_RAM && qemu_skip_ram(s)) {
-		q->exact = q->begin;
+		followed(s);
 		return STREAM_END;
 	}
 	return skip_unknown(s);
@@ -500,6 +503,7 @@ static enum stream_event next_section(struct stream *s)
 	u64 type;
 
 	q->begin = s->src->pos;
+	source_mark(s->src, MARK_SECTION);
 	if (!qemu_get(s, 1, &type)) {
 		q->devices = false;
 		return no_more_sections(s);
@@ -668,7 +672,7 @@ static enum stream_event next_record(struct stream *s)
 	}
 	if (!q->searched && is_strange(s)) {
 		q->searched = true;
-		index = find_another(s, q->begin, NOWHERE);
+		index = source_find(s->src, MARK_SECTION, NOWHERE);
 		if (index != NOWHERE) {
 			s->records--;
 			return tell_another(s, index);
@@ -682,6 +686,10 @@ static bool read_magic(struct stream *s)
 	u64 magic, version;
 
 	s->qemu.begun = true;
+	source_watch(s->src, QEMU_BEGIN, QEMU_BEGIN_BYTES);
+	source_mark(s->src, MARK_STREAM);
+	source_mark(s->src, MARK_EXACT);
+	source_mark(s->src, MARK_SECTION);
 	return qemu_get(s, 4, &magic) && qemu_get(s, 4, &version) &&
 	       version == STREAM_VERSION;
 }
@@ -705,7 +713,7 @@ enum stream_event qemu_next(struct stream *s)
 {
 	enum stream_event event = STREAM_END;
 	struct qemu_stream *q = &s->qemu;
-	u64 from, at;
+	u64 at;
 
 	if (!q->begun && !read_magic(s))
 		return stream_broken(s, s->src->begin + 4,
@@ -716,7 +724,7 @@ enum stream_event qemu_next(struct stream *s)
 	if (event != STREAM_BROKEN || s->src->error || q->foreign)
 		return event;
 	/* Data skipped since the order may belong to another stream as well */
-	from = q->started && !q->in_htab ? s->src->begin : q->exact;
-	at = find_another(s, from, NOWHERE);
+	at = source_find(s->src, q->started && !q->in_htab ? MARK_STREAM : MARK_EXACT,
+			 NOWHERE);
 	return at == NOWHERE ? event : tell_another(s, at);
 }

@@ -59,6 +59,38 @@ static void read_more(struct source *src)
 	show_progress(src, false);
 }
 
+/* Note where the bytes to watch for begin among the first @n bytes of the buffer */
+static void watch_bytes(struct source *src, size_t n)
+{
+	const unsigned char *at = src->buf, *end = at + n + src->watch_len - 1;
+	struct source_mark *mark;
+	u64 pos;
+
+	while ((at = memmem(at, end - at, src->watch, src->watch_len))) {
+		pos = src->pos - src->start + (at++ - src->buf);
+		for (mark = src->mark; mark < src->mark + SOURCE_MARKS; mark++)
+			if (mark->found == NOWHERE && pos > mark->pos)
+				mark->found = pos;
+	}
+}
+
+/* Remove data from the buffer that was read, but for bytes that may be a beginning */
+static void make_room(struct source *src)
+{
+	size_t keep = 0, done;
+
+	if (src->watch && !src->seekable)
+		keep = src->watch_len - 1;
+	if (keep > src->start)
+		keep = src->start;
+	done = src->start - keep;
+	if (keep && done)
+		watch_bytes(src, done);
+	memmove(src->buf, src->buf + done, src->end - done);
+	src->end -= done;
+	src->start = keep;
+}
+
 /**
  * source_peek() - look ahead
  * @src: the source
@@ -69,10 +101,8 @@ static void read_more(struct source *src)
 size_t source_peek(struct source *src, const unsigned char **data)
 {
 	if (src->end - src->start < SOURCE_PEEK && !src->eof) {
-		memmove(src->buf, src->buf + src->start, src->end - src->start);
-		src->end -= src->start;
-		src->start = 0;
-		while (src->end < SOURCE_PEEK && !src->eof)
+		make_room(src);
+		while (src->end - src->start < SOURCE_PEEK && !src->eof)
 			read_more(src);
 	}
 	*data = src->buf + src->start;
@@ -102,8 +132,7 @@ size_t source_read(struct source *src, void *to, size_t len)
 		done += n;
 		if (done == len || src->eof)
 			return done;
-		src->start = 0;
-		src->end = 0;
+		make_room(src);
 		read_more(src);
 	}
 }
@@ -164,26 +193,49 @@ static ssize_t read_again(struct source *src, u64 from, void *to, size_t len)
 }
 
 /**
- * source_find() - search the data read so far, and the look ahead
- * @src: the source
- * @from: where to begin
- * @to: where to end
- * @what: the bytes to search for
+ * source_watch() - set the bytes that source_find() searches for
+ * @src: the source, at its beginning
+ * @what: the bytes
  * @len: their number
  *
- * For a pipe, only the data in the buffer can be searched.
- *
- * Return: the position, or ~0 if not found.
+ * A pipe cannot be read again, so they are searched for when they leave the buffer.
  */
-u64 source_find(struct source *src, u64 from, u64 to, const void *what,
-		size_t len)
+void source_watch(struct source *src, const void *what, size_t len)
+{
+	src->watch = what;
+	src->watch_len = len;
+}
+
+/**
+ * source_mark() - set a mark at the next byte
+ * @src: the source
+ * @mark: number of the mark
+ */
+void source_mark(struct source *src, unsigned int mark)
+{
+	src->mark[mark] = (struct source_mark) { src->pos, NOWHERE };
+}
+
+/**
+ * source_find() - search the data read so far, and the look ahead
+ * @src: the source
+ * @mark: number of the mark behind which to begin
+ * @to: where to end
+ *
+ * Return: the first position of the bytes of source_watch(), or ~0 if not found.
+ */
+u64 source_find(struct source *src, unsigned int mark, u64 to)
 {
 	static unsigned char buf[SOURCE_BUFFER];
 	u64 end = src->pos + src->end - src->start, front;
-	size_t bytes;
+	u64 from = src->mark[mark].pos + 1, found = src->mark[mark].found;
+	size_t bytes, len = src->watch_len;
 	const unsigned char *at;
 	ssize_t n;
 
+	/* What has left the buffer is before @to */
+	if (found != NOWHERE)
+		return found;
 	front = src->pos - src->start;
 	if (!src->seekable && from < front)
 		from = front;
@@ -194,7 +246,7 @@ u64 source_find(struct source *src, u64 from, u64 to, const void *what,
 		n = read_again(src, from, buf, bytes);
 		if (n < (ssize_t)len)
 			break;
-		at = memmem(buf, n, what, len);
+		at = memmem(buf, n, src->watch, len);
 		if (at)
 			return from + (at - buf);
 		from += n - (len - 1);

@@ -16,7 +16,20 @@
 #define SOURCE_PEEK	65536
 #define SOURCE_BUFFER	(4 * SOURCE_PEEK)
 
+/* Marks that source_mark() can set */
+#define SOURCE_MARKS	3
+
 struct qcow2;
+
+/**
+ * struct source_mark - a place behind which source_find() searches
+ * @pos: its position
+ * @found: where the bytes are first in data that a pipe does not have any more, or ~0
+ */
+struct source_mark {
+	u64 pos;
+	u64 found;
+};
 
 /**
  * struct source - source of a stream
@@ -31,6 +44,9 @@ struct qcow2;
  * @inside: name of the container, NULL if the file is the stream
  * @child: process that decompresses, or 0
  * @feeder: process that writes to @child, or 0
+ * @watch: bytes to search for, or NULL
+ * @watch_len: their number
+ * @mark: where to begin to search for them
  * @begin: value of @pos at the first byte of the stream
  * @pos: position of the next byte, in the file or in its contents
  * @start: first byte in @buf not yet read
@@ -51,6 +67,9 @@ struct source {
 	const char *inside;
 	pid_t child;
 	pid_t feeder;
+	const void *watch;
+	size_t watch_len;
+	struct source_mark mark[SOURCE_MARKS];
 	u64 begin;
 	u64 pos;
 	size_t start;
@@ -81,8 +100,9 @@ void source_close(struct source *src);
 size_t source_peek(struct source *src, const unsigned char **data);
 size_t source_read(struct source *src, void *to, size_t len);
 bool source_skip(struct source *src, u64 len);
-u64 source_find(struct source *src, u64 from, u64 to, const void *what,
-		size_t len);
+void source_watch(struct source *src, const void *what, size_t len);
+void source_mark(struct source *src, unsigned int mark);
+u64 source_find(struct source *src, unsigned int mark, u64 to);
 
 /* The next @len bytes, NULL if the look ahead has fewer */
 static inline const void *source_look(const struct source *src, size_t len)

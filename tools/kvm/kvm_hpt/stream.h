@@ -53,7 +53,6 @@ struct qemu_section {
  * @by_id: tree of these
  * @current: the section that is being read
  * @begin: where it begins
- * @exact: where the last section begins that was followed without a search
  * @machine: machine type
  * @capabilities: named capabilities, each after a blank
  * @foreign: the machine type has no HPT
@@ -80,7 +79,6 @@ struct qemu_stream {
 	void *by_id;
 	struct qemu_section *current;
 	u64 begin;
-	u64 exact;
 	char machine[64];
 	char capabilities[256];
 	bool foreign;

@@ -390,6 +390,70 @@ def test_one_line(tool):
                    f"{cut}", "" if good else out + err)
 
 
+def with_pages(order, nr=100, strange=()):
+    """(stream, places in it) with more pages of RAM than the look ahead has, of
+    which each begins with @strange, and an HPT of short records."""
+    pages = random.Random(3)
+    records = first_pass(wide(order, 3000), most=4)
+    half = len(records) // 2
+    stream = Qemu().begin(order, ram=("zero",)).more(2)
+    stream.mark("pages")
+    for page in range(nr):
+        stream.add(struct.pack(">Q", 0x1000000 + page * 4096 | (0x28 if page else 8)))
+        stream.add(b"" if page else b"\x07ppc_ram")
+        stream.add((b"".join(strange) + pages.randbytes(4096))[:4096])
+    stream.add(extra(0x10)).footer(2).htab(4, records[:half])
+    stream.mark("middle")
+    stream.more(2).ram("zero").footer(2)
+    return stream.htab(4, records[half:], True).finish(), stream.at
+
+
+def test_appended(tool):
+    """A pipe or a compressed image is read once, and gives the same result."""
+    one, at = with_pages(24)
+    text = ("another QEMU stream begins here: the previous one was cancelled "
+            "or cut off")
+    footer = [Qemu.LURE]
+    magic = [one[:8]]
+    for name, other, begin, cuts in (
+            ("the same", one, one, (
+                at["pages"] + 100, at["middle"] - 9, at["middle"] - 100,
+                at["middle"] - 30000, at["middle"] - 30003, at["middle"] + 3,
+                len(one) - 9000)),
+            ("an HPT of another order", with_pages(22)[0], one,
+             (at["pages"] + 4000, at["middle"] - 8000)),
+            ("what looks like footers in RAM", with_pages(24, 100, footer)[0],
+             with_pages(24, 100, footer)[0],
+             (at["pages"] + 4000, at["pages"] + 300000, at["middle"] - 8000)),
+            ("its first bytes in RAM as well", one, with_pages(24, 100, magic)[0],
+             (at["middle"] - 8000,))):
+        for cut in cuts:
+            data = begin[:cut] + other
+            tool.file("file", data)
+            tool.file("image", hpt.libvirt(gzip.compress(data, 1), form=1))
+            for command, want in ("check", 1), ("dump", 3):
+                found = [tool.run(command, *how) for how in (["file"], ["image"])]
+                found.append(tool.run(command, "-", stdin=data))
+                good = all(code == want and f"byte {cut}" in out + err and
+                           text in out + err and
+                           len((out + err).splitlines()) == (4 if want == 1 else 1)
+                           for code, out, err in found)
+                result(f"faulty: {command} of {name} behind one that is cut at "
+                       f"{cut}, in a pipe", "" if good else found)
+    for strange in footer, magic:
+        data = with_pages(20, 100, strange)[0]
+        reads(tool, f"{strange} in each page of RAM, from a pipe", data,
+              wide(20, 3000), stdin=data)
+    # Behind other data, it is not taken for another stream itself
+    for name, data, options in (
+            ("libvirt", hpt.libvirt(one[:at["pages"] - 60]), []),
+            ("libvirt, in its configuration", hpt.libvirt(one[:16]), []),
+            ("--offset", bytes(50) + one[:16], ["-F", 50])):
+        code, out, _ = tool.run("check", tool.file("file", data), *options)
+        result(f"faulty: a stream that is cut off, {name}", "" if code == 1 and
+               "ends too early" in out else out)
+
+
 def little_lists():
     """(name, lists of records, their table): of which some can be read in both
     byte orders, or are short."""
