@@ -337,7 +337,7 @@ static void check_first_pass(struct check *c)
 		return;
 	}
 	if (c->s.format == FORMAT_QEMU && first)
-		c->sparse = true;
+		c->sparse = !c->s.full;
 	if (c->sparse && index != c->expected) {
 		/* Its end shows only when the next pass begins */
 		c->first_pass = index > c->expected;
@@ -802,7 +802,7 @@ static int check_stream(struct check *c)
 			break;
 		case STREAM_FAULT:
 			fault(c, c->s.offset, NO_INDEX, "%s", c->s.error);
-			c->first_pass &= c->s.whole;
+			c->first_pass &= c->s.next || !stream_hpt_records(&c->s);
 			break;
 		case STREAM_BROKEN:
 			if (c->s.src->error)

@@ -19,6 +19,9 @@
 
 #define NOWHERE			(~0ULL)
 
+/* HPTEs in the buffer of 2 KiB that QEMU reads from KVM */
+#define BUFFER_HPTES		127
+
 /* Characters in names of machine types */
 #define NAME_CHARACTERS		"abcdefghijklmnopqrstuvwxyz" \
 				"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_+"
@@ -631,6 +634,17 @@ bool qemu_record_cut(struct stream *s)
 	return q->cut;
 }
 
+/*
+ * KVM's first pass has invalid HPTEs before a list ends, unless the first ones fill
+ * the buffer that QEMU reads them into. A guest that was radix then may get an HPT of
+ * the same order later: that its first pass is cut short is not noticed.
+ */
+static void end_list(struct stream *s)
+{
+	s->qemu.in_htab = false;
+	s->sparse |= !s->full && s->max_end < BUFFER_HPTES;
+}
+
 /* A record of zeroes ends the list of records */
 static enum stream_event next_record(struct stream *s)
 {
@@ -642,14 +656,13 @@ static enum stream_event next_record(struct stream *s)
 		return stream_broken(s, offset, "another stream follows");
 	if (q->htab_begins && looks_little(s)) {
 		/* Records before could be read either way: none has an HPTE */
-		s->whole &= !stream_hpt_records(s);
 		s->next = 0;
 		return stream_fault(s, offset,
 				    "record headers are little-endian, as written by QEMU before 2.2: later QEMUs refuse them");
 	}
 	q->htab_begins = false;
 	if (end_is_missing(s, &index)) {
-		q->in_htab = false;
+		end_list(s);
 		return stream_fault(s, offset,
 				    "index %llu (0x%llx) is a section %s: the list of records has no end marker",
 				    index, index, q->footers ? "footer" : "head");
@@ -661,13 +674,7 @@ static enum stream_event next_record(struct stream *s)
 		return event;
 	if (!s->rec.index && !s->rec.n_valid && !s->rec.n_invalid) {
 		s->records--;
-		q->in_htab = false;
-		/*
-		 * No first pass of KVM is empty. A guest that was radix then
-		 * may get an HPT of the same order later: that its first pass
-		 * is cut short is not noticed.
-		 */
-		s->sparse |= !stream_hpt_records(s);
+		end_list(s);
 		return STREAM_END;
 	}
 	if (!q->searched && is_strange(s)) {

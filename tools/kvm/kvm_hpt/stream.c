@@ -39,7 +39,7 @@ void stream_new_hpt(struct stream *s, unsigned int order)
 	s->pass = 0;
 	s->next = 0;
 	s->max_end = 0;
-	s->whole = true;
+	s->known = 0;
 	s->sparse = false;
 	s->full = false;
 }
@@ -221,6 +221,7 @@ static bool add_hpt(struct stream *s, unsigned int order)
 	more[s->nr_hpts++] = (struct stream_hpt) { s->pass_at, order };
 	stream_set_order(s, order);
 	s->max_end = s->next;
+	s->known = s->next;
 	return true;
 }
 
@@ -326,8 +327,6 @@ enum stream_event stream_next(struct stream *s)
 	}
 	if (s->pass == 1)
 		tell_kind(s);
-	if (s->pass == 1 && !s->dense)
-		s->whole = false;
 	if (outgrown(s))
 		return stream_broken(s, s->pass_at,
 				     "the HPT of order %u was replaced here by a larger one%s",
@@ -337,6 +336,8 @@ enum stream_event stream_next(struct stream *s)
 	s->next = s->rec.index + s->rec.n_valid + s->rec.n_invalid;
 	if (s->next > s->max_end)
 		s->max_end = s->next;
+	if (s->rec.index <= s->known && s->next > s->known)
+		s->known = s->next;
 	return event;
 }
 
@@ -391,7 +392,6 @@ static int go_back(struct stream *s, unsigned int order)
 		.asked = s->asked,
 		.deduced = order && !s->asked,
 		.buf = s->buf,
-		.whole = true,
 		.hpt = s->hpt,
 		.nr_hpts = s->nr_hpts,
 	};
@@ -490,7 +490,6 @@ int stream_open(struct stream *s, const char *path,
 	*s = (struct stream) {
 		.src = source_open(path, &opts->source),
 		.asked = opts->order,
-		.whole = true,
 	};
 	if (s->src && !start(s, opts))
 		return 0;

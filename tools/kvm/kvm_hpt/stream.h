@@ -127,7 +127,7 @@ struct stream_hpt {
  * @pass: number of the record's pass; within a pass, indexes grow
  * @next: index after the record
  * @max_end: the largest @next so far
- * @whole: the first pass begins with the first HPTE, and leaves none out
+ * @known: each HPTE before this index was in a record
  * @pass_at: where the pass begins
  * @dense: it begins with the first HPTE, and has left none out so far
  * @sparse: the first pass leaves out invalid HPTEs, as those of QEMU's own HPTs do
@@ -159,7 +159,7 @@ struct stream {
 	u64 pass;
 	u64 next;
 	u64 max_end;
-	bool whole;
+	u64 known;
 	u64 pass_at;
 	bool dense;
 	bool sparse;

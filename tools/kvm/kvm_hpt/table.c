@@ -245,14 +245,20 @@ static bool tells_all(const struct stream *s)
 		return false;
 	if (s->format == FORMAT_QEMU && !s->full)
 		return true;
-	return s->whole && s->max_end == s->nr_hptes;
+	return s->known == s->nr_hptes;
 }
 
-/* Does KVM's first pass end too early? Nothing is known of the HPTEs behind that. */
+/*
+ * Does KVM's first pass end too early, or leave something out? Nothing is known of
+ * these HPTEs. A stream as read that doesn't begin with the first HPTE may consist of
+ * later passes.
+ */
 static bool lacks_hptes(const struct stream *s)
 {
-	return s->format == FORMAT_QEMU && s->full && s->whole &&
-	       s->max_end != s->nr_hptes;
+	if (!s->order || s->known >= s->nr_hptes)
+		return false;
+	return s->format == FORMAT_QEMU ? s->full :
+	       s->format != FORMAT_DEBUGFS && s->known;
 }
 
 /* Another order that explains where HPTEs are, or 0 */
@@ -291,7 +297,9 @@ static int loaded(struct table *t, const struct stream *s)
 	unsigned int order;
 	u64 group = 0;
 
-	t->order = s->order;
+	/* Without a first pass, the order is that of no HPT */
+	if (!s->deduced || s->known)
+		t->order = s->order;
 	if (stream_no_hpt(s)) {
 		msg("%s: the guest has no HPT", s->src->name);
 		return -ENOENT;
@@ -311,8 +319,12 @@ static int loaded(struct table *t, const struct stream *s)
 	}
 	if (!lacks_hptes(s))
 		return 0;
-	msg("%s: the first pass ends at index 0x%llx, before the end of the HPT at 0x%llx",
-	    s->src->name, s->max_end, s->nr_hptes);
+	if (s->known < s->max_end)
+		msg("%s: the first pass leaves out HPTEs from index 0x%llx",
+		    s->src->name, s->known);
+	else
+		msg("%s: the first pass ends at index 0x%llx, before the end of the HPT at 0x%llx",
+		    s->src->name, s->known, s->nr_hptes);
 	return -EINVAL;
 }
 

@@ -140,6 +140,7 @@ def incomplete(tool):
             code, out, _ = tool.run("check", "file")
             result(f"faulty: a first pass that {name}{what}", "" if code == 1 and
                    "the first pass" in out else out)
+    lost(tool, table, records)
     stream = Qemu().begin(20).htab(4, records[:9] + records[10:])
     stream.more(4).add(struct.pack(">I", 22)).footer(4)
     reads(tool, "an empty HPT behind one of which a record is lost",
@@ -163,6 +164,47 @@ def incomplete(tool):
     reads(tool, "a background snapshot with a description of devices",
           stream.htab(4, first_pass(table)).add(
               b"\0\x06\0\0\0\x02{}").data, table)
+
+
+def lost(tool, table, records):
+    """What the first pass leaves out is unknown in each kind of stream."""
+    first, gap = records[0][2], records[9][0]
+    for name, some, index, text in (
+            ("its first record", records[1:], 0, "doesn't begin at index 0x0"),
+            ("its first records", records[3:], 0, "doesn't begin at index 0x0"),
+            ("its second record", records[:1] + records[2:], first,
+             f"leaves out HPTEs from {first:#x}"),
+            ("three records", records[:9] + records[12:], gap,
+             f"leaves out HPTEs from {gap:#x}")):
+        for what, data, options in (
+                ("QEMU's stream", qemu(20, [some]), []),
+                ("two sections", qemu(20, [some[:5], some[5:]]), []),
+                ("with a later pass", qemu(20, [some, later_pass(
+                    table, sorted(table.hptes)[-5:])]), []),
+                ("as read", raw(some), []),
+                ("as read, with --order", raw(some), ["-O", 20])):
+            name = f"a first pass that lacks {name}, {what}"
+            code, out, err = tool.run("check", tool.file("file", data), *options)
+            result(f"faulty: {name}", "" if code == 1 and text in out and
+                   "1 fault\n" in out else out + err)
+            if index or "QEMU" in what:
+                refused(tool, name, data, "the first pass leaves out HPTEs from "
+                        f"index {index:#x}", options, commands=("dump", "map"))
+                for command in (["diff", "file"], ["find", "-v", "1", "-e", "0"]):
+                    code, _, err = tool.run(*command, "file", *options)
+                    result(f"no stream: {command[0]} of {name}", "" if code == 3 and
+                           "leaves out" in err else f"{code} {err}")
+    # Passes after the first one do not begin with the first HPTE, either
+    code, _, err = tool.run("dump", tool.file("file", raw(records[1:])))
+    result("file: no order follows from the end of later passes", "" if
+           not code and "does not contain the order" in err else f"{code} {err}")
+    for name, data in (("as read", raw(records[:9] + records[12:] + records)),
+                       ("QEMU's stream", qemu(20, [records[:9] + records[12:],
+                                                   records]))):
+        code, found, err = tool.json("dump", tool.file("file", data))
+        result(f"file: a record that is lost, but there when the first pass begins "
+               f"again, {name}", "" if not code and
+               len(found["hptes"]) == len(table.hptes) else f"{code} {err}")
 
 
 def test_ram(tool):
@@ -300,6 +342,28 @@ def own_empty(tool):
     reads(tool, "QEMU's own HPT, empty at first, then as a first pass begins",
           qemu(18, [[], [(0, [], index), (index, [small.words(index)], 2)]]),
           small)
+    first = Table(20)
+    for slot in range(8):
+        first.hptes[slot] = Hpte(slot << 13, 0, slot << 16, seg=28)
+    passes = [(0, [first.words(slot) for slot in range(8)], 0)]
+    reads(tool, "QEMU's own HPT, whose first pass ends in the first group",
+          qemu(20, [passes]), first)
+    for name, index in ("another group", 64), ("the next slot", 8):
+        first.hptes[index] = Hpte(index // 8, 0, 1 << 20, seg=28)
+        reads(tool, "QEMU's own HPT, whose first pass ends in the first group, then "
+              f"{name}", qemu(20, [passes, [(index, [first.words(index)], 2)]]),
+              first)
+        del first.hptes[index]
+        reads(tool, "QEMU's own HPT, whose first pass ends in the first group, then "
+              f"a removed one in {name}", qemu(20, [passes, [(index, [], 1)]]),
+              first)
+    full = Table(20)
+    for slot in range(200):
+        full.hptes[slot] = Hpte(slot >> 3 | slot % 8 << 13, 0, 0, base=12, seg=28)
+    records = first_pass(full)
+    refused(tool, "a first pass of KVM that begins with more HPTEs than a buffer",
+            qemu(20, [[(0, records[0][1], 0)], [(200, [], 900)]]),
+            "the first pass ends at index 0x44c", commands=("dump", "map"))
     stream = Qemu().begin(22).htab(4, first_pass(sample(22)))
     stream.more(4).add(struct.pack(">I", 20)).footer(4)
     reads(tool, "QEMU's own HPT, empty after it was replaced",
