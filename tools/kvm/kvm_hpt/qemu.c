@@ -7,6 +7,7 @@
  * sections, the end is searched for. Few and short sections come before the end
  * of the HPT.
  */
+#include <ctype.h>
 #include <endian.h>
 #include <search.h>
 #include <stdlib.h>
@@ -531,6 +532,47 @@ static enum stream_event next_section(struct stream *s)
 	}
 }
 
+/* Can these bytes be a record? If not, it is cut off, or has what no HPT has. */
+static bool can_be_record(const struct stream *s, const unsigned char *data,
+			  size_t len)
+{
+	struct kvm_get_htab_header hdr;
+	unsigned int hptes, i;
+
+	if (len < sizeof(hdr))
+		return false;
+	memcpy(&hdr, data, sizeof(hdr));
+	header_to_host(&hdr, !s->qemu.little);
+	hptes = hdr.n_valid + hdr.n_invalid;
+	if (!hptes || hdr.index >= s->nr_hptes || hptes > s->nr_hptes - hdr.index)
+		return false;
+	if (len < SOURCE_PEEK && len < hpt_record_bytes(&hdr))
+		return false;
+	len -= sizeof(hdr);
+	data += sizeof(hdr);
+	for (i = 0; i < hdr.n_valid && (i + 1) * HPTE_BYTES <= len; i++)
+		if (!(data[i * HPTE_BYTES + sizeof(u64) - 1] & HPTE_V_VALID))
+			return false;
+	return true;
+}
+
+/* Does a section begin here? */
+static bool is_head(struct qemu_stream *q, const unsigned char *data, size_t len)
+{
+	u32 id = (u32)data[1] << 24 | data[2] << 16 | data[3] << 8 | data[4];
+	size_t name = FOOTER_BYTES, i;
+
+	if (*data == SECTION_PART || *data == SECTION_END)
+		return find_section(q, id);
+	if ((*data != SECTION_START && *data != SECTION_FULL) || len == name ||
+	    !data[name] || len < name + 1 + data[name])
+		return false;
+	for (i = 1; i <= data[name]; i++)
+		if (!isprint(data[name + i]))
+			return false;
+	return true;
+}
+
 /*
  * The end of the list of records is missing if the next "record" is the footer
  * of the section or, without footers, the head of another section.
@@ -541,20 +583,14 @@ static bool end_is_missing(struct stream *s, u64 *index)
 	u8 footer[FOOTER_BYTES];
 	const unsigned char *data;
 	size_t len = source_peek(s->src, &data);
-	u32 id;
 
-	if (len < sizeof(footer) + 1)
-		return false;
-	*index = (u64)data[0] << 24 | data[1] << 16 | data[2] << 8 | data[3];
-	if (*index < s->nr_hptes)
+	if (len < sizeof(footer))
 		return false;
 	make_footer(footer, q->current->id);
-	if (q->footers)
-		return !memcmp(data, footer, sizeof(footer)) &&
-		       begins_section(data[sizeof(footer)]);
-	id = (u32)data[1] << 24 | data[2] << 16 | data[3] << 8 | data[4];
-	return (data[0] == SECTION_PART || data[0] == SECTION_END) &&
-	       find_section(q, id);
+	if (q->footers ? memcmp(data, footer, sizeof(footer)) : !is_head(q, data, len))
+		return false;
+	*index = (u64)data[0] << 24 | data[1] << 16 | data[2] << 8 | data[3];
+	return !can_be_record(s, data, len);
 }
 
 /* Are headers little-endian? QEMU before 2.2 did not convert them. */
@@ -663,6 +699,10 @@ static enum stream_event next_record(struct stream *s)
 	q->htab_begins = false;
 	if (end_is_missing(s, &index)) {
 		end_list(s);
+		/* A QEMU that does not write one never does */
+		if (q->unmarked)
+			return STREAM_END;
+		q->unmarked = true;
 		return stream_fault(s, offset,
 				    "index %llu (0x%llx) is a section %s: the list of records has no end marker",
 				    index, index, q->footers ? "footer" : "head");

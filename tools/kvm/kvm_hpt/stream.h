@@ -64,6 +64,7 @@ struct qemu_section {
  * @in_section: a section is being read
  * @in_htab: records of the HPT follow
  * @htab_begins: the next record is the first of its section
+ * @unmarked: a list of records without an end marker was reported
  * @cut: another stream begins in the last record
  * @looked_at: number of the record that was searched for that
  * @searched: this section was searched for another stream
@@ -90,6 +91,7 @@ struct qemu_stream {
 	bool in_section;
 	bool in_htab;
 	bool htab_begins;
+	bool unmarked;
 	bool cut;
 	u64 looked_at;
 	bool searched;

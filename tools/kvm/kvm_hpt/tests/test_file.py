@@ -405,6 +405,7 @@ def test_one_line(tool):
     faulty(tool, "no end marker and no footers", stream.finish(),
            ["index 33554432 (0x2000000) is a section head: the list of records "
             "has no end marker"])
+    unmarked(tool, records)
     little = ("record headers are little-endian, as written by QEMU before "
               "2.2: later QEMUs refuse them")
     for how in {}, {"footers": False, "machine": b""}:
@@ -452,6 +453,47 @@ def test_one_line(tool):
                     f"byte {cut}" in out + err)
             result(f"faulty: {command} of a stream behind one that is cut at "
                    f"{cut}", "" if good else out + err)
+
+
+def unmarked(tool, records):
+    """No end marker in any list, in various places."""
+    footer = ("index 2113929216 (0x7e000000) is a section footer: the list of "
+              "records has no end marker")
+    head = ("index {0} ({0:#x}) is a section head: the list of records has no end "
+            "marker")
+    for order in 20, 34, 35, 36:
+        many = first_pass(wide(order, 9))[-9:] if order > 20 else records
+        options = ["-l"] if order > 20 else []
+        for how, text, first in (({}, footer, 2), ({}, footer, 999),
+                                 ({"footers": False, "machine": b""},
+                                  head.format(2 << 24), 2),
+                                 ({"footers": False, "machine": b""},
+                                  head.format(4 << 24), 999)):
+            stream = Qemu(**how).begin(order)
+            for at in range(0, len(many), first):
+                stream.more(4, at + first >= len(many)).add(bytes(4))
+                stream.records(many[at:at + first], b"").footer(4)
+            for what, data in (("", stream.data),
+                               (", and others", stream.finish())):
+                # Without footers, a list that ends with the file has no head behind
+                if how and not what:
+                    continue
+                code, found, _ = tool.json("check", tool.file("file", data),
+                                           *options)
+                got = [fault["fault"] for fault in found["faults"]]
+                result(f"faulty: no end marker in sections of {first} records, order "
+                       f"{order} {how}{what}", "" if code == 1 and got == [text] else
+                       f"{code} {found}")
+                code, _, err = tool.run("decode", "file")
+                result(f"faulty: decode without end markers in sections of {first} "
+                       f"records, order {order} {how}{what}", "" if not code and
+                       text in err and len(err.splitlines()) == 1 else
+                       f"{code} {err}")
+    stream = Qemu().begin(20).more(4, True).add(bytes(4)).records(records, b"")
+    stream.footer(4)
+    for behind in b"", b"\x07", b"Q", b"QEVM\0\0\0\3":
+        faulty(tool, f"no end marker, and {behind} behind the footer",
+               stream.data + behind, [footer])
 
 
 def with_pages(order, nr=100, strange=()):
