@@ -357,10 +357,10 @@ struct list {
 };
 
 static void follow_list(struct list *list, const unsigned char *data, size_t len,
-			u64 nr_hptes, bool big_endian)
+			u64 nr_hptes, u64 next, bool big_endian)
 {
 	struct kvm_get_htab_header hdr;
-	u64 next = nr_hptes, end;
+	u64 end;
 	size_t pos = 0;
 
 	*list = (struct list) {};
@@ -371,9 +371,9 @@ static void follow_list(struct list *list, const unsigned char *data, size_t len
 		list->ends = !end;
 		if (list->ends)
 			break;
+		list->exact += hdr.index == next;
 		if (end == hdr.index || end > nr_hptes)
 			return;
-		list->exact += hdr.index == next;
 		pos += hpt_record_bytes(&hdr);
 	}
 	list->fits = true;
@@ -384,17 +384,23 @@ static void follow_list(struct list *list, const unsigned char *data, size_t len
  * @data: the list, as QEMU has it
  * @len: number of bytes
  * @nr_hptes: of the HPT
+ * @next_little: index after the record before, if that is little-endian, or @nr_hptes
+ * @next_big: the same if it is big-endian
  *
  * Return: 'l' or 'b' for little- or big-endian, 0 if either may be.
  */
-char detect_endian(const unsigned char *data, size_t len, u64 nr_hptes)
+char detect_endian(const unsigned char *data, size_t len, u64 nr_hptes,
+		   u64 next_little, u64 next_big)
 {
 	struct list little, big;
 
-	follow_list(&little, data, len, nr_hptes, false);
-	follow_list(&big, data, len, nr_hptes, true);
+	follow_list(&little, data, len, nr_hptes, next_little, false);
+	follow_list(&big, data, len, nr_hptes, next_big, true);
 	if (big.fits && (!little.fits || big.exact > little.exact))
 		return 'b';
+	/* The HPT may be larger, or other data follow without an end of the list */
+	if (!big.fits && little.exact > big.exact)
+		return 'l';
 	/* A list that seems to go on elsewhere may do so by chance */
 	if (!little.fits || (!little.ends && little.exact < 2))
 		return 0;

@@ -27,7 +27,8 @@ enum stream_format {
 
 enum stream_format detect(const unsigned char *data, size_t len, bool all,
 			  char endian, const char **what);
-char detect_endian(const unsigned char *data, size_t len, u64 nr_hptes);
+char detect_endian(const unsigned char *data, size_t len, u64 nr_hptes,
+		   u64 next_little, u64 next_big);
 
 /* Convert the header of a record from a file to host byte order */
 static inline void header_to_host(struct kvm_get_htab_header *hdr,

@@ -342,6 +342,12 @@ static enum stream_event begin_htab(struct stream *s, u8 type)
 				     q->current->version, HTAB_VERSION);
 	if (type == SECTION_END)
 		q->finished = true;
+	if (order) {
+		q->little_pass = 0;
+		q->little_next = 0;
+		q->little_known = 0;
+		q->little_invalid = 0;
+	}
 	if (order == NO_HPT) {
 		q->radix = true;
 		stream_new_hpt(s, 0);
@@ -604,10 +610,39 @@ static bool looks_little(struct stream *s)
 	if (q->endian_known)
 		return false;
 	len = source_peek(s->src, &data);
-	endian = detect_endian(data, len, s->nr_hptes);
+	endian = detect_endian(data, len, s->nr_hptes,
+			       q->little_pass ? q->little_next : s->nr_hptes,
+			       s->pass ? s->next : s->nr_hptes);
 	q->little = endian == 'l';
 	q->endian_known = endian;
 	return q->little;
+}
+
+/* A record without valid HPTEs may be little-endian: note what it is then */
+static void count_little(struct stream *s)
+{
+	u64 index = __builtin_bswap32(s->rec.index);
+	u64 hptes = __builtin_bswap16(s->rec.n_invalid);
+	struct qemu_stream *q = &s->qemu;
+
+	if (index < q->little_next || !q->little_pass)
+		q->little_pass++;
+	q->little_next = index + hptes;
+	if (index <= q->little_known && q->little_next > q->little_known)
+		q->little_known = q->little_next;
+	q->little_invalid += hptes;
+}
+
+/* The records so far are little-endian */
+static void take_little(struct stream *s)
+{
+	const struct qemu_stream *q = &s->qemu;
+
+	s->pass = q->little_pass;
+	s->next = q->little_next;
+	s->known = q->little_known;
+	s->max_end = s->next > s->known ? s->next : s->known;
+	s->invalid = q->little_invalid;
 }
 
 /* Does the record have values that no HPT has? It may be another stream's. */
@@ -691,8 +726,7 @@ static enum stream_event next_record(struct stream *s)
 	if (q->cut)
 		return stream_broken(s, offset, "another stream follows");
 	if (q->htab_begins && looks_little(s)) {
-		/* Records before could be read either way: none has an HPTE */
-		s->next = 0;
+		take_little(s);
 		return stream_fault(s, offset,
 				    "record headers are little-endian, as written by QEMU before 2.2: later QEMUs refuse them");
 	}
@@ -717,6 +751,8 @@ static enum stream_event next_record(struct stream *s)
 		end_list(s);
 		return STREAM_END;
 	}
+	if (!q->endian_known)
+		count_little(s);
 	if (!q->searched && is_strange(s)) {
 		q->searched = true;
 		index = source_find(s->src, MARK_SECTION, NOWHERE);

@@ -36,6 +36,7 @@ void stream_new_hpt(struct stream *s, unsigned int order)
 {
 	stream_set_order(s, order);
 	s->void_records = s->records;
+	s->invalid = 0;
 	s->pass = 0;
 	s->next = 0;
 	s->max_end = 0;
@@ -333,6 +334,7 @@ enum stream_event stream_next(struct stream *s)
 				     s->order, s->src->seekable ?
 				     ", whose first pass is not complete" :
 				     ": a pipe can't be read again from here");
+	s->invalid += s->rec.n_invalid;
 	s->next = s->rec.index + s->rec.n_valid + s->rec.n_invalid;
 	if (s->next > s->max_end)
 		s->max_end = s->next;

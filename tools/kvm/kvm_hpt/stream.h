@@ -64,6 +64,10 @@ struct qemu_section {
  * @in_section: a section is being read
  * @in_htab: records of the HPT follow
  * @htab_begins: the next record is the first of its section
+ * @little_pass: the pass, if the headers of all records so far are little-endian
+ * @little_next: then, the index after the last one
+ * @little_known: then, each HPTE before this index was in a record
+ * @little_invalid: then, the number of invalid HPTEs
  * @unmarked: a list of records without an end marker was reported
  * @cut: another stream begins in the last record
  * @looked_at: number of the record that was searched for that
@@ -91,6 +95,10 @@ struct qemu_stream {
 	bool in_section;
 	bool in_htab;
 	bool htab_begins;
+	u64 little_pass;
+	u64 little_next;
+	u64 little_known;
+	u64 little_invalid;
 	bool unmarked;
 	bool cut;
 	u64 looked_at;
@@ -126,6 +134,7 @@ struct stream_hpt {
  * @void_records: how many of these are of an earlier HPT
  * @replaced: how many times the HPT was replaced
  * @replaced_at: where it was replaced last
+ * @invalid: number of invalid HPTEs in the records of the present HPT
  * @pass: number of the record's pass; within a pass, indexes grow
  * @next: index after the record
  * @max_end: the largest @next so far
@@ -156,6 +165,7 @@ struct stream {
 	u64 offset;
 	u64 records;
 	u64 void_records;
+	u64 invalid;
 	u64 replaced;
 	u64 replaced_at;
 	u64 pass;

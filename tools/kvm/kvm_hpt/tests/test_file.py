@@ -599,9 +599,55 @@ def little_endian(tool, text):
             data = stream.htab(4, lists[-1], True).finish()
             reads(tool, f"big-endian headers, {name}, {how}", data, table)
             _, big, _ = tool.json("check", tool.file("file", data))
-            result(f"file: passes of little-endian headers, {name}, {how}", "" if
-                   little["passes"] == big["passes"] else
-                   f"{little['passes']} {big['passes']}")
+            got, want = ([found[key] for key in ("records", "passes", "valid",
+                                                 "invalid")]
+                         for found in (little, big))
+            result(f"file: numbers of little-endian headers, {name}, {how}", "" if
+                   got == want else f"{got} {want}")
+    little_and_more(tool, text)
+
+
+def little_and_more(tool, text):
+    """Little-endian headers, and another fault."""
+    records = first_pass(kernel(20), most=20)
+    larger = ("from here on this is an HPT of order 22, not 20 as its header says: "
+              "the guest has rebooted or resized its HPT meanwhile")
+    old = {"footers": False, "machine": b"", "endian": "<"}
+    new = {"endian": "<"}
+    for how in old, new:
+        for name, table in ("a kernel", kernel(22)), ("an empty HPT", Table(22)):
+            data = Qemu(**how).begin(20).htab(4, first_pass(table), True).finish()
+            faulty(tool, f"little-endian headers, {name} that is larger, {how}",
+                   data, [text, larger])
+        kind = "a section footer" if how is new else "a section head"
+        for parts in ([records[:30], records[30:]], [records],
+                      [records[:1], records[1:2], records[2:]],
+                      [[record] for record in records]):
+            stream = Qemu(**how).begin(20)
+            for nr, part in enumerate(parts, 1):
+                stream.more(4, nr == len(parts)).add(bytes(4)).records(part, b"")
+                stream.footer(4)
+            code, found, _ = tool.json("check", tool.file("file", stream.finish()))
+            got = sorted(fault["fault"] for fault in found["faults"])
+            result(f"faulty: little-endian headers, no end marker in {len(parts)} "
+                   f"sections, {how}", "" if code == 1 and len(got) == 2 and
+                   f"is {kind}" in got[0] and got[1] == text and
+                   found["invalid"] == sum(record[2] for record in records) else
+                   found)
+    lost = first_pass(kernel(20), most=20)
+    del lost[9]
+    faulty(tool, "little-endian headers, a section for each record, of which one is "
+           "lost", Qemu(**new).begin(20).htab(4, lost[:1]).htab(4, lost[1:2]).htab(
+               4, lost[2:], True).finish(), [text, "the first pass leaves out HPTEs "
+                                             f"from {records[9][0]:#x}"])
+    # Records that look like the head of a section, or like a footer
+    for how, index in (old, 2), (new, 0x7e):
+        table = Table(20)
+        for slot in range(4):
+            table.hptes[index + slot] = Hpte(index + slot >> 3 | slot << 13, 0, 0,
+                                             base=12, seg=28)
+        faulty(tool, f"little-endian headers, a record at {index}", Qemu(
+            **how).begin(20).htab(4, first_pass(table), True).finish(), [text])
 
 
 def test_damaged_early(tool):
