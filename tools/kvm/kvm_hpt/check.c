@@ -633,8 +633,6 @@ static void check_table(struct check *c)
 static void check_first_end(struct check *c)
 {
 	struct place place = { c->s.src->pos, c->s.records, c->expected };
-	unsigned int order;
-	u64 orders = 0;
 
 	if (!c->s.order) {
 		fault(c, place.byte, place.index,
@@ -643,10 +641,8 @@ static void check_first_end(struct check *c)
 	}
 	if (c->expected >= c->s.nr_hptes)
 		return;
-	for (order = MIN_ORDER; order < c->s.order; order++)
-		if (order_hptes(order) == c->expected)
-			orders = BIT_ULL(order);
-	faults_add(&c->f, place, orders,
+	c->f.first_end = hptes_order(c->expected);
+	faults_add(&c->f, place, c->f.first_end ? BIT_ULL(c->f.first_end) : 0,
 		   "ends before the first pass reaches the end of the HPT at 0x%llx",
 		   c->s.nr_hptes);
 }
@@ -672,7 +668,7 @@ static int check_end(struct check *c)
 		leave(c);
 		return c->alike && digest_twice(&c->t, c->s.order) ? -EAGAIN : 0;
 	}
-	if (!faults_order(&c->f, c->s.order))
+	if (!faults_order(&c->f, c->s.order, c->valid))
 		check_table(c);
 	return 0;
 }
@@ -793,7 +789,7 @@ static int check_stream(struct check *c)
 			break;
 		case STREAM_HPT:
 		case STREAM_RADIX:
-			faults_settle(&c->f, &c->s, c->order);
+			faults_settle(&c->f, &c->s, c->order, c->valid);
 			begin_hpt(c);
 			break;
 		case STREAM_FAULT:
@@ -807,7 +803,7 @@ static int check_stream(struct check *c)
 			if (c->s.qemu.foreign)
 				return -EINVAL;
 			if (!c->s.other || !c->s.order ||
-			    faults_order(&c->f, c->s.order) != c->s.other)
+			    faults_order(&c->f, c->s.order, c->valid) != c->s.other)
 				fault(c, c->s.offset, NO_INDEX, "%s", c->s.error);
 			return 0;
 		case STREAM_END:
@@ -947,7 +943,7 @@ static int cmd_check(struct options *opts)
 	if (opts->out.json)
 		fputs("{\"faults\": [", opts->out.file);
 	err = check_all(&c);
-	faults_settle(&c.f, &c.s, c.s.order);
+	faults_settle(&c.f, &c.s, c.s.order, c.valid);
 	faults_print(&c.f);
 	if (opts->out.json)
 		summary_json(&c, err);

@@ -143,24 +143,43 @@ void faults_vadd(struct faults *f, struct place at, u64 orders,
 	f->tail = &kept->next;
 }
 
+/* How many faults does an order have to explain? @only: no other one does. */
+static u64 enough(const struct faults *f, unsigned int order, bool only,
+		  u64 hptes)
+{
+	if (f->beyond == f->placed && f->beyond_hptes >= ENOUGH)
+		return 1;
+	/* Many HPTEs in the right groups would tell that the rest is missing */
+	if (f->first_end == order && (f->placed > 1 || hptes < ENOUGH))
+		return 1;
+	/* No HPTE is where it should be */
+	if (f->beyond == f->placed || (only && f->placed >= hptes))
+		return 2;
+	return ENOUGH;
+}
+
 /**
  * faults_order() - find the order of the HPT that explains most faults
  * @f: the faults
  * @order: the stated order of the HPT
+ * @hptes: number of valid HPTEs in its records
  *
  * Return: the order, or 0 if none does.
  */
-unsigned int faults_order(const struct faults *f, unsigned int order)
+unsigned int faults_order(const struct faults *f, unsigned int order, u64 hptes)
 {
 	unsigned int other, best = 0;
-	u64 enough = f->beyond == f->placed && f->beyond_hptes >= ENOUGH ? 1 :
-		     f->beyond == f->placed ? 2 : ENOUGH;
+	bool only = false;
 
-	for (other = MIN_ORDER; other <= MAX_ORDER; other++)
-		if (other != order && order_hptes(other) > f->last_index &&
-		    f->explained[other] > (best ? f->explained[best] : 0))
+	for (other = MIN_ORDER; other <= MAX_ORDER; other++) {
+		if (other == order || order_hptes(other) <= f->last_index ||
+		    f->explained[other] < f->explained[best])
+			continue;
+		only = f->explained[other] > f->explained[best];
+		if (only)
 			best = other;
-	if (!best || f->explained[best] < enough ||
+	}
+	if (!best || f->explained[best] < enough(f, best, only, hptes) ||
 	    f->explained[best] * 8 < f->placed * 7)
 		return 0;
 	return best;
@@ -193,14 +212,14 @@ static struct fault **sorted(struct faults *f, u64 nr)
 }
 
 /* Describe the one fault that stands for all that another order explains */
-static void explain(struct fault *fault, const struct stream *s,
+static void explain(struct fault *fault, const struct stream *s, bool from_here,
 		    unsigned int order, unsigned int other)
 {
 	const char *who = s->format == FORMAT_QEMU ? "its header" : "--order";
 
 	snprintf(fault->text, sizeof(fault->text),
-		 "from here on this is an HPT of order %u, not %u as %s says%s",
-		 other, order, s->deduced ? "the first pass" : who,
+		 "%s this is an HPT of order %u, not %u as %s says%s",
+		 from_here ? "from here on" : "up to here", other, order, s->deduced ? "the first pass" : who,
 		 s->format == FORMAT_QEMU || s->deduced ? ": " OTHER_HPT : "");
 }
 
@@ -239,16 +258,19 @@ static void merge(struct faults *f, const struct fault *first,
  * @f: the faults; @count is updated
  * @s: the stream
  * @order: the stated order of the HPT up to here
+ * @hptes: number of valid HPTEs in its records
  */
-void faults_settle(struct faults *f, const struct stream *s, unsigned int order)
+void faults_settle(struct faults *f, const struct stream *s, unsigned int order,
+		   u64 hptes)
 {
-	unsigned int other = faults_order(f, order);
+	unsigned int other = faults_order(f, order, hptes);
+	bool from_here = f->explained[other] > !!f->first_end;
 	struct fault **first, *fault, all = {};
 
 	if (other) {
 		f->count -= f->explained[other] - 1;
 		first = find_explained(f, other);
-		explain(first ? *first : &all, s, order, other);
+		explain(first ? *first : &all, s, from_here, order, other);
 		if (first)
 			merge(f, *first, other);
 		else
@@ -264,6 +286,7 @@ void faults_settle(struct faults *f, const struct stream *s, unsigned int order)
 	f->placed = 0;
 	f->beyond = 0;
 	f->beyond_hptes = 0;
+	f->first_end = 0;
 	f->last_index = 0;
 	memset(f->explained, 0, sizeof(f->explained));
 }

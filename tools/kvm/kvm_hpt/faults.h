@@ -35,6 +35,7 @@ struct fault;
  * @placed: number of faults of the present HPT that another order may explain
  * @beyond: how many of these are past the end of the HPT
  * @beyond_hptes: number of valid HPTEs in these
+ * @first_end: order with which the first pass, which ends too early, is complete, or 0
  * @last_index: the largest index of an HPTE in @placed faults
  * @explained: number of faults that each order explains
  * @kept: faults to print, in order
@@ -49,6 +50,7 @@ struct faults {
 	u64 placed;
 	u64 beyond;
 	u64 beyond_hptes;
+	unsigned int first_end;
 	u64 last_index;
 	u64 explained[MAX_ORDER + 1];
 	struct fault *kept;
@@ -63,9 +65,9 @@ void __printf(4, 5) faults_add(struct faults *f, struct place at, u64 orders,
 			       const char *format, ...);
 void __printf(4, 0) faults_vadd(struct faults *f, struct place at, u64 orders,
 				const char *format, va_list args);
-unsigned int faults_order(const struct faults *f, unsigned int order);
+unsigned int faults_order(const struct faults *f, unsigned int order, u64 hptes);
 void faults_settle(struct faults *f, const struct stream *s,
-		   unsigned int order);
+		   unsigned int order, u64 hptes);
 void faults_drop(struct faults *f);
 void faults_print(struct faults *f);
 

@@ -141,6 +141,13 @@ static inline u64 order_hptes(unsigned int order)
 	return BIT_ULL(order - HPTE_SHIFT);
 }
 
+/* The order of an HPT of so many HPTEs, or 0 */
+static inline unsigned int hptes_order(u64 hptes)
+{
+	return hptes < MIN_HPTES || hptes & (hptes - 1) ? 0 :
+	       __builtin_ctzll(hptes) + HPTE_SHIFT;
+}
+
 static inline u64 order_groups(unsigned int order)
 {
 	return BIT_ULL(order - HPTE_SHIFT - GROUP_SHIFT);

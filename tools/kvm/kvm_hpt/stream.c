@@ -11,9 +11,6 @@
 #include "msg.h"
 #include "stream.h"
 
-/* More HPTEs than change in a row from the first one on */
-#define MANY_HPTES	4096
-
 /**
  * stream_set_order() - set the order of the HPT from here on
  * @s: the stream
@@ -200,12 +197,10 @@ static void deduce_order(struct stream *s)
  */
 static unsigned int other_order(const struct stream *s)
 {
-	unsigned int order;
+	unsigned int order = hptes_order(s->next);
 
-	if (s->pass < 2 || !s->dense || !is_raw(s) || s->next < MIN_HPTES ||
-	    s->next & (s->next - 1))
+	if (s->pass < 2 || !s->dense || !is_raw(s) || !order)
 		return 0;
-	order = __builtin_ctzll(s->next) + HPTE_SHIFT;
 	if (s->order)
 		return order == s->order ? 0 : order;
 	return s->max_end > s->next ? order : 0;
@@ -318,7 +313,10 @@ enum stream_event stream_next(struct stream *s)
 	if (s->rec.index < s->next || !s->pass) {
 		if (end_pass(s) == STREAM_BROKEN)
 			return STREAM_BROKEN;
-		s->pass++;
+		if (!s->pass++) {
+			s->first = s->rec.index;
+			s->reach = s->first;
+		}
 		s->pass_at = s->offset;
 		s->dense = !s->rec.index;
 		deduce_order(s);
@@ -340,6 +338,8 @@ enum stream_event stream_next(struct stream *s)
 		s->max_end = s->next;
 	if (s->rec.index <= s->known && s->next > s->known)
 		s->known = s->next;
+	if (s->rec.index <= s->reach && s->next > s->reach)
+		s->reach = s->next;
 	return event;
 }
 

@@ -139,6 +139,8 @@ struct stream_hpt {
  * @next: index after the record
  * @max_end: the largest @next so far
  * @known: each HPTE before this index was in a record
+ * @first: index of the first record of the present HPT
+ * @reach: each HPTE from there to before this index was in a record
  * @pass_at: where the pass begins
  * @dense: it begins with the first HPTE, and has left none out so far
  * @sparse: the first pass leaves out invalid HPTEs, as those of QEMU's own HPTs do
@@ -172,6 +174,8 @@ struct stream {
 	u64 next;
 	u64 max_end;
 	u64 known;
+	u64 first;
+	u64 reach;
 	u64 pass_at;
 	bool dense;
 	bool sparse;
@@ -245,6 +249,9 @@ static inline struct hpte stream_hpte(const struct stream *s, unsigned int i)
 bool qemu_get(struct stream *s, unsigned int bytes, u64 *number);
 bool qemu_skip_string(struct stream *s);
 bool qemu_skip_ram(struct stream *s);
+
+/* More HPTEs than change in a row from the first one on */
+#define MANY_HPTES	4096
 
 /* Buffer size for stream_replaced() */
 #define REPLACED_TEXT 160

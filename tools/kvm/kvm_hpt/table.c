@@ -18,6 +18,9 @@
 #define SLAB_MIN	(64UL << 10)
 #define SLAB_MAX	(16UL << 20)
 
+/* One HPTE of so many may be damaged. If more are in a wrong group, the order is. */
+#define OFTEN		8
+
 /* What follows in a slab has members of 64 bits, also where pointers have 32 */
 struct table_slab {
 	struct table_slab *next;
@@ -248,39 +251,48 @@ static bool tells_all(const struct stream *s)
 	return s->known == s->nr_hptes;
 }
 
+/* Does a stream as read report every HPTE from its first record on? */
+static bool begins_later(const struct stream *s)
+{
+	return s->format != FORMAT_QEMU && s->first && s->reach == s->nr_hptes;
+}
+
 /*
  * Does KVM's first pass end too early, or leave something out? Nothing is known of
- * these HPTEs. A stream as read that doesn't begin with the first HPTE may consist of
- * later passes.
+ * these HPTEs. A stream as read that doesn't begin with many in a row may consist of
+ * later passes, and text of debugfs has only valid ones.
  */
 static bool lacks_hptes(const struct stream *s)
 {
 	if (!s->order || s->known >= s->nr_hptes)
 		return false;
-	return s->format == FORMAT_QEMU ? s->full :
-	       s->format != FORMAT_DEBUGFS && s->known;
+	if (s->format == FORMAT_QEMU)
+		return s->full;
+	return s->known >= MANY_HPTES && !begins_later(s);
 }
 
-/* Another order that explains where HPTEs are, or 0 */
-static unsigned int real_order(struct table *t)
+/* Find HPTEs in groups that they don't hash to. Return: the number of all. */
+static u64 place_hptes(struct table *t, struct faults *f, u64 *wrong)
 {
+	u64 number, index, hptes = 0;
 	struct table_group *group;
 	struct hpte_page page;
-	struct faults f = {};
 	unsigned int i;
-	u64 number, index;
 
 	for (number = 0; (group = table_next(t, &number)); number++)
 		for (i = 0; i < GROUP_HPTES; i++) {
 			hpte_page(group->hpte[i], &page);
 			index = (number << GROUP_SHIFT) + i;
+			hptes += group->used >> i & 1;
 			if (group->used & 1 << i && page.segment_shift &&
 			    page.base_shift &&
-			    hpte_hash(group->hpte[i], &page, index, t->order))
-				faults_place(&f, index,
+			    hpte_hash(group->hpte[i], &page, index, t->order)) {
+				faults_place(f, index,
 					     hpte_orders(group->hpte[i], index));
+				++*wrong;
+			}
 		}
-	return faults_order(&f, t->order);
+	return hptes;
 }
 
 /* What has stated the order, and why that may be wrong */
@@ -291,14 +303,39 @@ static const char *order_source(const struct stream *s)
 	return s->asked ? "--order says" : "the first pass says: " OTHER_HPT;
 }
 
+/* Is the order of the HPT another one than the stream says? */
+static bool order_wrong(struct table *t, const struct stream *s)
+{
+	u64 hptes, wrong = 0;
+	struct faults f = {};
+	unsigned int order;
+	bool unlikely;
+
+	hptes = place_hptes(t, &f, &wrong);
+	if (lacks_hptes(s) && s->known == s->max_end)
+		f.first_end = hptes_order(s->known);
+	if (f.first_end)
+		faults_place(&f, s->known - 1, BIT_ULL(f.first_end));
+	order = faults_order(&f, t->order, hptes);
+	if (order)
+		msg("%s: its %s an HPT of order %u, not %u as %s", s->src->name,
+		    wrong ? "HPTEs are those of" : "first pass is that of", order,
+		    t->order, order_source(s));
+	/* Unless a first pass has shown the end of the HPT, HPTEs tell its order */
+	unlikely = wrong * OFTEN > hptes && s->known < s->nr_hptes;
+	if (unlikely && !order)
+		msg("%s: %llu of its %llu HPTEs are not in the groups that their addresses hash to: it is damaged, or its order is not %u as %s",
+		    s->src->name, wrong, hptes, t->order, order_source(s));
+	return order || unlikely;
+}
+
 static int loaded(struct table *t, const struct stream *s)
 {
 	char text[REPLACED_TEXT];
-	unsigned int order;
 	u64 group = 0;
 
-	/* Without a first pass, the order is that of no HPT */
-	if (!s->deduced || s->known)
+	/* No order follows from the end of later passes */
+	if (!s->deduced || s->known >= MANY_HPTES || begins_later(s))
 		t->order = s->order;
 	if (stream_no_hpt(s)) {
 		msg("%s: the guest has no HPT", s->src->name);
@@ -306,17 +343,16 @@ static int loaded(struct table *t, const struct stream *s)
 	}
 	if (stream_replaced(s, text, sizeof(text)))
 		msg("%s: %s", s->src->name, text);
-	order = t->order ? real_order(t) : 0;
-	if (order) {
-		msg("%s: its HPTEs are those of an HPT of order %u, not %u as %s",
-		    s->src->name, order, t->order, order_source(s));
+	if (t->order && order_wrong(t, s))
 		return -EINVAL;
-	}
 	if (!table_next(t, &group) && !tells_all(s)) {
 		msg("%s has neither an HPTE nor a complete first pass",
 		    s->src->name);
 		return -ENOENT;
 	}
+	if (t->order && s->known < s->nr_hptes && begins_later(s))
+		msg("%s: nothing is known of HPTEs before index 0x%llx, with which the stream begins",
+		    s->src->name, s->first);
 	if (!lacks_hptes(s))
 		return 0;
 	if (s->known < s->max_end)

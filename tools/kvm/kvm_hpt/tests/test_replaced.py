@@ -7,7 +7,7 @@ import hpt
 from common import result
 from hpt import Hpte, Qemu, Table, first_pass, later_pass, qemu, raw
 from tables import kernel, sample
-from test_file import NO_ORDER, faulty, reads, refused
+from test_file import NO_ORDER, faulty, reads, refused, wide
 
 NO_HPT = 0xffffffff
 
@@ -334,6 +334,80 @@ def test_order_wrong(tool):
             code, _, err = tool.run(*command, "file", *options)
             result(f"order wrong: {command[0]}, {name}", "" if code == 3 and
                    text in err else f"{code} {err}")
+
+
+def few(order, nr):
+    """HPTEs in an otherwise empty HPT."""
+    table = Table(order)
+    for n in range(nr):
+        table.enter(Hpte(0x123456789 * (n + 3) & (1 << 37) - 1,
+                         0x5a300000 * (n + 1) & (1 << 40) - 1, n << 16))
+    return table
+
+
+def test_order_few(tool):
+    """With few HPTEs or none, the end of the first pass tells the order."""
+    text = ("this is an HPT of order {}, not {} as its header says: the guest has "
+            "rebooted or resized its HPT meanwhile")
+    for stated, real in (22, 20), (20, 18), (36, 20):
+        for nr in range(7):
+            data = qemu(stated, [first_pass(few(real, nr))])
+            code, found, _ = tool.json("check", tool.file("file", data))
+            faults = [fault["fault"] for fault in found["faults"]]
+            result(f"order wrong: check of {nr} HPTEs of order {real} in a stream of "
+                   f"order {stated}", "" if code == 1 and len(faults) == 1 and
+                   text.format(real, stated) in faults[0] and
+                   faults[0].startswith("from here on" if nr else "up to here") else
+                   found)
+            refused(tool, f"{nr} HPTEs of order {real} in a stream of order {stated}",
+                    data, f"an HPT of order {real}, not {stated} as its header says",
+                    commands=("dump", "map"))
+    for name, table, nr in (("many HPTEs", wide(22, 900), 1),
+                            ("an HPTE that is damaged", few(22, 3), 2)):
+        keep = [index for index in table.hptes if index < 1 << 16]
+        table.hptes = {index: table.hptes[index] for index in keep}
+        if nr == 2:
+            table.hptes = {0x8000: Hpte(0x1234567, 0x12300000, 0),
+                           **few(20, 0).hptes}
+            for n in range(9):
+                table.hptes[n * 8] = Hpte(n, 0, 0, base=24, seg=28)
+        records = first_pass(table)
+        end = next(i for i, record in enumerate(records) if record[0] >= 1 << 16)
+        index, words, _ = records[end - 1]
+        records[end - 1] = index, words, (1 << 16) - index - len(words)
+        code, found, _ = tool.json("check", tool.file(
+            "file", qemu(22, [records[:end]])))
+        faults = [fault["fault"] for fault in found["faults"]]
+        result(f"order wrong: not if the rest is missing behind {name}", "" if
+               code == 1 and len(faults) == nr and "ends before the first pass" in
+               faults[-1] else found)
+    # The highest bit of two of many hashes
+    table = wide(20, 50)
+    for index in [index for index in table.hptes if index >> 14 == 1][:2]:
+        v, r = table.words(index)
+        table.damaged[index] = v ^ 1 << 12 + 40 - 16, r
+    code, found, _ = tool.json("check", tool.file(
+        "file", qemu(20, [first_pass(table)])))
+    result("order wrong: not if two of many HPTEs are damaged", "" if code == 1 and
+           [fault["fault"] for fault in found["faults"]] ==
+           ["in a group that its address doesn't hash to"] * 2 else found)
+    for stated, real in (24, 18), (22, 20):
+        for nr in 1, 2, 3:
+            table = few(real, nr)
+            own = [(index, [table.words(index)], 0) for index in sorted(table.hptes)]
+            data = qemu(stated, [own])
+            code, found, _ = tool.json("check", tool.file("file", data))
+            faults = [fault["fault"] for fault in found["faults"]]
+            good = (code == 1 and len(faults) == 1 and
+                    (text.format(real, stated) in faults[0] or nr == 1))
+            # Some are where they would be with order 19 or 22 as well
+            if stated == 22 and nr > 1:
+                good = code == 1 and len(faults) == 2
+            result(f"order wrong: check of {nr} HPTEs of QEMU's own HPT of order "
+                   f"{real} in a stream of order {stated}", "" if good else found)
+            refused(tool, f"{nr} HPTEs of QEMU's own HPT of order {real} in a stream "
+                    f"of order {stated}", data, f"not {stated} as its header says",
+                    commands=("dump", "map"))
 
 
 def test_replaced_cut(tool):

@@ -236,8 +236,9 @@ def test_corpus(tool):
 
 def test_memory(tool):
     """The amount of memory is not taken from a header."""
-    data = b"".join(hpt.record(i * 0x1000000, [], 65535) for i in range(255))
-    data += hpt.record(0xfffff000, [Hpte(1, 0, 0).words()], 0)
+    data = b"".join(hpt.record(i * 0x1000000, [], 65535) for i in range(1, 255))
+    data += hpt.record(0xfffff000, [Hpte(
+        0x1ffffe00, 0, 0, base=12, seg=28).words()], 0)
     tool.file("wide", data)
     done = subprocess.run(
         ["sh", "-c", "ulimit -v 40000; exec \"$@\"", "sh", tool.static, "dump", "-O",
