@@ -805,7 +805,7 @@ static int check_stream(struct check *c)
 			if (!c->s.other || !c->s.order ||
 			    faults_order(&c->f, c->s.order, c->valid) != c->s.other)
 				fault(c, c->s.offset, NO_INDEX, "%s", c->s.error);
-			return 0;
+			return !c->hashed && c->s.order ? check_hashes(c) : 0;
 		case STREAM_END:
 			return check_end(c);
 		}
@@ -940,6 +940,12 @@ static int cmd_check(struct options *opts)
 
 	if (stream_open(&c.s, opts->args[0], &opts->stream))
 		return EXIT_FILE;
+	if (opts->start && c.s.format != FORMAT_LE && c.s.format != FORMAT_BE) {
+		msg("--start is only for a stream as read from the HPT file, which %s is not",
+		    c.s.src->name);
+		stream_close(&c.s);
+		return EXIT_USAGE;
+	}
 	if (opts->out.json)
 		fputs("{\"faults\": [", opts->out.file);
 	err = check_all(&c);

@@ -18,6 +18,12 @@ static bool filters_hptes(const struct filter *filter)
 	       ~filter->real.last;
 }
 
+/* Without a filter, a stream without HPTEs has all that was asked for */
+static bool filters(const struct filter *filter)
+{
+	return filters_hptes(filter) || filter->index.first || ~filter->index.last;
+}
+
 static bool shown(const struct filter *filter, struct hpte hpte, u64 index)
 {
 	struct hpte_page page;
@@ -80,7 +86,7 @@ static int cmd_dump(struct options *opts)
 	if (table_load(&t, opts->args[0], &opts->stream))
 		return EXIT_FILE;
 	if (!t.order)
-		order_unknown(opts->args[0]);
+		order_unknown(t.name);
 	begin(opts, t.order, "hptes");
 	for (number = 0; (group = table_next(&t, &number)); number++)
 		for (i = 0; i < GROUP_HPTES; i++) {
@@ -99,7 +105,7 @@ static int cmd_dump(struct options *opts)
 	ret = out_done(&opts->out);
 	if (ret)
 		return ret;
-	return items || empty ? EXIT_GOOD : EXIT_FOUND;
+	return items || (empty && !filters(&opts->filter)) ? EXIT_GOOD : EXIT_FOUND;
 }
 
 const struct command dump_command = {
@@ -200,7 +206,8 @@ static int decode_end(struct options *opts, const struct stream *s, bool broken,
 	if (!broken) {
 		if (err)
 			return err;
-		return some || !s->records ? EXIT_GOOD : EXIT_FOUND;
+		return some || (!s->records && !filters(&opts->filter)) ?
+		       EXIT_GOOD : EXIT_FOUND;
 	}
 	msg("%s: byte %llu: %s", s->src->name, s->offset, s->error);
 	return EXIT_FILE;
@@ -224,7 +231,7 @@ static int cmd_decode(struct options *opts)
 		event = stream_next(&s);
 	} while (event == STREAM_HPT || event == STREAM_RADIX);
 	if (!s.order && event == STREAM_RECORD)
-		order_unknown(opts->args[0]);
+		order_unknown(s.src->name);
 	begin(opts, s.order, "records");
 	decode_replaced(opts, &s);
 	while (event != STREAM_END && event != STREAM_BROKEN) {

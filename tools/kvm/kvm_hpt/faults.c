@@ -10,7 +10,7 @@
 #include "faults.h"
 
 /* Fewer HPTEs may match another order by chance */
-#define ENOUGH		4
+#define MIN_FAULTS	4
 
 /**
  * struct fault - a fault
@@ -147,15 +147,15 @@ void faults_vadd(struct faults *f, struct place at, u64 orders,
 static u64 enough(const struct faults *f, unsigned int order, bool only,
 		  u64 hptes)
 {
-	if (f->beyond == f->placed && f->beyond_hptes >= ENOUGH)
+	if (f->beyond == f->placed && f->beyond_hptes >= MIN_FAULTS)
 		return 1;
 	/* Many HPTEs in the right groups would tell that the rest is missing */
-	if (f->first_end == order && (f->placed > 1 || hptes < ENOUGH))
+	if (f->first_end == order && (f->placed > 1 || hptes < MIN_FAULTS))
 		return 1;
 	/* No HPTE is where it should be */
 	if (f->beyond == f->placed || (only && f->placed >= hptes))
 		return 2;
-	return ENOUGH;
+	return MIN_FAULTS;
 }
 
 /**
@@ -171,12 +171,13 @@ unsigned int faults_order(const struct faults *f, unsigned int order, u64 hptes)
 	unsigned int other, best = 0;
 	bool only = false;
 
+	/* Of two orders that explain the same, take the one nearer to the stated one */
 	for (other = MIN_ORDER; other <= MAX_ORDER; other++) {
 		if (other == order || order_hptes(other) <= f->last_index ||
 		    f->explained[other] < f->explained[best])
 			continue;
 		only = f->explained[other] > f->explained[best];
-		if (only)
+		if (only || (best && other < order))
 			best = other;
 	}
 	if (!best || f->explained[best] < enough(f, best, only, hptes) ||
@@ -216,10 +217,11 @@ static void explain(struct fault *fault, const struct stream *s, bool from_here,
 		    unsigned int order, unsigned int other)
 {
 	const char *who = s->format == FORMAT_QEMU ? "its header" : "--order";
+	const char *where = from_here ? "from here on" : "up to here";
 
 	snprintf(fault->text, sizeof(fault->text),
 		 "%s this is an HPT of order %u, not %u as %s says%s",
-		 from_here ? "from here on" : "up to here", other, order, s->deduced ? "the first pass" : who,
+		 where, other, order, s->deduced ? "the first pass" : who,
 		 s->format == FORMAT_QEMU || s->deduced ? ": " OTHER_HPT : "");
 }
 

@@ -271,8 +271,8 @@ static int load_before(struct table *before, const struct table *t,
 		return -1;
 	if (before->order == t->order)
 		return 0;
-	msg("%s has an HPT of order %u, %s one of order %u", opts->before,
-	    before->order, opts->args[0], t->order);
+	msg("%s has an HPT of order %u, %s one of order %u", before->name,
+	    before->order, t->name, t->order);
 	return -1;
 }
 

@@ -658,6 +658,22 @@ static bool is_strange(const struct stream *s)
 	return false;
 }
 
+/* Is the file zero from within the last record on? Without footers, it may end so. */
+static bool zeroes_begin(struct stream *s, u64 *offset)
+{
+	const unsigned char *hptes = (const unsigned char *)s->rec.hpte;
+	size_t n = s->rec.n_valid * HPTE_BYTES;
+
+	if (n ? hptes[n - 1] : s->rec.n_invalid)
+		return false;
+	if ((!s->qemu.footers && !is_strange(s)) || !zeroes_follow(s))
+		return false;
+	while (n && !hptes[n - 1])
+		n--;
+	*offset = s->offset + (s->rec.n_valid ? sizeof(*s->buf) + n : 0);
+	return true;
+}
+
 /* The header of the last record as in the stream */
 static void put_header(const struct stream *s, u8 *to)
 {
@@ -753,6 +769,11 @@ static enum stream_event next_record(struct stream *s)
 	}
 	if (!q->endian_known)
 		count_little(s);
+	if (zeroes_begin(s, &index)) {
+		s->records--;
+		return stream_broken(s, index,
+				     "zeroes from here on instead of records");
+	}
 	if (!q->searched && is_strange(s)) {
 		q->searched = true;
 		index = source_find(s->src, MARK_SECTION, NOWHERE);
@@ -764,7 +785,7 @@ static enum stream_event next_record(struct stream *s)
 	return STREAM_RECORD;
 }
 
-static bool read_magic(struct stream *s)
+static enum stream_event read_magic(struct stream *s)
 {
 	u64 magic, version;
 
@@ -773,8 +794,12 @@ static bool read_magic(struct stream *s)
 	source_mark(s->src, MARK_STREAM);
 	source_mark(s->src, MARK_EXACT);
 	source_mark(s->src, MARK_SECTION);
-	return qemu_get(s, 4, &magic) && qemu_get(s, 4, &version) &&
-	       version == STREAM_VERSION;
+	if (!qemu_get(s, 4, &magic) || !qemu_get(s, 4, &version))
+		return cut_short(s);
+	if (version == STREAM_VERSION)
+		return STREAM_END;
+	return stream_broken(s, s->src->begin + 4,
+			     "QEMU's stream is not of version 3");
 }
 
 static enum stream_event read_on(struct stream *s)
@@ -784,6 +809,19 @@ static enum stream_event read_on(struct stream *s)
 	if (s->qemu.in_section)
 		return end_section(s);
 	return next_section(s);
+}
+
+/* Look for another stream in the data behind the HPT, which need not be read */
+static void look_behind(struct stream *s)
+{
+	const unsigned char *data, *at;
+	size_t len = source_peek(s->src, &data);
+
+	if (len > SOURCE_PEEK)
+		len = SOURCE_PEEK;
+	at = memmem(data, len, QEMU_BEGIN, QEMU_BEGIN_BYTES);
+	if (at)
+		s->qemu.another = s->src->pos + (at - data);
 }
 
 /**
@@ -798,12 +836,13 @@ enum stream_event qemu_next(struct stream *s)
 	struct qemu_stream *q = &s->qemu;
 	u64 at;
 
-	if (!q->begun && !read_magic(s))
-		return stream_broken(s, s->src->begin + 4,
-				     "QEMU's stream is not of version 3");
+	if (!q->begun)
+		event = read_magic(s);
 	while (event == STREAM_END &&
 	       (!q->finished || q->in_section || q->in_htab))
 		event = read_on(s);
+	if (event == STREAM_END)
+		look_behind(s);
 	if (event != STREAM_BROKEN || s->src->error || q->foreign)
 		return event;
 	/* Data skipped since the order may belong to another stream as well */

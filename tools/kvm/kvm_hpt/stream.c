@@ -217,7 +217,6 @@ static bool add_hpt(struct stream *s, unsigned int order)
 	more[s->nr_hpts++] = (struct stream_hpt) { s->pass_at, order };
 	stream_set_order(s, order);
 	s->max_end = s->next;
-	s->known = s->next;
 	return true;
 }
 
@@ -306,6 +305,8 @@ enum stream_event stream_next(struct stream *s)
 	event = read_on(s);
 	if (event == STREAM_END) {
 		event = end_stream(s);
+		deduce_order(s);
+	} else if (event == STREAM_BROKEN) {
 		deduce_order(s);
 	}
 	if (event != STREAM_RECORD)
@@ -505,6 +506,9 @@ int stream_open(struct stream *s, const char *path,
  */
 void stream_close(struct stream *s)
 {
+	if (s->qemu.another)
+		msg("%s: another QEMU stream, which begins at byte %llu, is not read",
+		    s->src->name, s->qemu.another);
 	if (s->src)
 		source_close(s->src);
 	qemu_free(&s->qemu);

@@ -70,6 +70,7 @@ struct qemu_section {
  * @little_invalid: then, the number of invalid HPTEs
  * @unmarked: a list of records without an end marker was reported
  * @cut: another stream begins in the last record
+ * @another: where another stream begins behind the end of this one, or 0
  * @looked_at: number of the record that was searched for that
  * @searched: this section was searched for another stream
  * @started: the order of the HPT was read
@@ -101,6 +102,7 @@ struct qemu_stream {
 	u64 little_invalid;
 	bool unmarked;
 	bool cut;
+	u64 another;
 	u64 looked_at;
 	bool searched;
 	bool started;

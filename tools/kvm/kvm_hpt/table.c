@@ -211,6 +211,7 @@ void table_free(struct table *t)
 		munmap(slab, slab->bytes);
 	}
 	*t = (struct table) {
+		.name = t->name,
 		.order = t->order,
 		.group_bytes = t->group_bytes,
 	};
@@ -268,7 +269,7 @@ static bool lacks_hptes(const struct stream *s)
 		return false;
 	if (s->format == FORMAT_QEMU)
 		return s->full;
-	return s->known >= MANY_HPTES && !begins_later(s);
+	return s->known >= MANY_HPTES;
 }
 
 /* Find HPTEs in groups that they don't hash to. Return: the number of all. */
@@ -309,7 +310,6 @@ static bool order_wrong(struct table *t, const struct stream *s)
 	u64 hptes, wrong = 0;
 	struct faults f = {};
 	unsigned int order;
-	bool unlikely;
 
 	hptes = place_hptes(t, &f, &wrong);
 	if (lacks_hptes(s) && s->known == s->max_end)
@@ -317,16 +317,18 @@ static bool order_wrong(struct table *t, const struct stream *s)
 	if (f.first_end)
 		faults_place(&f, s->known - 1, BIT_ULL(f.first_end));
 	order = faults_order(&f, t->order, hptes);
-	if (order)
+	if (order) {
 		msg("%s: its %s an HPT of order %u, not %u as %s", s->src->name,
 		    wrong ? "HPTEs are those of" : "first pass is that of", order,
 		    t->order, order_source(s));
+		return true;
+	}
 	/* Unless a first pass has shown the end of the HPT, HPTEs tell its order */
-	unlikely = wrong * OFTEN > hptes && s->known < s->nr_hptes;
-	if (unlikely && !order)
-		msg("%s: %llu of its %llu HPTEs are not in the groups that their addresses hash to: it is damaged, or its order is not %u as %s",
-		    s->src->name, wrong, hptes, t->order, order_source(s));
-	return order || unlikely;
+	if (wrong * OFTEN <= hptes || s->known >= s->nr_hptes)
+		return false;
+	msg("%s: %llu of %llu HPTEs are in wrong groups: damage, or its order is not %u as %s",
+	    s->src->name, wrong, hptes, t->order, order_source(s));
+	return true;
 }
 
 static int loaded(struct table *t, const struct stream *s)
@@ -350,11 +352,12 @@ static int loaded(struct table *t, const struct stream *s)
 		    s->src->name);
 		return -ENOENT;
 	}
-	if (t->order && s->known < s->nr_hptes && begins_later(s))
-		msg("%s: nothing is known of HPTEs before index 0x%llx, with which the stream begins",
-		    s->src->name, s->first);
-	if (!lacks_hptes(s))
+	if (!lacks_hptes(s)) {
+		if (t->order && s->known < s->nr_hptes && begins_later(s))
+			msg("%s: nothing is known of HPTEs before index 0x%llx, where it begins",
+			    s->src->name, s->first);
 		return 0;
+	}
 	if (s->known < s->max_end)
 		msg("%s: the first pass leaves out HPTEs from index 0x%llx",
 		    s->src->name, s->known);
@@ -382,6 +385,7 @@ int table_load(struct table *t, const char *path,
 	*t = (struct table) { .group_bytes = sizeof(struct table_group) };
 	if (stream_open(&s, path, opts))
 		return -1;
+	t->name = s.src->name;
 	if (stream_look_through(&s)) {
 		stream_close(&s);
 		return -1;
@@ -390,7 +394,7 @@ int table_load(struct table *t, const char *path,
 		err = load_next(t, &s, &end);
 	} while (!err && !end);
 	if (err == -ENOMEM)
-		msg("%s: %s", path, strerror(ENOMEM));
+		msg("%s: %s", t->name, strerror(ENOMEM));
 	if (!err)
 		err = loaded(t, &s);
 	stream_close(&s);
@@ -415,7 +419,7 @@ int table_load_ordered(struct table *t, const char *path,
 		return -1;
 	if (t->order)
 		return 0;
-	msg("%s does not contain the order of the HPT: use --order", path);
+	msg("%s does not contain the order of the HPT: use --order", t->name);
 	table_free(t);
 	return -1;
 }

@@ -35,6 +35,7 @@ struct table_slab;
  * @leaf: the node of groups that was used last
  * @leaf_number: its number
  * @group_bytes: size of a group, which is a struct table_group or begins like one
+ * @name: of its file in messages
  */
 struct table {
 	unsigned int order;
@@ -46,6 +47,7 @@ struct table {
 	void **leaf;
 	u64 leaf_number;
 	size_t group_bytes;
+	const char *name;
 };
 
 bool table_make_leaf(struct table *t, u64 group);

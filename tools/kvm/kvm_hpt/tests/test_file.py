@@ -195,8 +195,8 @@ def lost(tool, table, records):
                     result(f"no stream: {command[0]} of {name}", "" if code == 3 and
                            "leaves out" in err else f"{code} {err}")
     # Passes after the first one do not begin with the first HPTE, either
-    text = (f"nothing is known of HPTEs before index {records[1][0]:#x}, with which "
-            "the stream begins")
+    text = (f"nothing is known of HPTEs before index {records[1][0]:#x}, where it "
+            "begins")
     for options in [], ["-O", 20]:
         for what, more in ("", []), (", and a later pass", [(0, [], 2)]):
             code, found, err = tool.json("dump", tool.file(
@@ -685,6 +685,75 @@ def test_damaged_early(tool):
             code, _, err = tool.run(command, "file")
             result(f"no stream: {command} of records with {name}", "" if
                    code == 3 and text in err else f"{code} {err}")
+
+
+def test_names(tool):
+    """Messages name the file, and what is wrong with the command line."""
+    table = kernel(20)
+    part = raw(later_pass(table, table.hptes))
+    for command in (["dump", "-"], ["decode", "-"], ["map", "-"],
+                    ["find", "-v", "1", "-e", "1", "-"]):
+        _, _, err = tool.run(*command, stdin=part)
+        result(f"file: {command[0]} names the standard input", "" if
+               "standard input does not contain the order" in err else err)
+    tool.file("qemu", qemu(20, [first_pass(table)]))
+    tool.file("text", hpt.debugfs(table, True))
+    for name in "qemu", "text":
+        code, out, err = tool.run("check", "-s", 5, name)
+        result(f"usage: check --start of {name}", "" if code == 2 and not out and
+               f"which {name} is not" in err else f"{code} {out} {err}")
+    for name, data in (("KVM's", [first_pass(Table(20))]), ("QEMU's own", [[]])):
+        tool.file("empty", qemu(20, data))
+        for command in "dump", "decode":
+            codes = [tool.run(command, *option, "empty")[0] for option in (
+                [], ["-v", "1"], ["-b"], ["-r", "7"])]
+            result(f"nothing matches: {command} of {name} empty HPT", "" if
+                   codes == [0, 1, 1, 1] else codes)
+    codes = [tool.run(command, "-i", "5", "empty")[0]
+             for command in ("dump", "decode")]
+    result("nothing matches: an index of an empty HPT", "" if codes == [1, 1] else
+           codes)
+
+
+def test_behind(tool):
+    """What follows the stream that is read."""
+    table = kernel(20)
+    whole = qemu(20, [first_pass(table)])
+    text = f"another QEMU stream, which begins at byte {len(whole)}, is not read"
+    tool.file("two", whole + qemu(22, [first_pass(kernel(22))]))
+    for command in COMMANDS:
+        for how in {}, {"stdin": whole * 2}:
+            code, _, err = tool.run(command, "-" if how else "two", **how)
+            result(f"file: {command} of two streams {'in a pipe' if how else ''}",
+                   "" if not code and text in err and len(err.splitlines()) == 1
+                   else f"{code} {err}")
+    records = first_pass(table, most=20)
+    for name, behind in ("QEMU's stream", whole), ("zeroes", bytes(99)):
+        _, found, _ = tool.json("check", tool.file("file", raw(records) + behind))
+        result(f"file: the order of records before {name}", "" if
+               found["order"] == 20 and found["count"] == 1 else found)
+    worse = kernel(20)
+    worse.hptes[0] = Hpte(0x777, 0, 0, base=24, seg=28)
+    _, found, _ = tool.json("check", tool.file("file", raw(first_pass(
+        worse)) + whole))
+    result("file: a group of records before QEMU's stream", "" if found["count"] == 2
+           else found)
+
+
+def test_grown(tool):
+    """The HPT is replaced by a larger one in its first pass."""
+    for old, new in (20, 22), (20, 21), (19, 24):
+        few = wide(old, 40)
+        before = first_pass(few)
+        half = [record for record in before if record[0] < few.nr // 2]
+        index = half[-1][0] + len(half[-1][1]) + half[-1][2]
+        data = raw(half + first_pass(kernel(new), index))
+        code, found, _ = tool.json("check", tool.file("file", data))
+        faults = [fault["fault"] for fault in found["faults"]]
+        result(f"faulty: an HPT of order {old} that grows to {new} in the first pass",
+               "" if code == 1 and len(faults) == 1 and
+               f"of order {old}, not {new} as the first pass says" in faults[0]
+               else found)
 
 
 def test_debugfs_lines(tool):

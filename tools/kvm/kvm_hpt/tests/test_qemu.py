@@ -79,7 +79,8 @@ def test_damaged_qemu(tool):
           "was cancelled or cut off")
     # Cut at any place
     for name, where, number, byte in (
-            ("the magic", 6, 0, 4), ("the configuration", 12, 0, 12),
+            *((f"the magic, {nr} bytes", nr, 0, nr) for nr in range(4, 8)),
+            ("the configuration", 12, 0, 12),
             ("RAM", at["start spapr/htab"] - 9, 0,
              at["start spapr/htab"] - 9),
             ("the head of a section", at["order"] - 3, 0, at["order"] - 3),
@@ -87,11 +88,13 @@ def test_damaged_qemu(tool):
             ("a footer", at["end of records"] + 10, len(records),
              at["end of records"] + 8)):
         text = early
-        if name == "the magic":
-            text = "QEMU's stream is not of version 3"
         if name == "RAM":
             byte = None
         cut(tool, name, data[:where], byte, number, text)
+    for nr in range(4, 9):
+        found(f"{nr} bytes before another one", data[:nr] + data, nr, 0,
+              "another QEMU stream begins here: the previous one was cancelled or "
+              "cut off")
     where = at["records"] + len(raw(records[:7])) + 3
     found("cut in a header", data[:where], where - 3, 8,
           "ends after 3 of the 8 bytes of a header")
@@ -139,6 +142,43 @@ def test_damaged_qemu(tool):
              "goes back to index 0x1: this is another HPT")):
         expect(tool, f"debugfs: {name}", good + line,
                [(len(good), 2, None, text)], ["-O", 18])
+
+
+def test_zeroes_qemu(tool):
+    """A stream that was not written to its end is zero from some byte on."""
+    table = hpt.Table(18)
+    for n in range(6):
+        table.enter(hpt.Hpte(n * 77, n << 20, n << 16))
+    records = first_pass(table, most=2)
+    zeroes = "zeroes from here on instead of records"
+    stream = hpt.Qemu().begin(18, ram=("zero",)).htab(4, records[:3])
+    stream.htab(4, records[3:], True)
+    data = stream.finish()
+    problem = ""
+    for cut in range(stream.at["records"], stream.at["end of records"]):
+        code, found, _ = tool.json("check", tool.file(
+            "file", data[:cut] + bytes(3000)))
+        faults = found["faults"]
+        if (code != 1 or len(faults) != 1 or tool.run("dump", "file")[0] != 3 or
+                not ("where it should" in faults[0]["fault"] or
+                     faults[0]["fault"] == zeroes)):
+            problem = problem or f"{cut}: {code} {faults}"
+        # In a header, where its record begins
+        byte = faults[0]["byte"]
+        if faults[0]["fault"] == zeroes and (
+                byte > cut + 8 or cut - byte >= 8 and data[byte:cut].strip(b"\0")):
+            problem = problem or f"{cut}: {faults}"
+    result("damaged: QEMU's stream: zeroes from any byte on", problem)
+    stream = hpt.Qemu(footers=False, machine=b"").begin(18).htab(4, records)
+    data = stream.data[:stream.at["records"] + len(raw(records[:1])) + 8]
+    code, out, _ = tool.run("check", tool.file("file", data + bytes(3000)))
+    result("damaged: QEMU's stream: zeroes, without footers", "" if code == 1 and
+           zeroes in out and "1 fault\n" in out else out)
+    stream = hpt.Qemu(footers=False, machine=b"").begin(18).htab(4, [
+        (0, [(5 << 7 | 1, 0)], 0)], True)
+    code, out, _ = tool.run("check", "-H", tool.file("file", stream.data + bytes(99)))
+    result("damaged: QEMU's stream: not by zeroes behind its end", "" if
+           not code else out)
 
 
 def struct_ram():
