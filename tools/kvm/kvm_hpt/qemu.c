@@ -41,6 +41,7 @@ enum {
 };
 
 #define FOOTER_BYTES		5
+#define RAM_WORD_BYTES		8
 
 /* Places from which on to search for another stream */
 enum {
@@ -131,29 +132,62 @@ static void make_footer(u8 *footer, u32 id)
 	footer[4] = id;
 }
 
-/* Search for the footer of a section */
+static bool all_zeroes(const unsigned char *data, size_t len)
+{
+	return len && !*data && !memcmp(data, data + 1, len - 1);
+}
+
+/* The number of zeroes at the end of the data */
+static size_t zeroes_at_end(const unsigned char *data, size_t len)
+{
+	size_t i = len;
+
+	if (all_zeroes(data, len))
+		return len;
+	while (i && !data[i - 1])
+		i--;
+	return len - i;
+}
+
+/* Does the file go on with nothing but zeroes, as one that was not written to its end? */
+static bool zeroes_follow(struct stream *s)
+{
+	const unsigned char *data;
+	size_t len = source_peek(s->src, &data);
+
+	return all_zeroes(data, len);
+}
+
+/* Search for the footer of a section, and for where zeroes begin before the end */
 static bool find_footer(struct stream *s, u32 id)
 {
+	u64 zeroes = s->src->pos;
 	const unsigned char *data, *at;
 	u8 footer[FOOTER_BYTES];
-	size_t len, used;
+	size_t len, used, end;
 
 	make_footer(footer, id);
 	for (;;) {
 		len = source_peek(s->src, &data);
 		if (len <= sizeof(footer))
-			return false;
+			break;
 		/* The byte after a footer is checked as well */
-		at = memmem(data, len - 1, footer, sizeof(footer));
+		at = find_bytes(data, len - 1, footer, sizeof(footer));
 		used = at ? (size_t)(at - data) : len - sizeof(footer);
+		end = at ? 0 : zeroes_at_end(data, len);
+		if (end < len)
+			zeroes = s->src->pos + len - end;
 		source_read(s->src, NULL, used);
 		if (at && begins_section(at[sizeof(footer)]))
 			return true;
 		if (at)
 			source_read(s->src, NULL, 1);
 		else if (len < SOURCE_PEEK)
-			return false;
+			break;
 	}
+	if (s->src->pos >= zeroes + SOURCE_PEEK)
+		s->qemu.zeroes = zeroes;
+	return false;
 }
 
 static enum stream_event tell_another(struct stream *s, u64 offset)
@@ -379,21 +413,33 @@ static enum stream_event begin_htab(struct stream *s, u8 type)
 	return STREAM_HPT;
 }
 
+/* The footer may belong to another stream that begins before it */
+static enum stream_event footer_found(struct stream *s)
+{
+	u64 offset = source_find(s->src, MARK_SECTION, s->src->pos);
+
+	return offset != NOWHERE ? tell_another(s, offset) : STREAM_END;
+}
+
 /* Skip a section that is neither the HPT nor RAM in a known form */
 static enum stream_event skip_unknown(struct stream *s)
 {
 	struct qemu_stream *q = &s->qemu;
-	u64 offset = s->src->pos;
 
 	if (q->footers_known && !q->footers)
-		return stream_broken(s, offset,
+		return stream_broken(s, s->src->pos,
 				     "QEMU's stream has no footers: the end of section '%s' is unknown",
 				     q->current->name);
-	if (!find_footer(s, q->current->id))
-		return cut_short(s);
-	/* The footer may belong to another stream that begins before it */
-	offset = source_find(s->src, MARK_SECTION, s->src->pos);
-	return offset != NOWHERE ? tell_another(s, offset) : STREAM_END;
+	/* No page has flags of 0: this is not data in another form */
+	if (q->zero_word && zeroes_follow(s))
+		q->zeroes = s->src->pos - RAM_WORD_BYTES;
+	if (!q->zeroes && find_footer(s, q->current->id))
+		return footer_found(s);
+	if (q->zeroes)
+		return stream_broken(s, q->zeroes,
+				     "zeroes from here on, in section '%s': the stream was not written to its end",
+				     q->current->name);
+	return cut_short(s);
 }
 
 /* Data up to where the section begins cannot be another stream */
@@ -411,6 +457,7 @@ static enum stream_event begin_section(struct stream *s, u8 type)
 	if (!qemu_get(s, 4, &id))
 		return cut_short(s);
 	q->searched = false;
+	q->zero_word = false;
 	if (type == SECTION_START || type == SECTION_FULL)
 		event = read_head(s, id);
 	else
@@ -464,15 +511,6 @@ static enum stream_event end_section(struct stream *s)
 				     q->current->id);
 	q->footers_known = true;
 	return STREAM_END;
-}
-
-/* Does the file go on with nothing but zeroes, as one that was not written to its end? */
-static bool zeroes_follow(struct stream *s)
-{
-	const unsigned char *data;
-	size_t len = source_peek(s->src, &data);
-
-	return len && !*data && !memcmp(data, data + 1, len - 1);
 }
 
 static enum stream_event no_more_sections(struct stream *s)
@@ -847,6 +885,6 @@ enum stream_event qemu_next(struct stream *s)
 		return event;
 	/* Data skipped since the order may belong to another stream as well */
 	at = source_find(s->src, q->started && !q->in_htab ? MARK_STREAM : MARK_EXACT,
-			 NOWHERE);
+			 q->zeroes ?: NOWHERE);
 	return at == NOWHERE ? event : tell_another(s, at);
 }

@@ -183,6 +183,7 @@ bool qemu_skip_ram(struct stream *s)
 		case RAM_MULTIFD_FLUSH:
 			break;
 		default:
+			s->qemu.zero_word = !word;
 			return false;
 		}
 	}

@@ -66,7 +66,7 @@ static void watch_bytes(struct source *src, size_t n)
 	struct source_mark *mark;
 	u64 pos;
 
-	while ((at = memmem(at, end - at, src->watch, src->watch_len))) {
+	while ((at = find_bytes(at, end - at, src->watch, src->watch_len))) {
 		pos = src->pos - src->start + (at++ - src->buf);
 		for (mark = src->mark; mark < src->mark + SOURCE_MARKS; mark++)
 			if (mark->found == NOWHERE && pos > mark->pos)
@@ -193,6 +193,31 @@ static ssize_t read_again(struct source *src, u64 from, void *to, size_t len)
 }
 
 /**
+ * find_bytes() - search memory
+ * @data: the memory
+ * @len: its size
+ * @what: the bytes to search for, of which the first is not 0
+ * @bytes: their number
+ *
+ * memmem() is slow in zeroes if @what has zeroes in it.
+ *
+ * Return: the address, or NULL if not found.
+ */
+const unsigned char *find_bytes(const unsigned char *data, size_t len,
+				const void *what, size_t bytes)
+{
+	const unsigned char *end = data + len;
+
+	for (; end - data >= bytes; data++) {
+		data = memchr(data, *(unsigned char *)what,
+			      end - data - (bytes - 1));
+		if (!data || !memcmp(data, what, bytes))
+			return data;
+	}
+	return NULL;
+}
+
+/**
  * source_watch() - set the bytes that source_find() searches for
  * @src: the source, at its beginning
  * @what: the bytes
@@ -246,7 +271,7 @@ u64 source_find(struct source *src, unsigned int mark, u64 to)
 		n = read_again(src, from, buf, bytes);
 		if (n < (ssize_t)len)
 			break;
-		at = memmem(buf, n, src->watch, len);
+		at = find_bytes(buf, n, src->watch, len);
 		if (at)
 			return from + (at - buf);
 		from += n - (len - 1);

@@ -103,6 +103,8 @@ bool source_skip(struct source *src, u64 len);
 void source_watch(struct source *src, const void *what, size_t len);
 void source_mark(struct source *src, unsigned int mark);
 u64 source_find(struct source *src, unsigned int mark, u64 to);
+const unsigned char *find_bytes(const unsigned char *data, size_t len,
+				const void *what, size_t bytes);
 
 /* The next @len bytes, NULL if the look ahead has fewer */
 static inline const void *source_look(const struct source *src, size_t len)

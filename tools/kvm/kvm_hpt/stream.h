@@ -53,6 +53,8 @@ struct qemu_section {
  * @by_id: tree of these
  * @current: the section that is being read
  * @begin: where it begins
+ * @zeroes: where the zeroes begin that the file ends with, 0 if not known
+ * @zero_word: RAM has zeroes in place of the word before a page
  * @machine: machine type
  * @capabilities: named capabilities, each after a blank
  * @foreign: the machine type has no HPT
@@ -85,6 +87,8 @@ struct qemu_stream {
 	void *by_id;
 	struct qemu_section *current;
 	u64 begin;
+	u64 zeroes;
+	bool zero_word;
 	char machine[64];
 	char capabilities[256];
 	bool foreign;
