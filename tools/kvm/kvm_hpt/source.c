@@ -285,15 +285,19 @@ u64 source_find(struct source *src, unsigned int mark, u64 to)
  */
 const char *source_error(const struct source *src)
 {
+	static char text[80];
+
 	if (src->qcow2 && src->error == EOPNOTSUPP)
 		return "a cluster of it is compressed";
 	if (src->qcow2 && src->error == EINVAL)
 		return "its tables point outside the image";
-	if (src->error == ENOPKG)
-		return "the program that decompresses it is not installed";
-	if (src->error == EBADMSG)
-		return "its compressed data is damaged or cut off";
-	return strerror(src->error);
+	if (!src->program || (src->error != ENOPKG && src->error != EBADMSG))
+		return strerror(src->error);
+	snprintf(text, sizeof(text), src->error == ENOPKG ?
+		 "%s, the program that decompresses it, is not installed" :
+		 "its data, compressed by %s, is damaged or cut off",
+		 src->program);
+	return text;
 }
 
 static int begin(struct source *src, const struct source_options *opts)

@@ -42,7 +42,8 @@ struct source_mark {
  * @qcow2: the snapshot, NULL if the file itself is read
  * @unfinished: libvirt has not completed this save image
  * @inside: name of the container, NULL if the file is the stream
- * @child: process that decompresses, or 0
+ * @program: program that decompresses, or NULL
+ * @child: process that runs it, or 0
  * @feeder: process that writes to @child, or 0
  * @watch: bytes to search for, or NULL
  * @watch_len: their number
@@ -65,6 +66,7 @@ struct source {
 	struct qcow2 *qcow2;
 	bool unfinished;
 	const char *inside;
+	const char *program;
 	pid_t child;
 	pid_t feeder;
 	const void *watch;

@@ -13,11 +13,22 @@
 #include "msg.h"
 #include "source.h"
 
-/* Write the data in the buffer, and the rest of the file, to @to */
+/* Longest run of zeroes in compressed data */
+#define MAX_ZEROES	(1U << 20)
+
+static bool all_zeroes(const unsigned char *data, size_t len)
+{
+	return !*data && !memcmp(data, data + 1, len - 1);
+}
+
+/*
+ * Write the data in the buffer, and the rest of the file, to @to. No program
+ * compresses data to many zeroes: these are behind the end of the data.
+ */
 static void feed(struct source *src, int to)
 {
 	const unsigned char *data = src->buf + src->start;
-	size_t left = src->end - src->start;
+	size_t left = src->end - src->start, zeroes = 0;
 	ssize_t n;
 
 	signal(SIGPIPE, SIG_DFL);
@@ -36,6 +47,9 @@ static void feed(struct source *src, int to)
 			continue;
 		if (n <= 0)
 			_exit(n < 0);
+		zeroes = all_zeroes(src->buf, n) ? zeroes + n : 0;
+		if (zeroes > MAX_ZEROES)
+			_exit(0);
 		data = src->buf;
 		left = n;
 	}
@@ -43,8 +57,12 @@ static void feed(struct source *src, int to)
 
 static void decompress(const char *program, int from, int to)
 {
+	/* Its messages name no file, and its exit code tells whether it failed */
+	int null = open("/dev/null", O_WRONLY);
+
 	signal(SIGPIPE, SIG_DFL);
-	if (dup2(from, STDIN_FILENO) < 0 || dup2(to, STDOUT_FILENO) < 0)
+	if (dup2(from, STDIN_FILENO) < 0 || dup2(to, STDOUT_FILENO) < 0 ||
+	    (null >= 0 && dup2(null, STDERR_FILENO) < 0))
 		_exit(126);
 	execlp(program, program, "-dc", (char *)NULL);
 	_exit(127);
@@ -66,6 +84,9 @@ int source_unpack(struct source *src, const char *program)
 		return -1;
 	}
 	fflush(stdout);
+	/* If the parent ignored it, the exit code would be lost */
+	signal(SIGCHLD, SIG_DFL);
+	src->program = program;
 	src->feeder = fork();
 	if (!src->feeder) {
 		close(in[0]);
@@ -100,8 +121,8 @@ int source_unpack(struct source *src, const char *program)
  * source_unpacked() - get the result of the decompressor
  * @src: the source, at its end
  *
- * Return: 0, -ENOPKG if it is not installed, or -EBADMSG if its input is
- * damaged.
+ * Return: 0, -ENOPKG if it is not installed, -EBADMSG if its input is damaged,
+ * or another negative errno value.
  */
 int source_unpacked(struct source *src)
 {
@@ -110,7 +131,7 @@ int source_unpacked(struct source *src)
 	if (src->child <= 0)
 		return 0;
 	if (waitpid(src->child, &status, 0) < 0)
-		status = 0;
+		return -errno;
 	src->child = 0;
 	if (!status)
 		return 0;
@@ -118,16 +139,22 @@ int source_unpacked(struct source *src)
 								 -EBADMSG;
 }
 
+static void stop(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 /**
  * source_stop() - end the processes of a source
- * @src: the source, with its file closed
+ * @src: the source
+ *
+ * They may still read what follows the compressed data, which can be long.
  */
 void source_stop(struct source *src)
 {
-	if (src->child > 0)
-		waitpid(src->child, NULL, 0);
-	if (src->feeder <= 0)
-		return;
-	kill(src->feeder, SIGTERM);
-	waitpid(src->feeder, NULL, 0);
+	stop(src->feeder);
+	stop(src->child);
 }

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """Files that are longer than their contents, as volumes are, and those that need
 another program to be read."""
+import gzip
 import os
+import shutil
+import signal
+import subprocess
 
-from common import result
-from hpt import Qemu, first_pass
+import hpt
+from common import CLEAN, result
+from hpt import Qemu, first_pass, qemu
 from tables import kernel
-from test_file import COMMANDS, reads
+from test_file import COMMANDS, reads, refused
 
 
 def test_not_written(tool):
@@ -51,3 +56,99 @@ def test_not_written(tool):
         stream = Qemu().begin(20).more(2).add(data).footer(2)
         reads(tool, f"RAM of {name}",
               stream.htab(4, first_pass(table), True).finish(), table)
+
+
+def sparse(tool, data):
+    """A file with this data, and zeroes behind it that take minutes to read."""
+    name = tool.file("sparse", data)
+    os.truncate(os.path.join(tool.directory, name), 1 << 40)
+    return name
+
+
+def test_libvirt_volume(tool):
+    table = kernel(20)
+    stream = qemu(20, [first_pass(table)])
+    for program, form in ("gzip", 1), ("bzip2", 2), ("xz", 3), ("zstd", 5):
+        if not shutil.which(program):
+            continue
+        data = subprocess.run([program, "-c"], input=stream, capture_output=True,
+                              check=True).stdout
+        name = sparse(tool, hpt.libvirt(data, form=form))
+        for command in "list", "dump", "check":
+            code, out, err = tool.run(command, name)
+            result(f"file: {command} of a libvirt image, {program}, in a sparse "
+                   "file of 1 TiB", "" if not code and not err and len(out) > 60
+                   else f"{code} {out[:300]} {err}")
+    for form in 0, 6:
+        refused(tool, f"an unfinished libvirt image in format {form} in a sparse "
+                "file of 1 TiB", sparse(tool, hpt.libvirt(
+                    b"", form=form, magic=b"LibvirtQemudPart")),
+                "is a libvirt save image that is not finished, but its contents "
+                "are zeroes, at least in its first 256 KiB")
+    os.remove(os.path.join(tool.directory, "sparse"))
+    refused(tool, "an unfinished libvirt image of zeroes",
+            hpt.libvirt(bytes(9), magic=b"LibvirtQemudPart"),
+            "that is not finished, but its contents are all zeroes")
+    reads(tool, "libvirt, sparse, aligned to 32 MiB",
+          hpt.libvirt(bytes(32 << 20) + stream, form=6), table)
+    code, found, err = tool.json("list", tool.file(
+        "file", hpt.libvirt(stream, magic=b"LibvirtQemudPart")))
+    result("file: list of an unfinished libvirt image", "" if not code and
+           found["in"] == "a libvirt save image that is not finished" and
+           err.endswith("file is a libvirt save image that is not finished\n")
+           else f"{code} {found} {err}")
+
+
+def quiet(tool, name, file, code, text):
+    """Only one message at most, even if the parent ignores SIGCHLD."""
+    for how in signal.SIG_DFL, signal.SIG_IGN:
+        done = subprocess.run(
+            [tool.program, "dump", file], cwd=tool.directory, env=CLEAN,
+            capture_output=True, check=False,
+            preexec_fn=lambda how=how: signal.signal(signal.SIGCHLD, how))
+        err = done.stderr.decode()
+        result(f"file: {name}, {how.name} for SIGCHLD", "" if
+               done.returncode == code and text in err and
+               len(err.splitlines()) == bool(text) else
+               f"{done.returncode} {err}")
+
+
+def test_programs(tool):
+    """Decompressors have no say in messages, except by their exit codes."""
+    stream = qemu(20, [first_pass(kernel(20))])
+    for program, form in ("gzip", 1), ("bzip2", 2), ("xz", 3), ("zstd", 5):
+        if not shutil.which(program):
+            continue
+        data = subprocess.run([program, "-c"], input=stream, capture_output=True,
+                              check=True).stdout
+        damaged = f"its data, compressed by {program}, is damaged or cut off"
+        for name, part, code, text in (
+                ("cut off", data[:len(data) // 2], 3, damaged),
+                ("of another kind", b"text\n" * 9, 3,
+                 f"can't read the contents of file, a libvirt save image: {damaged}"),
+                ("with data behind it", data + b"text\n" * 9, 0, "")):
+            quiet(tool, f"libvirt, {program}, {name}", tool.file(
+                "file", hpt.libvirt(part, form=form)), code, text)
+    for form, program in enumerate(("gzip", "bzip2", "xz", "lzop", "zstd"), 1):
+        refused(tool, f"libvirt, {program}, which is not installed",
+                hpt.libvirt(gzip.compress(stream), form=form),
+                f"can't read the contents of file, a libvirt save image: {program}, "
+                "the program that decompresses it, is not installed",
+                PATH="/nonexistent")
+
+
+def test_open_pipe(tool):
+    """What needs no more data doesn't wait for it."""
+    stream = qemu(20, [first_pass(kernel(20))]) + bytes(range(256)) * 4096
+    for name, data in (("", stream), (" from libvirt, gzip",
+                                      hpt.libvirt(gzip.compress(stream), form=1))):
+        with subprocess.Popen([tool.program, "list", "-"], env=CLEAN,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as process:
+            process.stdin.write(data)
+            process.stdin.flush()
+            try:
+                result(f"pipe: list of a stream{name} before its writer ends",
+                       process.wait(60))
+            finally:
+                process.stdin.close()
