@@ -191,7 +191,8 @@ static const char *mostly_text(const unsigned char *data, size_t len)
 }
 
 /* Describe where QEMU's stream begins after other data, or return NULL */
-static const char *find_stream(const unsigned char *data, size_t len)
+static const char *find_stream(const unsigned char *data, size_t len,
+			       u64 offset)
 {
 	static char text[120];
 	const unsigned char *at = memmem(data, len, QEMU_BEGIN,
@@ -199,9 +200,14 @@ static const char *find_stream(const unsigned char *data, size_t len)
 
 	if (!at)
 		return NULL;
-	snprintf(text, sizeof(text),
-		 "unknown, but a QEMU stream begins at its byte %td: use --offset",
-		 at - data);
+	if (!~offset)
+		snprintf(text, sizeof(text),
+			 "unknown, with a QEMU stream that begins at byte %td",
+			 at - data);
+	else
+		snprintf(text, sizeof(text),
+			 "unknown, but a QEMU stream begins in it: use --offset=%llu",
+			 offset + (at - data));
 	return text;
 }
 
@@ -445,12 +451,13 @@ static const char *is_memory(const unsigned char *data, size_t len)
  * @len: their number
  * @all: the file has no more bytes
  * @endian: 'l' or 'b' if the user has given the byte order of headers, else 0
+ * @offset: the option --offset that leads to the first byte, ~0 if none does
  * @what: set to a description of the file if it is not a stream
  *
  * Return: the format.
  */
 enum stream_format detect(const unsigned char *data, size_t len, bool all,
-			  char endian, const char **what)
+			  char endian, u64 offset, const char **what)
 {
 	enum stream_format format;
 
@@ -463,7 +470,7 @@ enum stream_format detect(const unsigned char *data, size_t len, bool all,
 	if (*what)
 		return FORMAT_NONE;
 	*what = *data ? "one byte over and over" :
-		all ? "all zeroes" : "zeroes at its beginning";
+		all ? "all zeroes" : "zeroes, at least in its first 256 KiB";
 	if (len > 1 && one_byte(data, len))
 		return FORMAT_NONE;
 	if (is_debugfs(data, len))
@@ -478,7 +485,7 @@ enum stream_format detect(const unsigned char *data, size_t len, bool all,
 		return FORMAT_NONE;
 	format = raw_format(data, len, all);
 	*what = known(data, len, hints, ARRAY_SIZE(hints)) ?:
-		find_stream(data, len) ?:
+		find_stream(data, len, offset) ?:
 		mostly_text(data, len) ?:
 		is_memory(data, len) ?:
 		"neither a stream of HPTEs nor a file that contains one";

@@ -26,7 +26,7 @@ enum stream_format {
 #define QEMU_BEGIN_BYTES	8
 
 enum stream_format detect(const unsigned char *data, size_t len, bool all,
-			  char endian, const char **what);
+			  char endian, u64 offset, const char **what);
 char detect_endian(const unsigned char *data, size_t len, u64 nr_hptes,
 		   u64 next_little, u64 next_big);
 

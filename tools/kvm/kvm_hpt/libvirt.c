@@ -30,6 +30,9 @@ static const char * const programs[] = {
 /* Uncompressed, with mapped-ram */
 #define LIBVIRT_SPARSE	6
 
+/* More than any file system or device asks for */
+#define MAX_ALIGNMENT	(64U << 20)
+
 static void to_host(struct libvirt_header *h)
 {
 	if (h->version <= 0xffff)
@@ -42,6 +45,7 @@ static void to_host(struct libvirt_header *h)
 /* In the sparse format, the stream may be aligned */
 static void skip_zeroes(struct source *src)
 {
+	u64 end = src->pos + MAX_ALIGNMENT;
 	const unsigned char *data;
 	size_t len, i;
 
@@ -50,7 +54,7 @@ static void skip_zeroes(struct source *src)
 		for (i = 0; i < len && !data[i];)
 			i++;
 		source_read(src, NULL, i);
-	} while (i && i == len);
+	} while (i && i == len && src->pos < end);
 }
 
 /**
@@ -70,7 +74,10 @@ int libvirt_open(struct source *src)
 		return -1;
 	}
 	to_host(&h);
-	src->unfinished = !memcmp(h.magic, LIBVIRT_PARTIAL, LIBVIRT_MAGIC);
+	if (!memcmp(h.magic, LIBVIRT_PARTIAL, LIBVIRT_MAGIC)) {
+		src->inside = "a libvirt save image that is not finished";
+		src->unfinished = true;
+	}
 	if (!h.version || h.version > LIBVIRT_VERSION) {
 		msg("%s is a libvirt save image of version %u, not 1 or 2",
 		    src->name, h.version);
@@ -86,12 +93,10 @@ int libvirt_open(struct source *src)
 		    src->name);
 		return -1;
 	}
-	if (src->unfinished)
-		msg("%s is a libvirt save image that is not finished",
-		    src->name);
 	if (h.format && h.format < LIBVIRT_SPARSE)
 		return source_unpack(src, programs[h.format]);
-	skip_zeroes(src);
+	if (h.format == LIBVIRT_SPARSE)
+		skip_zeroes(src);
 	src->begin = src->pos;
 	return 0;
 }

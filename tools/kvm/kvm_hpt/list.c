@@ -114,8 +114,7 @@ static void list_text(struct options *opts, const struct stream *s, bool broken)
 	char text[REPLACED_TEXT];
 
 	if (s->src->inside)
-		fprintf(f, "in            %s%s\n", s->src->inside,
-			s->src->unfinished ? " that is not finished" : "");
+		fprintf(f, "in            %s\n", s->src->inside);
 	if (s->src->qcow2)
 		list_snapshots(opts, s->src->qcow2);
 	fprintf(f, "format        %s\n", format_name(s));

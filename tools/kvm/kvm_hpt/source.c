@@ -91,6 +91,18 @@ static void make_room(struct source *src)
 	src->start = keep;
 }
 
+static size_t look_ahead(struct source *src, size_t least,
+			 const unsigned char **data)
+{
+	if (src->end - src->start < least && !src->eof) {
+		make_room(src);
+		while (src->end - src->start < least && !src->eof)
+			read_more(src);
+	}
+	*data = src->buf + src->start;
+	return src->end - src->start;
+}
+
 /**
  * source_peek() - look ahead
  * @src: the source
@@ -100,13 +112,34 @@ static void make_room(struct source *src)
  */
 size_t source_peek(struct source *src, const unsigned char **data)
 {
-	if (src->end - src->start < SOURCE_PEEK && !src->eof) {
-		make_room(src);
-		while (src->end - src->start < SOURCE_PEEK && !src->eof)
-			read_more(src);
-	}
-	*data = src->buf + src->start;
-	return src->end - src->start;
+	return look_ahead(src, SOURCE_PEEK, data);
+}
+
+/**
+ * source_peek_all() - look ahead as far as possible
+ * @src: the source
+ * @data: set to the address of the next bytes
+ *
+ * Files and pipes have the same look ahead here. Call it before source_watch(), which
+ * takes some of the buffer.
+ *
+ * Return: their number, SOURCE_BUFFER except at the end.
+ */
+size_t source_peek_all(struct source *src, const unsigned char **data)
+{
+	return look_ahead(src, SOURCE_BUFFER, data);
+}
+
+/**
+ * source_offset() - the option --offset with which the stream begins here
+ * @src: the source, at the beginning of the stream
+ *
+ * Return: its argument, or ~0 if there is none: the stream is not in the file as
+ * it is.
+ */
+u64 source_offset(const struct source *src)
+{
+	return src->qcow2 || src->program ? NOWHERE : src->begin - src->front;
 }
 
 /**
@@ -403,6 +436,7 @@ struct source *source_open(const char *path, const struct source_options *opts)
 	}
 	if (src->seekable)
 		src->pos = lseek(src->fd, 0, SEEK_CUR);
+	src->front = src->pos;
 	if (!begin(src, opts))
 		return src;
 	source_close(src);

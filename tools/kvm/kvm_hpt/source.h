@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-/* Size of the look ahead */
+/* Size of the look ahead, of which detect() names the larger one */
 #define SOURCE_PEEK	65536
 #define SOURCE_BUFFER	(4 * SOURCE_PEEK)
 
@@ -48,6 +48,7 @@ struct source_mark {
  * @watch: bytes to search for, or NULL
  * @watch_len: their number
  * @mark: where to begin to search for them
+ * @front: value of @pos at --offset=0
  * @begin: value of @pos at the first byte of the stream
  * @pos: position of the next byte, in the file or in its contents
  * @start: first byte in @buf not yet read
@@ -72,6 +73,7 @@ struct source {
 	const void *watch;
 	size_t watch_len;
 	struct source_mark mark[SOURCE_MARKS];
+	u64 front;
 	u64 begin;
 	u64 pos;
 	size_t start;
@@ -100,6 +102,8 @@ int source_rewind(struct source *src);
 void source_close(struct source *src);
 
 size_t source_peek(struct source *src, const unsigned char **data);
+size_t source_peek_all(struct source *src, const unsigned char **data);
+u64 source_offset(const struct source *src);
 size_t source_read(struct source *src, void *to, size_t len);
 bool source_skip(struct source *src, u64 len);
 void source_watch(struct source *src, const void *what, size_t len);

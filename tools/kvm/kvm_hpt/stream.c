@@ -469,12 +469,15 @@ static int start(struct stream *s, const struct stream_options *opts)
 		msg("%s", strerror(ENOMEM));
 		return -1;
 	}
-	len = source_peek(s->src, &data);
-	s->format = detect(data, len, len < SOURCE_PEEK, opts->endian, &what);
+	len = source_peek_all(s->src, &data);
+	s->format = detect(data, len, s->src->eof, opts->endian,
+			   source_offset(s->src), &what);
 	if (s->format == FORMAT_NONE) {
 		refuse(s, what);
 		return -1;
 	}
+	if (s->src->unfinished)
+		msg("%s is %s", s->src->name, s->src->inside);
 	stream_set_order(s, opts->order);
 	return 0;
 }

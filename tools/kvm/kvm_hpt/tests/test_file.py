@@ -941,7 +941,7 @@ def magics():
     stream = qemu(20, [first_pass(sample(20))])
     for nr, before in (512, bytes(512)), (77, pad[:77]), (4096, pad[:4] * 1024):
         yield (f"{nr} bytes before a stream", b"\1" + before[1:] + stream,
-               f"a QEMU stream begins at its byte {nr}: use --offset")
+               f"a QEMU stream begins in it: use --offset={nr}\n")
     yield "compress", b"\x1f\x9d\x90" + pad, "zcat FILE"
     yield "7z", b"7z\xbc\xaf\x27\x1c" + pad, "7z"
     yield "RPM", b"\xed\xab\xee\xdb" + pad, "RPM"

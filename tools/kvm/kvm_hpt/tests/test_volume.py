@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Files that are longer than their contents, as volumes are, and those that need
 another program to be read."""
+import contextlib
 import gzip
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -139,16 +141,63 @@ def test_programs(tool):
 
 def test_open_pipe(tool):
     """What needs no more data doesn't wait for it."""
-    stream = qemu(20, [first_pass(kernel(20))]) + bytes(range(256)) * 4096
+    stream = qemu(20, [first_pass(kernel(20))]) + random.Random(1).randbytes(
+        4 << 20)
     for name, data in (("", stream), (" from libvirt, gzip",
                                       hpt.libvirt(gzip.compress(stream), form=1))):
         with subprocess.Popen([tool.program, "list", "-"], env=CLEAN,
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE) as process:
-            process.stdin.write(data)
-            process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(data)
+                process.stdin.flush()
             try:
                 result(f"pipe: list of a stream{name} before its writer ends",
                        process.wait(60))
             finally:
-                process.stdin.close()
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+
+
+def test_offset(tool):
+    """The stream begins with the --offset that a message names."""
+    table = kernel(20)
+    stream = qemu(20, [first_pass(table)])
+    inside = ("is a libvirt save image, but its contents are unknown, but a QEMU "
+              "stream begins in it: use --offset=")
+    for name, data, text in (
+            ("junk", b"\1" + b"junk" * 25 + stream, "use --offset="),
+            ("much junk", b"\1" * 3 + b"ab" * 50000 + stream, "use --offset="),
+            ("libvirt and junk", hpt.libvirt(b"\1\2\3" * 99 + stream), inside)):
+        at = data.index(b"QEVM")
+        for options in [], ["-F", "1"], ["-F", "50"]:
+            if "libvirt" in name and options:
+                continue
+            for how in {}, {"stdin": data}:
+                file = "-" if how else tool.file("file", data)
+                pipe = ", from a pipe" if how else ""
+                refused(tool, f"{name} before a stream {options}{pipe}", file,
+                        f"{text}{at}\n", options, **how)
+                reads(tool, f"{name} before a stream, --offset={at} {options}{pipe}",
+                      data, table, ["--offset", at], **how)
+        # Some of it was read before
+        code = subprocess.run(
+            ["sh", "-c", "{ head -c 9 >&2; \"$1\" check -; } < file", "sh",
+             tool.program], cwd=tool.directory, env=CLEAN, capture_output=True,
+            check=False)
+        if "libvirt" not in name:
+            result(f"no stream: {name}, of which the first bytes were read", "" if
+                   code.returncode == 3 and
+                   code.stderr.endswith(f"--offset={at - 9}\n".encode()) else code)
+    junk = b"\1\2\3" * 99 + stream
+    for name, data in (("qcow2", hpt.qcow2([("one", junk)])),
+                       ("gzip", hpt.libvirt(gzip.compress(junk), form=1))):
+        refused(tool, f"{name} with junk before a stream", data,
+                "unknown, with a QEMU stream that begins at byte 297\n")
+    for name, data, text in (
+            ("zeroes, then a stream", bytes(100000) + stream, "--offset=100000"),
+            ("zeroes", bytes(1 << 20), "zeroes, at least in its first 256 KiB"),
+            ("few zeroes", bytes(262143), "all zeroes")):
+        for how in {}, {"stdin": data}:
+            refused(tool, f"{name}{', from a pipe' if how else ''}",
+                    "-" if how else tool.file("file", data), text, **how)
