@@ -938,6 +938,10 @@ static int cmd_check(struct options *opts)
 	struct check c = { .opts = opts };
 	int err, ret;
 
+	if (opts->later && opts->given['s']) {
+		msg("--start has no effect with --later");
+		return EXIT_USAGE;
+	}
 	if (stream_open(&c.s, opts->args[0], &opts->stream))
 		return EXIT_FILE;
 	if (opts->start && c.s.format != FORMAT_LE && c.s.format != FORMAT_BE) {

@@ -76,9 +76,9 @@ struct filter {
  * @output: file to write
  * @before: file with the earlier HPT
  * @interval: seconds between updates
- * @by_interval: @interval was given
  * @count: number of updates, 0 for no limit
  * @wait: wait for something to watch
+ * @given: which options were given, by their letters
  * @nr_args: number of arguments besides options
  * @args: these
  */
@@ -99,9 +99,9 @@ struct options {
 	const char *output;
 	const char *before;
 	double interval;
-	bool by_interval;
 	u64 count;
 	bool wait;
+	bool given[128];
 	int nr_args;
 	char **args;
 };

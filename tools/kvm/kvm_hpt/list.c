@@ -282,8 +282,16 @@ static int list_processes(struct options *opts)
 	return nr ? EXIT_GOOD : EXIT_NO_HPT;
 }
 
+/* Processes have nothing to read with the options of streams */
 static int cmd_list(struct options *opts)
 {
+	const char *option;
+
+	for (option = "OESF"; !opts->nr_args && *option; option++)
+		if (opts->given[(int)*option]) {
+			msg("-%c has no effect without a file", *option);
+			return EXIT_USAGE;
+		}
 	return opts->nr_args ? list_file(opts) : list_processes(opts);
 }
 

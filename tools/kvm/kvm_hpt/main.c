@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -231,7 +232,6 @@ static bool parse_option(struct options *opts, int option, const char *arg)
 		opts->before = arg;
 		return true;
 	case 't':
-		opts->by_interval = true;
 		return parse_interval(arg, &opts->interval);
 	case 'n':
 		return whole_number(arg, &opts->count);
@@ -258,6 +258,15 @@ static void make_long(const struct command *command, struct option *to)
 	*to = (struct option) {};
 }
 
+/* Was all of the standard output written? */
+static int written(void)
+{
+	struct out out;
+
+	out_init(&out, stdout);
+	return out_done(&out);
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
 	struct option long_options[NR_OPTIONS + 1];
@@ -280,12 +289,13 @@ static int run(const struct command *command, int argc, char **argv)
 				     long_options, NULL)) != -1) {
 		if (option == 'h') {
 			print_command_help(command);
-			return out_done(&opts.out);
+			return written();
 		}
 		if (option == '?') {
 			print_usage(stderr, command);
 			return EXIT_USAGE;
 		}
+		opts.given[option] = true;
 		if (!parse_option(&opts, option, optarg)) {
 			msg("option -%c does not accept '%s'", option, optarg);
 			print_usage(stderr, command);
@@ -323,7 +333,7 @@ static int show_help(const char *name)
 	else if (!name)
 		print_help(stdout);
 	if (command || !name)
-		return EXIT_GOOD;
+		return written();
 	msg("unknown command '%s'; see kvm-hpt --help", name);
 	return EXIT_USAGE;
 }
@@ -333,6 +343,8 @@ int main(int argc, char **argv)
 	const struct command *command;
 	const char *name = argc > 1 ? argv[1] : NULL;
 
+	/* A file that gets too large is an error as others are */
+	signal(SIGXFSZ, SIG_IGN);
 	if (!name) {
 		print_help(stderr);
 		return EXIT_USAGE;
@@ -342,7 +354,7 @@ int main(int argc, char **argv)
 		return show_help(argc > 2 ? argv[2] : NULL);
 	if (!strcmp(name, "-V") || !strcmp(name, "--version")) {
 		puts("kvm-hpt " VERSION);
-		return EXIT_GOOD;
+		return written();
 	}
 	command = find_command_by(name);
 	if (command)

@@ -387,7 +387,7 @@ static int follow(struct watch *w)
 		return ret;
 	for (;;) {
 		show(w, &w->last);
-		if (looks++ == w->opts->count)
+		if (looks++ == w->opts->count || ferror(w->opts->out.file))
 			break;
 		do {
 			wait_a_while(w->opts->interval);
@@ -408,7 +408,7 @@ static int cmd_watch(struct options *opts)
 	struct watch w = { .opts = opts };
 	int ret;
 
-	if (opts->by_interval && opts->count == 1 && !opts->wait) {
+	if (opts->given['t'] && opts->count == 1 && !opts->wait) {
 		msg("--interval has no effect with --count=1");
 		return EXIT_USAGE;
 	}

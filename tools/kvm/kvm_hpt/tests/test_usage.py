@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import resource
 import shutil
 import struct
 import subprocess
@@ -12,7 +13,7 @@ import termios
 import common
 import hpt
 from common import CLEAN, TOP, exit_codes, result
-from hpt import Hpte, first_pass, qemu, raw
+from hpt import Hpte, first_pass, later_pass, qemu, raw
 from tables import kernel
 from test_watch import READER, Proc, vms
 
@@ -169,6 +170,52 @@ def test_usage(tool):
                               env=CLEAN, check=False)
     result("usage: a full disk", "" if done.returncode == 3 and
            b"can't write" in done.stderr else done)
+
+
+def test_no_room(tool):
+    """A full disk, and a limit of the size of files."""
+    tool.file("a", qemu(18, [first_pass(kernel(18))]))
+    proc = Proc(tool).add(23, READER)
+    for args in (["--version"], ["-V"], ["--help"], ["help"], ["help", "check"],
+                 ["check", "--help"], ["list", "a"], ["dump", "a"], ["map", "a"],
+                 ["watch", "-t", 0, 123]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [tool.program, *map(str, args)], stdout=full,
+                stderr=subprocess.PIPE, cwd=tool.directory, check=False,
+                env={**CLEAN, "KVM_HPT_PROC": proc.root}, timeout=60)
+        text = b": can't write the output: No space left on device\n"
+        result(f"usage: {' '.join(map(str, args))} on a full disk", "" if
+               done.returncode == 3 and done.stderr.endswith(text) and
+               done.stderr.count(b"\n") == 1 else done)
+    for args, text in ((["dump", "a"], "the output"),
+                       (["map", "a", "-o", "large.svg"], "large.svg"),
+                       (["map", "a", "-o", "large.png"], "large.png")):
+        with open(os.path.join(tool.directory, "large.txt"), "wb") as file:
+            file.write(bytes(1000))
+            file.flush()
+            done = subprocess.run(
+                [tool.program, *args], stdout=file, stderr=subprocess.PIPE,
+                cwd=tool.directory, env=CLEAN, check=False, preexec_fn=lambda:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)))
+        result(f"usage: {' '.join(args)} beyond the largest size of a file", "" if
+               done.returncode == 3 and
+               f"can't write {text}: File too large" in done.stderr.decode()
+               else done)
+
+
+def test_no_effect(tool):
+    """Options that cannot apply are errors."""
+    tool.file("a", raw(later_pass(kernel(18), kernel(18).hptes)))
+    for option, *args in (["-O", "20"], ["-S", "one"], ["-E", "big"],
+                          ["-F", "0"], ["--offset", "5"]):
+        code, out, err = tool.run("list", option, *args)
+        result(f"usage: list {option} {args[0]} without a file", "" if code == 2 and
+               not out and err == f"kvm-hpt list: {option.replace('-offset', 'F')} "
+               "has no effect without a file\n" else f"{code} {out} {err}")
+    code, out, err = tool.run("check", "-l", "-s", "0", "a")
+    result("usage: check --start of a stream without a first pass", "" if
+           code == 2 and not out and "no effect with --later" in err else err)
 
 
 def test_progress(tool):
