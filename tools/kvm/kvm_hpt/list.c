@@ -154,7 +154,7 @@ static void list_json(struct options *opts, const struct stream *s, bool broken)
 	fputs(",\n ", f);
 	out_order(&opts->out, "order", s->order);
 	fprintf(f, ", \"hpt\": %s, \"records\": %llu, \"passes\": %llu",
-		stream_no_hpt(s) ? "false" : "true", stream_hpt_records(s),
+		s->format && !stream_no_hpt(s) ? "true" : "false", stream_hpt_records(s),
 		s->pass);
 	out_replaced(&opts->out, s->replaced, s->replaced_at);
 	if (broken) {
@@ -164,12 +164,31 @@ static void list_json(struct options *opts, const struct stream *s, bool broken)
 	fputs("}\n", f);
 }
 
+/* If an image has no stream, its snapshots are listed nevertheless */
+static void list_refused(const struct source *src, const char *why, void *user)
+{
+	struct options *opts = user;
+	struct stream s = { .src = (struct source *)src };
+
+	if (!src->qcow2 || !qcow2_snapshot(src->qcow2, 0))
+		return;
+	snprintf(s.error, sizeof(s.error), "%s", src->error ? source_error(src) : why);
+	if (opts->out.json) {
+		list_json(opts, &s, true);
+		return;
+	}
+	fprintf(opts->out.file, "in            %s\n", src->inside);
+	list_snapshots(opts, src->qcow2);
+}
+
 static int list_file(struct options *opts)
 {
 	enum stream_event event;
 	struct stream s;
 	int ret;
 
+	opts->stream.source.refused = list_refused;
+	opts->stream.source.user = opts;
 	if (stream_open(&s, opts->args[0], &opts->stream))
 		return EXIT_FILE;
 	if (stream_look_through(&s)) {

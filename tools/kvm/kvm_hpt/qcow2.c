@@ -85,7 +85,8 @@ struct qcow2_extra {
  * @nr: number of snapshots
  * @snapshot: the snapshots
  * @lost: there are more, which cannot be read
- * @opened: the snapshot that is read
+ * @opened: the snapshot that is read, NULL if none can be
+ * @error: why none can be read
  * @l1: its level 1 table
  * @base: address of the VM state
  * @l2: the level 2 table read last
@@ -103,6 +104,7 @@ struct qcow2 {
 	struct snapshot *snapshot;
 	bool lost;
 	const struct snapshot *opened;
+	const char *error;
 	__be64 *l1;
 	u64 base;
 	__be64 *l2;
@@ -306,12 +308,12 @@ static const char *open_snapshot(struct qcow2 *q, const char *name)
  * @src: the image; reads return the VM state from here on
  * @snapshot: name or id of the snapshot, NULL for the last one
  *
- * Return: the image, or NULL with a message printed.
+ * Return: the image, with a message printed if no snapshot is opened, or NULL with
+ * a message printed.
  */
 struct qcow2 *qcow2_open(struct source *src, const char *snapshot)
 {
 	struct qcow2 *q;
-	const char *why;
 
 	if (!src->seekable) {
 		msg("%s is a qcow2 image: it can't be read from a pipe",
@@ -326,13 +328,14 @@ struct qcow2 *qcow2_open(struct source *src, const char *snapshot)
 	q->fd = src->fd;
 	q->front = src->begin;
 	q->file_size = src->size;
-	why = read_header(q) ?: open_snapshot(q, snapshot);
-	if (why) {
+	q->error = read_header(q) ?: open_snapshot(q, snapshot);
+	if (q->error) {
 		msg("can't read %s%s%sthe qcow2 image %s: %s",
 		    snapshot ? "snapshot " : "", snapshot ?: "",
-		    snapshot ? " of " : "", src->name, why);
-		qcow2_close(q);
-		return NULL;
+		    snapshot ? " of " : "", src->name, q->error);
+		q->opened = NULL;
+		src->inside = "a qcow2 image";
+		return q;
 	}
 	src->inside = "a snapshot of a qcow2 image";
 	src->begin = 0;
@@ -426,10 +429,21 @@ const struct snapshot *qcow2_snapshot(const struct qcow2 *q, unsigned int i)
 /**
  * qcow2_opened() - get the snapshot whose VM state is read
  * @q: the image
+ *
+ * Return: the snapshot, or NULL if none can be read.
  */
 const struct snapshot *qcow2_opened(const struct qcow2 *q)
 {
 	return q->opened;
+}
+
+/**
+ * qcow2_error() - describe why no snapshot can be read
+ * @q: the image
+ */
+const char *qcow2_error(const struct qcow2 *q)
+{
+	return q->error;
 }
 
 /**

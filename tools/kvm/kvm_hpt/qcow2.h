@@ -39,6 +39,7 @@ struct qcow2 *qcow2_open(struct source *src, const char *snapshot);
 ssize_t qcow2_read(struct qcow2 *q, u64 pos, void *to, size_t len);
 const struct snapshot *qcow2_snapshot(const struct qcow2 *q, unsigned int i);
 const struct snapshot *qcow2_opened(const struct qcow2 *q);
+const char *qcow2_error(const struct qcow2 *q);
 void qcow2_close(struct qcow2 *q);
 
 #endif

@@ -350,7 +350,7 @@ static int begin(struct source *src, const struct source_options *opts)
 	}
 	if (len >= 4 && !memcmp(data, QCOW2_MAGIC, 4)) {
 		src->qcow2 = qcow2_open(src, opts->snapshot);
-		return src->qcow2 ? 0 : -1;
+		return src->qcow2 && qcow2_opened(src->qcow2) ? 0 : -1;
 	}
 	if (opts->snapshot) {
 		msg("%s is not a qcow2 image, so it has no snapshot '%s'", src->name,
@@ -413,6 +413,19 @@ static int open_file(const char *path, u64 *size, bool *seekable)
 }
 
 /**
+ * source_refused() - call the user's function for a source that cannot be read
+ * @src: the source
+ * @opts: its options
+ * @why: the reason, NULL if unknown
+ */
+void source_refused(const struct source *src, const struct source_options *opts,
+		    const char *why)
+{
+	if (opts->refused)
+		opts->refused(src, why, opts->user);
+}
+
+/**
  * source_open() - open a file for reading
  * @path: the file, "-" is the standard input
  * @opts: options
@@ -439,6 +452,7 @@ struct source *source_open(const char *path, const struct source_options *opts)
 	src->front = src->pos;
 	if (!begin(src, opts))
 		return src;
+	source_refused(src, opts, src->qcow2 ? qcow2_error(src->qcow2) : NULL);
 	source_close(src);
 	return NULL;
 }

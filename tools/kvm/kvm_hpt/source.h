@@ -88,17 +88,24 @@ struct source {
  * @offset: number of bytes to skip
  * @snapshot: name or id of the snapshot in an image, NULL for the last one
  * @progress: report progress
+ * @refused: called with @user before a source is closed that is not a stream, after
+ *	     the message, or NULL
+ * @user: its last argument
  */
 struct source_options {
 	u64 offset;
 	const char *snapshot;
 	bool progress;
+	void (*refused)(const struct source *src, const char *why, void *user);
+	void *user;
 };
 
 struct source *source_open(const char *path,
 			   const struct source_options *opts);
 const char *source_error(const struct source *src);
 int source_rewind(struct source *src);
+void source_refused(const struct source *src, const struct source_options *opts,
+		    const char *why);
 void source_close(struct source *src);
 
 size_t source_peek(struct source *src, const unsigned char **data);

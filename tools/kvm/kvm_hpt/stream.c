@@ -474,6 +474,7 @@ static int start(struct stream *s, const struct stream_options *opts)
 			   source_offset(s->src), &what);
 	if (s->format == FORMAT_NONE) {
 		refuse(s, what);
+		source_refused(s->src, &opts->source, what);
 		return -1;
 	}
 	if (s->src->unfinished)

@@ -3,6 +3,7 @@
 another program to be read."""
 import contextlib
 import gzip
+import json
 import os
 import random
 import shutil
@@ -10,7 +11,7 @@ import signal
 import subprocess
 
 import hpt
-from common import CLEAN, result
+from common import CLEAN, hold_to_schema, result
 from hpt import Qemu, first_pass, qemu
 from tables import kernel
 from test_file import COMMANDS, reads, refused
@@ -201,3 +202,45 @@ def test_offset(tool):
         for how in {}, {"stdin": data}:
             refused(tool, f"{name}{', from a pipe' if how else ''}",
                     "-" if how else tool.file("file", data), text, **how)
+
+
+def test_list_image(tool):
+    """An image that can't be read, with its snapshots listed to find one that can."""
+    stream = qemu(20, [first_pass(kernel(20))])
+    one = ("one", stream)
+    for name, states, options, text in (
+            ("of the disk only", [("disk", b""), ("two", b"")], [],
+             "it has no snapshot with the state of a VM"),
+            ("without this one", [one, ("two", b"")], ["-S", "three"],
+             "it has no snapshot of this name or number"),
+            ("of which this is the disk's", [one, ("two", b"")], ["-S", "two"],
+             "the snapshot has no state of a VM"),
+            ("of which the last is text", [one, ("two", b"text\n" * 99)], [],
+             "text")):
+        tool.file("image", hpt.qcow2(states))
+        for file, stdin in ("image", None), ("-", "image"):
+            command = [tool.program, "list", *options, file]
+            if stdin:
+                stdin = os.path.join(tool.directory, stdin)
+            outs = []
+            for more in [], ["-j"]:
+                with open(stdin or "/dev/null", "rb") as data:
+                    done = subprocess.run(
+                        command + more, cwd=tool.directory, env=CLEAN, check=False,
+                        stdin=data, capture_output=True, text=True)
+                outs.append(done)
+            found = json.loads(outs[1].stdout)
+            hold_to_schema("list", found)
+            result(f"no stream: list of an image {name}, {file}", "" if
+                   [done.returncode for done in outs] == [3, 3] and
+                   all(done.stderr.endswith(text + "\n") and
+                       done.stderr.count("\n") == 1 for done in outs) and
+                   [snap["name"] for snap in found["snapshots"]] ==
+                   [state[0] for state in states] and not found["hpt"] and
+                   found["error"] == text and "two" in outs[0].stdout and
+                   ("> " in outs[0].stdout) == (text == "text") and
+                   any(snap["read"] for snap in found["snapshots"]) ==
+                   (text == "text") else outs)
+    code, out, err = tool.run("list", tool.file("image", hpt.qcow2([])))
+    result("no stream: list of an image without snapshots", "" if code == 3 and
+           not out and "no snapshot" in err else f"{code} {out} {err}")
