@@ -12,6 +12,7 @@
 #include "detect.h"
 #include "hpte.h"
 #include "msg.h"
+#include "source.h"
 
 /*
  * Evidence for a stream, in bits: random bytes collect n bits with a probability of
@@ -78,6 +79,7 @@ static const struct magic magics[] = {
 	{ 0, 4, "\x0a\x0d\x0d\x0a", "a capture of network packets (pcapng)" },
 	{ 0, 4, "hsqs", "a raw image of a file system (squashfs)" },
 	{ 0, 6, "LUKS\xba\xbe", "a LUKS volume: what is in it is encrypted" },
+	{ 0, 4, "QFI\xfb", "a qcow2 image, which has to be in a file of its own" },
 	{ 0, 3, "QFI", "a QEMU disk image of another version than qcow2" },
 	{ 0, 4, "QED\0", "a QED disk image, which has no snapshots" },
 	{ 0, 4, "KDMV", "a VMDK disk image" },
@@ -107,6 +109,8 @@ static const struct magic magics[] = {
 	{ 0, 5, "%PDF-", "a document (PDF)" },
 	{ 0, 8, "Salted__", "encrypted by openssl enc" },
 	{ 0, 22, "age-encryption.org/v1\n", "encrypted by age" },
+	{ 0, LIBVIRT_MAGIC, LIBVIRT_SAVED, "another libvirt save image, which has to be in a file of its own" },
+	{ 0, LIBVIRT_MAGIC, LIBVIRT_PARTIAL, "another libvirt save image, which has to be in a file of its own" },
 	{ 0, 4, "Libv", "a libvirt save image that is cut off or damaged" },
 };
 
@@ -123,6 +127,8 @@ static const struct magic hints[] = {
 	{ 56, 4, "ARM\x64", "a kernel image" },
 	{ 0, 4, "\x27\x05\x19\x56", "an image of U-Boot" },
 	{ 0, 3, "\x16\x03\x01", "an encrypted connection (TLS)" },
+	{ 0, 4, "\xff\xfe\0\0", "text in UTF-32" },
+	{ 0, 4, "\0\0\xfe\xff", "text in UTF-32" },
 	{ 0, 2, "\xff\xfe", "text in UTF-16" },
 	{ 0, 2, "\xfe\xff", "text in UTF-16" },
 	{ 510, 2, "\x55\xaa", "a raw disk image" },
@@ -164,7 +170,7 @@ static bool one_byte(const unsigned char *data, size_t len)
 static bool is_ascii(unsigned char c)
 {
 	return c < 0x80 && (isprint(c) || isspace(c) || c == '\a' || c == '\b' ||
-			    c == '\x1b');
+			    c == '\x1b' || c == '\x7f');
 }
 
 /* ASCII or apparently UTF-8 */
@@ -188,6 +194,30 @@ static const char *mostly_text(const unsigned char *data, size_t len)
 	for (i = 0; i < len; i++)
 		ascii += is_ascii(data[i]);
 	return ascii * 16 >= len * 15 ? "text with a few other bytes" : NULL;
+}
+
+/* Is each ASCII character alone at this place in a word, with few exceptions? */
+static bool is_wide(const unsigned char *data, size_t len, unsigned int word,
+		    unsigned int place)
+{
+	static const unsigned char zeroes[4];
+	size_t i, good = 0;
+
+	for (i = 0; i + word <= len; i += word)
+		good += is_ascii(data[i + place]) &&
+			!memcmp(data + i, zeroes, place) &&
+			!memcmp(data + i + place + 1, zeroes, word - place - 1);
+	return good && good * 16 >= len / word * 15;
+}
+
+/* Text without a byte order mark */
+static const char *wide_text(const unsigned char *data, size_t len)
+{
+	if (is_wide(data, len, 2, 0) || is_wide(data, len, 2, 1))
+		return "text in UTF-16";
+	if (is_wide(data, len, 4, 0) || is_wide(data, len, 4, 3))
+		return "text in UTF-32";
+	return NULL;
 }
 
 /* Describe where QEMU's stream begins after other data, or return NULL */
@@ -464,7 +494,8 @@ enum stream_format detect(const unsigned char *data, size_t len, bool all,
 	*what = "empty";
 	if (!len)
 		return FORMAT_NONE;
-	if (len >= 4 && !memcmp(data, QEMU_MAGIC, 4))
+	if (len >= 4 && !memcmp(data, QEMU_MAGIC, 4) &&
+	    (len == 4 || !is_text(data, len)))
 		return FORMAT_QEMU;
 	*what = known(data, len, magics, ARRAY_SIZE(magics)) ?: skippable(data, len);
 	if (*what)
@@ -487,6 +518,7 @@ enum stream_format detect(const unsigned char *data, size_t len, bool all,
 	*what = known(data, len, hints, ARRAY_SIZE(hints)) ?:
 		find_stream(data, len, offset) ?:
 		mostly_text(data, len) ?:
+		wide_text(data, len) ?:
 		is_memory(data, len) ?:
 		"neither a stream of HPTEs nor a file that contains one";
 	return format;

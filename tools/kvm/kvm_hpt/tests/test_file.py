@@ -932,6 +932,15 @@ def magics():
     yield "a line of text", b"x\n", "text"
     yield "text in UTF-8", "Größe\n".encode() * 10, "text"
     yield "JSON", b'{"execute": "quit"}\n', "text"
+    yield ("text about QEMU's magic number", b"QEVM is the magic number of QEMU's "
+           b"stream.\n", "not a stream: it is text")
+    yield "text with deletes", b"page\x0cfoo\x7f\n" * 30, "it is text\n"
+    for name in "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be":
+        yield (f"{name} without a mark", "A line of text.\n".encode(name) * 50,
+               f"it is text in {name[:6].upper()}")
+    for name in "utf-32-le", "utf-32-be":
+        yield (f"{name} with a mark", "\ufeffA line\n".encode(name) * 50,
+               "it is text in UTF-32")
     yield "numbers in hexadecimal", b"dead beef cafe 0123\n" * 9, "text"
     yield "text in Chinese", "页表\n".encode() * 99, "text"
     for byte in b"\xff", b"\x01", b"\x80", b"\xa5":
