@@ -47,9 +47,11 @@ static void list_snapshots(struct options *opts, const struct qcow2 *q)
 	fputs("snapshots\n", f);
 	for (i = 0; (snap = qcow2_snapshot(q, i)); i++) {
 		date_text(snap->seconds, date, sizeof(date));
-		fprintf(f, "%c %4s  %-20s %s %12llu bytes\n",
-			snap == qcow2_opened(q) ? '>' : ' ', snap->id,
-			snap->name, date, snap->size);
+		fputs(snap == qcow2_opened(q) ? "> " : "  ", f);
+		out_text(f, 4, snap->id);
+		fputs("  ", f);
+		out_text(f, -20, snap->name);
+		fprintf(f, " %s %12llu bytes\n", date, snap->size);
 	}
 }
 
@@ -77,14 +79,20 @@ static void list_sections(struct options *opts, const struct qemu_stream *q)
 	FILE *f = opts->out.file;
 	unsigned int i;
 
-	fprintf(f, "machine type  %s\n", *q->machine ? q->machine : "not named");
-	if (*q->capabilities)
-		fprintf(f, "capabilities %s\n", q->capabilities);
+	fprintf(f, "machine type  %s\n", q->machine ?: "not named");
+	if (q->capabilities) {
+		fputs("capabilities ", f);
+		out_text(f, 0, q->capabilities);
+		fputc('\n', f);
+	}
 	fputs("sections up to the end of the HPT\n", f);
-	for (i = 0; i < q->nr; i++)
-		fprintf(f, "  %6u  %-24s %10llu times %12llu bytes\n",
-			q->section[i]->id, q->section[i]->name,
-			q->section[i]->parts, q->section[i]->bytes);
+	for (i = 0; i < q->nr; i++) {
+		fprintf(f, "  %6u  ", q->section[i]->id);
+		out_text(f, -24, q->section[i]->name);
+		fprintf(f, " %10llu %s %12llu bytes\n", q->section[i]->parts,
+			q->section[i]->parts == 1 ? "time " : "times",
+			q->section[i]->bytes);
+	}
 }
 
 static void json_sections(struct options *opts, const struct qemu_stream *q)
@@ -93,9 +101,9 @@ static void json_sections(struct options *opts, const struct qemu_stream *q)
 	unsigned int i;
 
 	fputs(",\n \"machine\": ", f);
-	out_string(&opts->out, q->machine);
+	out_string(&opts->out, q->machine ?: "");
 	fputs(", \"capabilities\": ", f);
-	out_string(&opts->out, q->capabilities + !!*q->capabilities);
+	out_string(&opts->out, q->capabilities ? q->capabilities + 1 : "");
 	fputs(",\n \"sections\": [", f);
 	for (i = 0; i < q->nr; i++) {
 		fprintf(f, "%s\n  {\"id\": %u, \"name\": ", i ? "," : "",
@@ -221,8 +229,10 @@ static void list_process(struct options *opts, const struct hpt_process *process
 
 	for (i = 0; i < process->files.nr; i++) {
 		hpt = &process->files.fd[i];
-		fprintf(f, "%8s  %-24s %4u  %-6s %s", process->pid,
-			process->name, hpt->fd, *hpt->mode ? hpt->mode : "?",
+		fprintf(f, "%8s  ", process->pid);
+		out_text(f, -24, process->name);
+		fprintf(f, " %4u  %-6s %s", hpt->fd,
+			*hpt->mode ? hpt->mode : "?",
 			*hpt->state ? hpt->state : "?");
 		if (hpt_fd_has(hpt, PASS))
 			fprintf(f, ", pass %llu", hpt->field[PASS]);

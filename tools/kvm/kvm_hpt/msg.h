@@ -16,6 +16,7 @@ enum {
 #define ARRAY_SIZE(x)	(sizeof(x) / sizeof((x)[0]))
 
 void msg_command(const char *name);
+void make_printable(char *text);
 void __printf(1, 2) msg(const char *format, ...);
 
 #endif

@@ -24,6 +24,44 @@ void msg_command(const char *name)
 	command_blank = " ";
 }
 
+/* Length of the printable character of UTF-8 at @c, or 0 */
+static size_t printable(const char *c)
+{
+	static const u32 least[] = { 0, 0, 0xa0, 0x800, 0x10000 };
+	const u8 *byte = (const u8 *)c;
+	size_t bytes, i;
+	u32 code;
+
+	if (*byte < 0x80)
+		return *byte >= 0x20 && *byte != 0x7f;
+	bytes = *byte < 0xc0 ? 0 : *byte < 0xe0 ? 2 : *byte < 0xf0 ? 3 :
+		*byte < 0xf8 ? 4 : 0;
+	code = *byte & (0x7f >> bytes);
+	for (i = 1; i < bytes; i++) {
+		if ((byte[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (byte[i] & 0x3f);
+	}
+	if (code < least[bytes] || code > 0x10ffff || (code >> 11) == 0x1b)
+		return 0;
+	return bytes;
+}
+
+/**
+ * make_printable() - replace what may control a terminal
+ * @text: the text, which may be from a file
+ */
+void make_printable(char *text)
+{
+	size_t n;
+
+	for (; *text; text += n ?: 1) {
+		n = printable(text);
+		if (!n)
+			*text = '?';
+	}
+}
+
 /**
  * msg() - print a message on stderr
  * @format: as for printf(), without the end of the line
@@ -31,13 +69,42 @@ void msg_command(const char *name)
 void msg(const char *format, ...)
 {
 	va_list args;
+	char *text;
 
 	fflush(stdout);
-	fprintf(stderr, "kvm-hpt%s%s: ", command_blank, command_name);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	if (vasprintf(&text, format, args) < 0)
+		text = strdup(strerror(ENOMEM));
 	va_end(args);
-	fputc('\n', stderr);
+	if (text)
+		make_printable(text);
+	fprintf(stderr, "kvm-hpt%s%s: %s\n", command_blank, command_name,
+		text ?: "");
+	free(text);
+}
+
+/**
+ * out_text() - print text that may be from a file, to be read by people
+ * @file: where to
+ * @width: columns, as for %*s in printf()
+ * @text: the text
+ */
+void out_text(FILE *file, int width, const char *text)
+{
+	int columns = 0;
+	const char *c;
+	size_t n;
+
+	for (c = text; *c; c += printable(c) ?: 1)
+		columns++;
+	for (; width > columns; width--)
+		fputc(' ', file);
+	for (c = text; *c; c += n ?: 1) {
+		n = printable(c);
+		fwrite(n ? c : "?", n ?: 1, 1, file);
+	}
+	for (; -width > columns; width++)
+		fputc(' ', file);
 }
 
 /**
@@ -152,17 +219,18 @@ void out_replaced(const struct out *out, u64 times, u64 at)
  */
 void out_string(const struct out *out, const char *text)
 {
-	const unsigned char *c;
+	size_t n;
 
 	fputc('"', out->file);
-	for (c = (const unsigned char *)text; *c; c++) {
+	for (; *text; text += n ?: 1) {
+		n = printable(text);
 		/* A file's name need not be UTF-8, so print its bytes */
-		if (*c < 0x20 || *c > 0x7e)
-			fprintf(out->file, "\\u%04x", *c);
-		else if (*c == '"' || *c == '\\')
-			fprintf(out->file, "\\%c", *c);
+		if (!n)
+			fprintf(out->file, "\\u%04x", (u8)*text);
+		else if (*text == '"' || *text == '\\')
+			fprintf(out->file, "\\%c", *text);
 		else
-			fputc(*c, out->file);
+			fwrite(text, n, 1, out->file);
 	}
 	fputc('"', out->file);
 }

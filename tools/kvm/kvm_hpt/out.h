@@ -36,6 +36,7 @@ int out_done(const struct out *out);
 void out_item(struct out *out, const char *indent);
 void out_order(const struct out *out, const char *name, unsigned int order);
 void out_replaced(const struct out *out, u64 times, u64 at);
+void out_text(FILE *file, int width, const char *text);
 void out_string(const struct out *out, const char *text);
 
 #define HPTE_HEADING \

@@ -198,22 +198,27 @@ static enum stream_event tell_another(struct stream *s, u64 offset)
 
 static bool skip_capabilities(struct stream *s)
 {
-	char *to = s->qemu.capabilities;
-	size_t used = 0, size = sizeof(s->qemu.capabilities);
+	char name[256], *names = NULL;
+	size_t size;
 	u64 count, len;
-	char name[256];
+	FILE *f;
 
 	if (!qemu_get(s, 4, &count))
 		return false;
-	while (count--) {
-		if (!qemu_get(s, 1, &len) ||
-		    !get_string(s, len, name, sizeof(name)))
-			return false;
-		used += snprintf(to + used, size - used, " %s", name);
-		if (used >= size)
-			used = size - 1;
+	f = open_memstream(&names, &size);
+	if (!f)
+		return false;
+	while (count && qemu_get(s, 1, &len) &&
+	       get_string(s, len, name, sizeof(name))) {
+		fprintf(f, " %s", name);
+		count--;
 	}
-	return true;
+	fclose(f);
+	free(s->qemu.capabilities);
+	s->qemu.capabilities = size ? names : NULL;
+	if (!size)
+		free(names);
+	return !count;
 }
 
 static enum stream_event read_subsection(struct stream *s)
@@ -244,13 +249,20 @@ static enum stream_event read_configuration(struct stream *s)
 	struct qemu_stream *q = &s->qemu;
 	const unsigned char *data;
 	u64 offset, len;
+	size_t n;
 
 	if (!qemu_get(s, 4, &len))
 		return cut_short(s);
 	offset = s->src->pos;
-	if (!get_string(s, len, q->machine, sizeof(q->machine)))
+	/* No name is longer than the look ahead */
+	n = source_peek(s->src, &data);
+	free(q->machine);
+	q->machine = strndup((const char *)data, n < len ? n : len);
+	if (!source_skip(s->src, len))
 		return cut_short(s);
-	if (strnlen(q->machine, sizeof(q->machine)) != len ||
+	if (!q->machine)
+		return stream_broken(s, offset, "out of memory");
+	if (strlen(q->machine) != len ||
 	    strspn(q->machine, NAME_CHARACTERS) != len)
 		return stream_broken(s, offset,
 				     "the machine type in QEMU's stream is not a name");
@@ -329,6 +341,8 @@ void qemu_free(struct qemu_stream *q)
 		free(q->section[i]);
 	}
 	free(q->section);
+	free(q->machine);
+	free(q->capabilities);
 	*q = (struct qemu_stream) {};
 }
 

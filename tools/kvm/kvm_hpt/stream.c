@@ -68,6 +68,7 @@ enum stream_event stream_say(struct stream *s, enum stream_event event,
 	va_start(args, format);
 	vsnprintf(s->error, sizeof(s->error), format, args);
 	va_end(args);
+	make_printable(s->error);
 	return event;
 }
 

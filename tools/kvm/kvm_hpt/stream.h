@@ -55,8 +55,8 @@ struct qemu_section {
  * @begin: where it begins
  * @zeroes: where the zeroes begin that the file ends with, 0 if not known
  * @zero_word: RAM has zeroes in place of the word before a page
- * @machine: machine type
- * @capabilities: named capabilities, each after a blank
+ * @machine: machine type, NULL if not named
+ * @capabilities: named capabilities, each after a blank, NULL if there are none
  * @foreign: the machine type has no HPT
  * @begun: the magic number was read
  * @footers: sections have footers
@@ -89,8 +89,8 @@ struct qemu_stream {
 	u64 begin;
 	u64 zeroes;
 	bool zero_word;
-	char machine[64];
-	char capabilities[256];
+	char *machine;
+	char *capabilities;
 	bool foreign;
 	bool begun;
 	bool footers;
@@ -125,6 +125,9 @@ struct stream_hpt {
 	u64 at;
 	unsigned int order;
 };
+
+/* A message with two names of sections in it */
+#define ERROR_TEXT	(2 * 256 + 100)
 
 /**
  * struct stream - a stream that is being read
@@ -192,7 +195,7 @@ struct stream {
 	unsigned int hpt_now;
 	unsigned int other;
 	int range;
-	char error[200];
+	char error[ERROR_TEXT];
 	struct qemu_stream qemu;
 	struct kvm_get_htab_header *buf;
 };

@@ -358,9 +358,11 @@ static int find_process(struct watch *w)
 	}
 	if (nr > 1)
 		msg("several processes have HPT files open: which one?");
-	for (i = 0; i < nr; i++)
-		fprintf(stderr, "%8s  %s\n", w->processes[i].pid,
-			w->processes[i].name);
+	for (i = 0; i < nr; i++) {
+		fprintf(stderr, "%8s  ", w->processes[i].pid);
+		out_text(stderr, 0, w->processes[i].name);
+		fputc('\n', stderr);
+	}
 	return nr > 1 ? EXIT_USAGE : EXIT_NO_HPT;
 }
 

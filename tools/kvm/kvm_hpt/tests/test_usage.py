@@ -213,9 +213,13 @@ def test_no_effect(tool):
         result(f"usage: list {option} {args[0]} without a file", "" if code == 2 and
                not out and err == f"kvm-hpt list: {option.replace('-offset', 'F')} "
                "has no effect without a file\n" else f"{code} {out} {err}")
+    code, out, err = tool.run("list", "-F", "0", "-O", "18", "a")
+    result("usage: list with options of a file", "" if not code and not err and
+           "order 18" in out else f"{code} {out} {err}")
     code, out, err = tool.run("check", "-l", "-s", "0", "a")
     result("usage: check --start of a stream without a first pass", "" if
-           code == 2 and not out and "no effect with --later" in err else err)
+           code == 2 and not out and "no effect with --later" in err else
+           f"{code} {out} {err}")
 
 
 def test_progress(tool):

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 
 import hpt
@@ -94,6 +95,13 @@ def test_libvirt_volume(tool):
             "that is not finished, but its contents are all zeroes")
     reads(tool, "libvirt, sparse, aligned to 32 MiB",
           hpt.libvirt(bytes(32 << 20) + stream, form=6), table)
+    for name, data, text in (
+            ("qcow2", hpt.qcow2([("one", stream)]), "a qcow2 image"),
+            ("libvirt", hpt.libvirt(stream), "another libvirt save image"),
+            ("unfinished libvirt", hpt.libvirt(stream, magic=b"LibvirtQemudPart"),
+             "another libvirt save image")):
+        refused(tool, f"{name} inside libvirt", hpt.libvirt(data),
+                f"its contents are {text}, which has to be in a file of its own")
     code, found, err = tool.json("list", tool.file(
         "file", hpt.libvirt(stream, magic=b"LibvirtQemudPart")))
     result("file: list of an unfinished libvirt image", "" if not code and
@@ -244,3 +252,70 @@ def test_list_image(tool):
     code, out, err = tool.run("list", tool.file("image", hpt.qcow2([])))
     result("no stream: list of an image without snapshots", "" if code == 3 and
            not out and "no snapshot" in err else f"{code} {out} {err}")
+
+
+NAMES = ("größe", "页", "\U0001f600", "a\x1b[31mb", "x\ny", "q\"\\", "\x7f", "\x9b",
+         "\ud800")
+SHOWN = ("größe", "页", "\U0001f600", "a?[31mb", "x?y", "q\"\\", "?", "??", "???")
+
+
+def test_names(tool):
+    """Names in files are printed without what controls a terminal, and in JSON as
+    they are."""
+    stream = qemu(20, [first_pass(kernel(20))])
+    for name, shown in zip(NAMES, SHOWN):
+        image = hpt.qcow2([("@" * len(name.encode("utf-8", "surrogatepass")), stream)])
+        tool.file("image", image.replace(
+            b"@" * len(name.encode("utf-8", "surrogatepass")),
+            name.encode("utf-8", "surrogatepass")))
+        code, out, err = tool.run("list", "image")
+        result(f"names: a snapshot {name!a}", "" if not code and not err and
+               f">    1  {shown:20} 1970" in out else f"{code} {out} {err}")
+        code, found, err = tool.json("list", "image")
+        result(f"names: a snapshot {name!a} in JSON", "" if not code and
+               (found["snapshots"][0]["name"] == name or name in "\x9b\ud800")
+               else f"{code} {found} {err}")
+    name = "a\x1b[31mß"
+    section = Qemu().begin(20)
+    section.add(b"\1\0\0\0\x09" + bytes([len(name.encode())]) + name.encode() +
+                bytes(7) + b"\1").footer(9)
+    tool.file("file", section.htab(4, first_pass(kernel(20)), True).finish())
+    code, out, _ = tool.run("list", "file")
+    result("names: a section", "" if not code and
+           f"  {'a?[31mß':24}          1 time  " in out else out)
+    code, found, _ = tool.json("list", "file")
+    result("names: a section in JSON", "" if not code and
+           name in [section["name"] for section in found["sections"]] else found)
+    code, out, err = tool.run("dump", "\x1b[31m")
+    result("names: a message", "" if code == 3 and err ==
+           "kvm-hpt dump: can't open ?[31m: No such file or directory\n" else err)
+    cut = Qemu().begin(20).start(9, "a\x1b[31m").add(b"x" * 99).data
+    code, out, err = tool.run("check", tool.file("file", cut + bytes(99999)))
+    result("names: a fault", "" if code == 1 and "'a?[31m'" in out and
+           "\x1b" not in out + err else out + err)
+    shutil.copyfile(os.path.join(tool.directory, tool.file("a", stream)),
+                    os.path.join(tool.directory, "größe"))
+    os.rename(os.path.join(tool.directory, "a"),
+              os.fsencode(tool.directory) + b"/\xf8\x90\x80\x80\xff")
+    for file, want in ("größe", "größe"), (b"\xf8\x90\x80\x80\xff",
+                                           "\xf8\x90\x80\x80\xff"):
+        done = subprocess.run([tool.program, "list", "-j", file], env=CLEAN,
+                              cwd=tool.directory, capture_output=True, check=False)
+        result(f"names: a file {file!a} in JSON", "" if
+               json.loads(done.stdout)["file"] == want else done)
+
+
+def test_long_names(tool):
+    table = kernel(20)
+    names = [b"capability-%03d" % n for n in range(100)]
+    configuration = b"\x05\x1aconfiguration/capabilities" + struct.pack(
+        ">II", 1, len(names)) + b"".join(bytes([len(n)]) + n for n in names)
+    for length in 63, 64, 300, 60000:
+        machine = b"pseries-".ljust(length, b"x")
+        stream = Qemu(configuration, machine).begin(20).htab(
+            4, first_pass(table), True).finish()
+        reads(tool, f"a machine type of {length} characters", stream, table)
+        _, found, _ = tool.json("list", "file")
+        result(f"names: a machine type of {length} characters", "" if
+               found["machine"] == machine.decode() and
+               found["capabilities"] == b" ".join(names).decode() else found)
