@@ -79,7 +79,7 @@ static const struct magic magics[] = {
 	{ 0, 4, "\x0a\x0d\x0d\x0a", "a capture of network packets (pcapng)" },
 	{ 0, 4, "hsqs", "a raw image of a file system (squashfs)" },
 	{ 0, 6, "LUKS\xba\xbe", "a LUKS volume: what is in it is encrypted" },
-	{ 0, 4, "QFI\xfb", "a qcow2 image, which has to be in a file of its own" },
+	{ 0, 4, "QFI\xfb", "a qcow2 image: copy it to its own file" },
 	{ 0, 3, "QFI", "a QEMU disk image of another version than qcow2" },
 	{ 0, 4, "QED\0", "a QED disk image, which has no snapshots" },
 	{ 0, 4, "KDMV", "a VMDK disk image" },
@@ -109,8 +109,8 @@ static const struct magic magics[] = {
 	{ 0, 5, "%PDF-", "a document (PDF)" },
 	{ 0, 8, "Salted__", "encrypted by openssl enc" },
 	{ 0, 22, "age-encryption.org/v1\n", "encrypted by age" },
-	{ 0, LIBVIRT_MAGIC, LIBVIRT_SAVED, "another libvirt save image, which has to be in a file of its own" },
-	{ 0, LIBVIRT_MAGIC, LIBVIRT_PARTIAL, "another libvirt save image, which has to be in a file of its own" },
+	{ 0, LIBVIRT_MAGIC, LIBVIRT_SAVED, "another libvirt save image: copy it to its own file" },
+	{ 0, LIBVIRT_MAGIC, LIBVIRT_PARTIAL, "another libvirt save image: copy it to its own file" },
 	{ 0, 4, "Libv", "a libvirt save image that is cut off or damaged" },
 };
 

@@ -14,7 +14,7 @@
 #include "source.h"
 
 /* Longest run of zeroes in compressed data */
-#define MAX_ZEROES	(1U << 20)
+#define MAX_ZEROES	0x100000U
 
 static bool all_zeroes(const unsigned char *data, size_t len)
 {

@@ -101,7 +101,7 @@ def test_libvirt_volume(tool):
             ("unfinished libvirt", hpt.libvirt(stream, magic=b"LibvirtQemudPart"),
              "another libvirt save image")):
         refused(tool, f"{name} inside libvirt", hpt.libvirt(data),
-                f"its contents are {text}, which has to be in a file of its own")
+                f"its contents are {text}: copy it to its own file\n")
     code, found, err = tool.json("list", tool.file(
         "file", hpt.libvirt(stream, magic=b"LibvirtQemudPart")))
     result("file: list of an unfinished libvirt image", "" if not code and
