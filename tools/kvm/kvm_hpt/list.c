@@ -173,10 +173,10 @@ static void list_json(struct options *opts, const struct stream *s, bool broken)
 }
 
 /* If an image has no stream, its snapshots are listed nevertheless */
-static void list_refused(const struct source *src, const char *why, void *user)
+static void list_refused(struct source *src, const char *why, void *user)
 {
 	struct options *opts = user;
-	struct stream s = { .src = (struct source *)src };
+	struct stream s = { .src = src };
 
 	if (!src->qcow2 || !qcow2_snapshot(src->qcow2, 0))
 		return;

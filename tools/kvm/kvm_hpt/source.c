@@ -418,7 +418,7 @@ static int open_file(const char *path, u64 *size, bool *seekable)
  * @opts: its options
  * @why: the reason, NULL if unknown
  */
-void source_refused(const struct source *src, const struct source_options *opts,
+void source_refused(struct source *src, const struct source_options *opts,
 		    const char *why)
 {
 	if (opts->refused)

@@ -96,7 +96,7 @@ struct source_options {
 	u64 offset;
 	const char *snapshot;
 	bool progress;
-	void (*refused)(const struct source *src, const char *why, void *user);
+	void (*refused)(struct source *src, const char *why, void *user);
 	void *user;
 };
 
@@ -104,7 +104,7 @@ struct source *source_open(const char *path,
 			   const struct source_options *opts);
 const char *source_error(const struct source *src);
 int source_rewind(struct source *src);
-void source_refused(const struct source *src, const struct source_options *opts,
+void source_refused(struct source *src, const struct source_options *opts,
 		    const char *why);
 void source_close(struct source *src);
 
