@@ -188,6 +188,14 @@ def test_damaged_first(tool):
     table.damaged[1] = (v | 1 << 7, r)
     expect(tool, "a group and an AVPN in the first record",
            raw(first_pass(table)), [(8, 1, 0, WRONG_GROUP), (24, 1, 1, AVPN)])
+    # Behind an HPTE that takes the long way, one that takes the short way
+    table = Table(20)
+    table.hptes[8] = Hpte(1, 0, 0, base=24)
+    table.hptes[9] = Hpte(0x777, 0, 0)
+    records = first_pass(table)
+    byte, number = byte_of(records, 9)
+    expect(tool, "a group behind a large page, in the first records",
+           raw(records), [(byte, number, 9, WRONG_GROUP)])
     # The place for the hash of a segment of 256M
     expect(tool, "a group of a segment of 1T",
            raw([(8, [Hpte(1, 0, 0).words()], 0)]), [(8, 1, 8, WRONG_GROUP)],
