@@ -654,6 +654,14 @@ def little_and_more(tool, text):
     code, _, err = tool.run("dump", "file")
     result("no stream: dump of little-endian headers, a record is lost", "" if
            code == 3 and f"from index {records[9][0]:#x}" in err else err)
+    # The first HPTE that tells the byte order is looked at closely
+    table = Table(20)
+    for vsid in 0x1c00, 0x1800:
+        table.enter(Hpte(vsid, 0, 0, base=24, seg=28, secondary=True))
+    stream = Qemu(**new).begin(20)
+    first, *others = first_pass(table)
+    faulty(tool, "little-endian headers, a large page in the second section",
+           stream.htab(4, [first]).htab(4, others, True).finish(), [text])
     # Records that look like the head of a section, or like a footer
     for how, index in (old, 2), (new, 0x7e):
         table = Table(20)
