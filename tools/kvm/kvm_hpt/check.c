@@ -794,8 +794,6 @@ static int check_stream(struct check *c)
 			break;
 		case STREAM_FAULT:
 			fault(c, c->s.offset, NO_INDEX, "%s", c->s.error);
-			/* It may have another byte order than it was read with */
-			c->expected = c->s.next;
 			break;
 		case STREAM_BROKEN:
 			if (c->s.src->error)
