@@ -502,6 +502,13 @@ def unmarked(tool, records):
                        f"{code} {err}")
     stream = Qemu().begin(20).more(4, True).add(bytes(4)).records(records, b"")
     stream.footer(4)
+    # A record beyond the end that begins like a section, but without a name
+    words = [Hpte(8 + n, 0, 0).words() for n in range(3)]
+    _, out, _ = tool.run("check", "-H", tool.file("file", Qemu(
+        footers=False, machine=b"").begin(20).htab(
+            4, [*records, (4 << 24, words, 0)], True).finish()))
+    result("faulty: a record beyond the end, as a section begins", "" if
+           "begins past the end" in out and "end marker" not in out else out)
     for behind in b"", b"\x07", b"Q", b"QEVM\0\0\0\3":
         faulty(tool, f"no end marker, and {behind} behind the footer",
                stream.data + behind, [footer])
