@@ -6,7 +6,8 @@
  * usage: hpt_time CASE stock|ours ORDER
  *
  * Prints nanoseconds of CPU time and the number of HPTEs: those of the table,
- * those that have changed, or those that were written.
+ * those that have changed, or those that were written. The case same-word also
+ * prints on stderr where the data is that "time" looks for in a trace.
  */
 
 #include <stdio.h>
@@ -210,7 +211,7 @@ static noinline unsigned long write_many(void)
 	return nr / 8 * 3;
 }
 
-/* A store to one of these says to "time" who runs from here on */
+/* A store to one of these shows in a trace which CPU runs from here on */
 enum { VCPUS = 4, READER = VCPUS, NOBODY, TURNS };
 static volatile char turn[TURNS];
 
