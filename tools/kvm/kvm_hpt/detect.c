@@ -161,11 +161,6 @@ static const char *skippable(const unsigned char *data, size_t len)
 	return "compressed by zstd or lz4: zstdcat FILE | kvm-hpt ... -";
 }
 
-static bool one_byte(const unsigned char *data, size_t len)
-{
-	return !memcmp(data, data + 1, len - 1);
-}
-
 /* Printable ASCII, white space, and what controls a terminal */
 static bool is_ascii(unsigned char c)
 {

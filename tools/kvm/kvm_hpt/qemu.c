@@ -132,11 +132,6 @@ static void make_footer(u8 *footer, u32 id)
 	footer[4] = id;
 }
 
-static bool all_zeroes(const unsigned char *data, size_t len)
-{
-	return len && !*data && !memcmp(data, data + 1, len - 1);
-}
-
 /* The number of zeroes at the end of the data */
 static size_t zeroes_at_end(const unsigned char *data, size_t len)
 {
@@ -147,15 +142,6 @@ static size_t zeroes_at_end(const unsigned char *data, size_t len)
 	while (i && !data[i - 1])
 		i--;
 	return len - i;
-}
-
-/* Does the file go on with nothing but zeroes, as one that was not written to its end? */
-static bool zeroes_follow(struct stream *s)
-{
-	const unsigned char *data;
-	size_t len = source_peek(s->src, &data);
-
-	return all_zeroes(data, len);
 }
 
 /* Search for the footer of a section, and for where zeroes begin before the end */
@@ -445,7 +431,7 @@ static enum stream_event skip_unknown(struct stream *s)
 				     "QEMU's stream has no footers: the end of section '%s' is unknown",
 				     q->current->name);
 	/* No page has flags of 0: this is not data in another form */
-	if (q->zero_word && zeroes_follow(s))
+	if (q->zero_word && source_zeroes(s->src))
 		q->zeroes = s->src->pos - RAM_WORD_BYTES;
 	if (!q->zeroes && find_footer(s, q->current->id))
 		return footer_found(s);
@@ -536,7 +522,7 @@ static enum stream_event no_more_sections(struct stream *s)
 	 * and no last section of RAM or the HPT.
 	 */
 	if ((q->started || q->radix) && q->devices && !q->ram_ended &&
-	    !zeroes_follow(s)) {
+	    !source_zeroes(s->src)) {
 		q->finished = true;
 		return STREAM_END;
 	}
@@ -718,7 +704,7 @@ static bool zeroes_begin(struct stream *s, u64 *offset)
 
 	if (n ? hptes[n - 1] : s->rec.n_invalid)
 		return false;
-	if ((!s->qemu.footers && !is_strange(s)) || !zeroes_follow(s))
+	if ((!s->qemu.footers && !is_strange(s)) || !source_zeroes(s->src))
 		return false;
 	while (n && !hptes[n - 1])
 		n--;

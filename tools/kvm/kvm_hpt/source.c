@@ -131,6 +131,20 @@ size_t source_peek_all(struct source *src, const unsigned char **data)
 }
 
 /**
+ * source_zeroes() - do only zeroes follow, as in a file not written to its end?
+ * @src: the source
+ *
+ * Return: whether the look ahead has zeroes, and nothing else.
+ */
+bool source_zeroes(struct source *src)
+{
+	const unsigned char *data;
+	size_t len = source_peek(src, &data);
+
+	return all_zeroes(data, len);
+}
+
+/**
  * source_offset() - the option --offset with which the stream begins here
  * @src: the source, at the beginning of the stream
  *

@@ -110,6 +110,7 @@ void source_close(struct source *src);
 
 size_t source_peek(struct source *src, const unsigned char **data);
 size_t source_peek_all(struct source *src, const unsigned char **data);
+bool source_zeroes(struct source *src);
 u64 source_offset(const struct source *src);
 size_t source_read(struct source *src, void *to, size_t len);
 bool source_skip(struct source *src, u64 len);
@@ -118,6 +119,16 @@ void source_mark(struct source *src, unsigned int mark);
 u64 source_find(struct source *src, unsigned int mark, u64 to);
 const unsigned char *find_bytes(const unsigned char *data, size_t len,
 				const void *what, size_t bytes);
+
+static inline bool one_byte(const unsigned char *data, size_t len)
+{
+	return len && !memcmp(data, data + 1, len - 1);
+}
+
+static inline bool all_zeroes(const unsigned char *data, size_t len)
+{
+	return one_byte(data, len) && !*data;
+}
 
 /* The next @len bytes, NULL if the look ahead has fewer */
 static inline const void *source_look(const struct source *src, size_t len)

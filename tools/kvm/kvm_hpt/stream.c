@@ -109,13 +109,9 @@ enum stream_event stream_record(struct stream *s, bool big_endian)
 static bool zeroes_follow(struct stream *s)
 {
 	const unsigned char *data = source_look(s->src, 2 * sizeof(*s->buf));
-	size_t len;
 
 	/* A record has an index that is not 0, or HPTEs */
-	if (!data || memcmp(data, "\0\0\0\0\0\0\0\0", sizeof(*s->buf)))
-		return false;
-	len = source_peek(s->src, &data);
-	return !memcmp(data, data + 1, len - 1);
+	return data && all_zeroes(data, sizeof(*s->buf)) && source_zeroes(s->src);
 }
 
 /* It may have been appended to the same file */

@@ -16,11 +16,6 @@
 /* Longest run of zeroes in compressed data */
 #define MAX_ZEROES	0x100000U
 
-static bool all_zeroes(const unsigned char *data, size_t len)
-{
-	return !*data && !memcmp(data, data + 1, len - 1);
-}
-
 /*
  * Write the data in the buffer, and the rest of the file, to @to. No program
  * compresses data to many zeroes: these are behind the end of the data.
