@@ -109,8 +109,10 @@ static const struct magic magics[] = {
 	{ 0, 5, "%PDF-", "a document (PDF)" },
 	{ 0, 8, "Salted__", "encrypted by openssl enc" },
 	{ 0, 22, "age-encryption.org/v1\n", "encrypted by age" },
-	{ 0, LIBVIRT_MAGIC, LIBVIRT_SAVED, "another libvirt image: copy it to its own file" },
-	{ 0, LIBVIRT_MAGIC, LIBVIRT_PARTIAL, "another libvirt image: copy it to its own file" },
+	{ 0, LIBVIRT_MAGIC, LIBVIRT_SAVED,
+	  "another libvirt save image: copy it to its own file" },
+	{ 0, LIBVIRT_MAGIC, LIBVIRT_PARTIAL,
+	  "another libvirt save image: copy it to its own file" },
 	{ 0, 4, "Libv", "a libvirt save image that is cut off or damaged" },
 };
 

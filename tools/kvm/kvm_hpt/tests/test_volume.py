@@ -97,9 +97,9 @@ def test_libvirt_volume(tool):
           hpt.libvirt(bytes(32 << 20) + stream, form=6), table)
     for name, data, text in (
             ("qcow2", hpt.qcow2([("one", stream)]), "a qcow2 image"),
-            ("libvirt", hpt.libvirt(stream), "another libvirt image"),
+            ("libvirt", hpt.libvirt(stream), "another libvirt save image"),
             ("unfinished libvirt", hpt.libvirt(stream, magic=b"LibvirtQemudPart"),
-             "another libvirt image")):
+             "another libvirt save image")):
         refused(tool, f"{name} inside libvirt", hpt.libvirt(data),
                 f"its contents are {text}: copy it to its own file\n")
     code, found, err = tool.json("list", tool.file(
