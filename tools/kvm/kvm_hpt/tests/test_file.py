@@ -500,8 +500,6 @@ def unmarked(tool, records):
                        f"records, order {order} {how}{what}", "" if not code and
                        text in err and len(err.splitlines()) == 1 else
                        f"{code} {err}")
-    stream = Qemu().begin(20).more(4, True).add(bytes(4)).records(records, b"")
-    stream.footer(4)
     # A record beyond the end that begins like a section, but without a name
     words = [Hpte(8 + n, 0, 0).words() for n in range(3)]
     _, out, _ = tool.run("check", "-H", tool.file("file", Qemu(
@@ -509,9 +507,12 @@ def unmarked(tool, records):
             4, [*records, (4 << 24, words, 0)], True).finish()))
     result("faulty: a record beyond the end, as a section begins", "" if
            "begins past the end" in out and "end marker" not in out else out)
-    for behind in b"", b"\x07", b"Q", b"QEVM\0\0\0\3":
-        faulty(tool, f"no end marker, and {behind} behind the footer",
-               stream.data + behind, [footer])
+    for order, some in (20, records), (36, []):
+        stream = Qemu().begin(order).more(4, True).add(bytes(4))
+        stream.records(some, b"").footer(4)
+        for behind in b"", b"\x07", b"Q", b"QEVM\0\0\0\3":
+            faulty(tool, f"no end marker in order {order}, and {behind} behind the "
+                   "footer", stream.data + behind, [footer], order == 20 or None)
 
 
 def with_pages(order, nr=100, strange=()):
