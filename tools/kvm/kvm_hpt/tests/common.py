@@ -2,6 +2,7 @@
 """Run the tool, and report the results."""
 import json
 import os
+import random
 import subprocess
 import sys
 
@@ -25,6 +26,10 @@ update = False
 # The only subject to run, or None
 only = None
 
+# How many elements of an array are held to the schema, and which
+SOME = 20
+chance = random.Random(1)
+
 done = []
 names = set()
 exit_codes = set()
@@ -42,6 +47,16 @@ def result(name, problem=""):
     sys.stdout.flush()
 
 
+def some_of(found):
+    """The same, with only some elements of long arrays: validation is slow."""
+    if isinstance(found, dict):
+        return {key: some_of(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return [some_of(value) for value in (found if len(found) <= SOME else
+                                             chance.sample(found, SOME))]
+    return found
+
+
 def hold_to_schema(command, found):
     """All JSON output must conform to kvm-hpt.schema.json."""
     if not jsonschema:
@@ -49,7 +64,7 @@ def hold_to_schema(command, found):
     with open(os.path.join(TOP, "kvm-hpt.schema.json"), encoding="ascii") as f:
         schema = json.load(f)
     schema["$ref"] = f"#/$defs/{command}"
-    jsonschema.Draft202012Validator(schema).validate(found)
+    jsonschema.Draft202012Validator(schema).validate(some_of(found))
 
 
 class Tool:

@@ -150,18 +150,26 @@ class Qemu:
 
     def __init__(self, configuration=b"", machine=b"pseries", footers=True,
                  endian=">"):
-        self.data = b"QEVM" + struct.pack(">I", 3)
+        self.built = bytearray(b"QEVM" + struct.pack(">I", 3))
         if machine:
-            self.data += b"\x07" + struct.pack(">I", len(machine)) + machine
-        self.data += configuration
+            self.add(b"\x07" + struct.pack(">I", len(machine)) + machine)
+        self.add(configuration)
         self.at = {}
         self.footers, self.endian = footers, endian
 
+    @property
+    def data(self):
+        return bytes(self.built)
+
+    @data.setter
+    def data(self, data):
+        self.built = bytearray(data)
+
     def mark(self, name):
-        self.at[name] = len(self.data)
+        self.at[name] = len(self.built)
 
     def add(self, data):
-        self.data += data
+        self.built += data
         return self
 
     def start(self, number, name, version=1):
