@@ -17,13 +17,13 @@
  * @next: the one after it
  * @place: where it is
  * @orders: a bit for each order with which it is no fault
- * @text: description
+ * @text: description, in which two names may have 255 characters each
  */
 struct fault {
 	struct fault *next;
 	struct place place;
 	u64 orders;
-	char text[200];
+	char text[640];
 };
 
 /**
