@@ -53,6 +53,9 @@ enum {
 /* This command is followed by a stream with the state of devices */
 #define COMMAND_PACKAGED	7
 
+/* Of a file that is zero from some byte on */
+#define NOT_WRITTEN	"zeroes from here on: the stream was not written to its end"
+
 /* Instead of an order: the guest has a radix MMU, or no OS yet */
 #define NO_HPT			0xffffffffU
 
@@ -505,6 +508,8 @@ static enum stream_event end_section(struct stream *s)
 	}
 	if (len < sizeof(footer) && !(len && q->footers_known && !q->footers))
 		return cut_short(s);
+	if (q->footers && source_zeroes(s->src))
+		return stream_broken(s, s->src->pos, NOT_WRITTEN);
 	if (q->footers || !begins_section(*data))
 		return stream_broken(s, s->src->pos,
 				     "section %u doesn't end where it should",
@@ -526,9 +531,10 @@ static enum stream_event no_more_sections(struct stream *s)
 		q->finished = true;
 		return STREAM_END;
 	}
-	return stream_broken(s, q->begin, q->started || q->radix ?
-			     "ends before the HPT is complete" :
-			     "QEMU's stream has no HPT in it");
+	if (!q->started && !q->radix)
+		return stream_broken(s, q->begin, "QEMU's stream has no HPT in it");
+	return stream_broken(s, q->begin, source_zeroes(s->src) ? NOT_WRITTEN :
+			     "ends before the HPT is complete");
 }
 
 static enum stream_event skip_command(struct stream *s)

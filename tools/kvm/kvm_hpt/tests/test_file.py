@@ -147,7 +147,7 @@ def incomplete(tool):
           stream.htab(4, first_pass(Table(22)), True).finish(), Table(22),
           faults=["the first pass leaves out HPTEs from "
                   f"{records[9][0]:#x}"])
-    zeroes = "ends before the HPT is complete"
+    zeroes = "zeroes from here on: the stream was not written to its end"
     for name, stream in (
             ("HPT", Qemu().begin(20)),
             ("end", Qemu().begin(20).htab(4, first_pass(table))),

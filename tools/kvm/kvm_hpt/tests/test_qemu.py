@@ -22,6 +22,7 @@ def test_damaged_qemu(tool):
     data = stream.finish()
     at = stream.at
     early = "QEMU's stream ends too early"
+    not_written = "zeroes from here on: the stream was not written to its end"
     for version in 0, 2, 4:
         found(f"version {version}", data[:7] + bytes([version]) + data[8:], 4,
               0, "QEMU's stream is not of version 3")
@@ -47,10 +48,16 @@ def test_damaged_qemu(tool):
     bad = build().start(4, "other")
     found("a number for two sections", bad.finish(), bad.at["start other"], 0,
           "section 4 is 'spapr/htab' and 'other'")
+    names = "a" * 255, "b" * 255
+    bad = build().start(7, names[0]).footer(7).start(7, names[1])
+    found("two long names", bad.finish(), bad.at[f"start {names[1]}"], 0,
+          f"section 7 is '{names[0]}' and '{names[1]}'")
     bad = build().more(4).add(bytes(4)).records(records)
     where = len(bad.data)
-    found("no footer", bad.data + b"\0" * 9, where, len(records),
+    found("no footer", bad.data + b"\0" * 9 + b"\1", where, len(records),
           "section 4 doesn't end where it should")
+    found("zeroes instead of a footer", bad.data + b"\0" * 9, where, len(records),
+          not_written)
     found("another section's footer", bad.footer(5).finish(), where,
           len(records), "section 4 doesn't end where it should")
     for byte in 0x05, 0x09, 0x55, 0xff:
@@ -61,6 +68,8 @@ def test_damaged_qemu(tool):
     bad = build().htab(4, records)
     found("the last section is missing", bad.add(b"\0").data, len(bad.data) - 1,
           len(records), "ends before the HPT is complete")
+    found("the last section is zero", bad.data + bytes(2), len(bad.data) - 1,
+          len(records), not_written)
     bad = build().htab(4, records)
     found("cut between sections", bad.data, len(bad.data),
           len(records), "ends before the HPT is complete")
@@ -151,6 +160,7 @@ def test_zeroes_qemu(tool):
         table.enter(hpt.Hpte(n * 77, n << 20, n << 16))
     records = first_pass(table, most=2)
     zeroes = "zeroes from here on instead of records"
+    behind = "zeroes from here on: the stream was not written to its end"
     stream = hpt.Qemu().begin(18, ram=("zero",)).htab(4, records[:3])
     stream.htab(4, records[3:], True)
     data = stream.finish()
@@ -160,8 +170,7 @@ def test_zeroes_qemu(tool):
             "file", data[:cut] + bytes(3000)))
         faults = found["faults"]
         if (code != 1 or len(faults) != 1 or tool.run("dump", "file")[0] != 3 or
-                not ("where it should" in faults[0]["fault"] or
-                     faults[0]["fault"] == zeroes)):
+                faults[0]["fault"] not in (zeroes, behind)):
             problem = problem or f"{cut}: {code} {faults}"
         # In a header, where its record begins
         byte = faults[0]["byte"]
