@@ -819,15 +819,21 @@ TEST_F_TIMEOUT(radix, tables_replaced_2m, TIMEOUT)
 /* A nested guest: L1 is the VM's guest, whose memory holds all state of L2 */
 #define H_SET_PARTITION_TABLE	0xf800
 #define H_ENTER_NESTED		0xf804
+#define H_TLB_INVALIDATE	0xf808
 #define LPID			1UL
 #define SYSTEM_CALL		0xc00
 
-/* In L1's memory: its partition table, L2's page table, L2's state */
+/*
+ * In L1's memory: its partition table, L2's page table, the state of L2's vcpu
+ * that each of L1's vcpus runs
+ */
 #define PARTITION_TABLE		(1 * PAGE_64K)
 #define ROOT			(2 * PAGE_64K)
 #define LEVEL(n)		((3 + (n)) * PAGE_64K)
 #define STATE			(7 * PAGE_64K)
-#define REGS			(STATE + PAGE_4K)
+#define STATE_OF(vcpu)		(STATE + 2 * (vcpu) * PAGE_4K)
+#define REGS_OF(vcpu)		(STATE_OF(vcpu) + PAGE_4K)
+#define REGS			REGS_OF(0)
 /* The first free page */
 #define FREE			8
 
@@ -863,7 +869,7 @@ static void set_entry(struct vm *vm, unsigned long table, unsigned int index,
 {
 	__be64 *entry = (void *)(vm->mem + table);
 
-	entry[index] = htobe64(value);
+	__atomic_store_n(&entry[index], htobe64(value), __ATOMIC_RELAXED);
 }
 
 /* Map L1's page at @gpa to L2's address @addr */
@@ -874,6 +880,13 @@ static void map_nested(struct vm *vm, unsigned long addr, unsigned long gpa,
 		  PTE_LEAF | gpa | PTE_RC | access);
 }
 
+/* Let a nested guest use the page table, or no longer */
+static void set_nested(struct vm *vm, unsigned long lpid, bool on)
+{
+	set_entry(vm, PARTITION_TABLE, 2 * lpid,
+		  on ? TREE_VALID | TREE_52 | ROOT | 13 : 0);
+}
+
 static int init_nested(struct guest *g)
 {
 	unsigned long table = PARTITION_TABLE;
@@ -882,8 +895,7 @@ static int init_nested(struct guest *g)
 
 	if (err)
 		return err;
-	set_entry(vm, PARTITION_TABLE, 2 * LPID,
-		  TREE_VALID | TREE_52 | ROOT | 13);
+	set_nested(vm, LPID, true);
 	set_entry(vm, ROOT, 0, TREE_VALID | LEVEL(0) | 9);
 	set_entry(vm, LEVEL(0), 0, TREE_VALID | LEVEL(1) | 9);
 	set_entry(vm, LEVEL(1), 0, TREE_VALID | LEVEL(2) | 5);
@@ -891,17 +903,20 @@ static int init_nested(struct guest *g)
 	return guest_hcall(g, H_SET_PARTITION_TABLE, &table, 1);
 }
 
-/* Let L2 execute @code, which ends with a system call, with @value and @addr */
-static long run_nested(struct guest *g, const char *code, unsigned long value,
-		       unsigned long addr)
+/*
+ * Let a vcpu of L1 run the nested guest @lpid, with @code, which ends with a system
+ * call, @value and @addr
+ */
+static long run_lpid(struct guest *g, unsigned int vcpu, unsigned long lpid,
+		     const char *code, unsigned long value, unsigned long addr)
 {
-	unsigned long args[] = { STATE, REGS };
-	unsigned long *regs = (void *)(g->vm->mem + REGS);
-	struct nested_state *state = (void *)(g->vm->mem + STATE);
+	unsigned long args[] = { STATE_OF(vcpu), REGS_OF(vcpu) };
+	unsigned long *regs = (void *)(g->vm->mem + REGS_OF(vcpu));
+	struct nested_state *state = (void *)(g->vm->mem + STATE_OF(vcpu));
 
 	memset(state, 0, sizeof(*state));
 	state->version = 1;
-	state->lpid = LPID;
+	state->lpid = lpid;
 	state->hdec_expiry = ~0UL >> 1;
 	memset(regs, 0, PAGE_4K);
 	regs[14] = value;
@@ -909,6 +924,13 @@ static long run_nested(struct guest *g, const char *code, unsigned long value,
 	regs[32] = GUEST_CODE + (code - guest_code);
 	regs[33] = GUEST_MSR;
 	return guest_hcall(g, H_ENTER_NESTED, args, 2);
+}
+
+/* The same for the first of both */
+static long run_nested(struct guest *g, const char *code, unsigned long value,
+		       unsigned long addr)
+{
+	return run_lpid(g, 0, LPID, code, value, addr);
 }
 
 /* Two pages whose real addresses, combined by OR, are that of a third page */
@@ -1081,6 +1103,216 @@ TEST_F_TIMEOUT(radix, dirty_log_vs_nested, 3 * TIMEOUT)
 	}
 	pthread_join(thread, NULL);
 	EXPECT_EQ(0, r.wrong);
+}
+
+/* The fields of tlbie: in the instruction, and in register RB */
+#define TLBIE_R			(1UL << 16)
+#define TLBIE_RIC_ALL		(2UL << 18)
+#define TLBIE_IS_LPID		(2UL << 10)
+#define TLBIE_AP_4K		(0UL << 5)
+#define TLBIE_AP_64K		(5UL << 5)
+
+/* Invalidate the page at 64K, of this size */
+static long tlbie_page(struct guest *g, unsigned long ap)
+{
+	unsigned long args[] = { TLBIE_R, LPID, PAGE_64K | ap };
+
+	return guest_hcall(g, H_TLB_INVALIDATE, args, 3);
+}
+
+/* Invalidate everything, with the entry of the partition table */
+static long tlbie_lpid(struct guest *g)
+{
+	unsigned long args[] = { TLBIE_R | TLBIE_RIC_ALL, LPID, TLBIE_IS_LPID };
+
+	return guest_hcall(g, H_TLB_INVALIDATE, args, 3);
+}
+
+/* L1 may have pages that are smaller than the host's */
+TEST_F(radix, nested_tlbie_of_small_page)
+{
+	struct guest *g = &self->guest;
+	struct vm *vm = &self->vm;
+
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE_64K)
+		SKIP(return, "L2's page table here has pages of 64K");
+	ASSERT_EQ(H_SUCCESS, init_nested(g));
+	map_nested(vm, PAGE_64K, FREE * PAGE_64K, PTE_R | PTE_W);
+	ASSERT_EQ(SYSTEM_CALL, run_nested(g, guest_code_load, 0, PAGE_64K));
+	EXPECT_EQ(H_SUCCESS, tlbie_page(g, TLBIE_AP_64K));
+	EXPECT_EQ(H_SUCCESS, tlbie_page(g, TLBIE_AP_4K));
+	EXPECT_EQ(SYSTEM_CALL, run_nested(g, guest_code_load, 0, PAGE_64K));
+}
+
+/* Vcpus of L1, and how many nested guests they begin to run */
+#define NESTED_VCPUS		3
+#define NESTED_GUESTS		120
+
+struct nested_vcpu {
+	struct guest *g;
+	unsigned int id;
+	pthread_t thread;
+	pthread_barrier_t *round;
+	unsigned int failed;
+};
+
+/* All run the same nested guest for the first time, or each another one */
+static void *begin_nested(void *arg)
+{
+	struct nested_vcpu *v = arg;
+	unsigned int first, lpid;
+
+	for (first = 2; first < NESTED_GUESTS; first += NESTED_VCPUS) {
+		lpid = first % 2 ? first : first + v->id;
+		pthread_barrier_wait(v->round);
+		v->failed += run_lpid(v->g, v->id, lpid, guest_code_load, 0,
+				      PAGE_64K) != SYSTEM_CALL;
+	}
+	return NULL;
+}
+
+/* Several vcpus of L1 run nested guests that KVM does not know yet */
+TEST_F_TIMEOUT(radix, nested_guests_begin_at_once, TIMEOUT)
+{
+	struct nested_vcpu v[NESTED_VCPUS];
+	struct guest other[NESTED_VCPUS];
+	pthread_barrier_t round;
+	struct vm *vm = &self->vm;
+	unsigned int i;
+
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE_64K)
+		SKIP(return, "L2's page table here has pages of 64K");
+	ASSERT_EQ(H_SUCCESS, init_nested(&self->guest));
+	map_nested(vm, PAGE_64K, FREE * PAGE_64K, PTE_R | PTE_W);
+	for (i = 2; i < NESTED_GUESTS + NESTED_VCPUS; i++)
+		set_nested(vm, i, true);
+	pthread_barrier_init(&round, NULL, NESTED_VCPUS);
+	for (i = 0; i < NESTED_VCPUS; i++) {
+		v[i] = (struct nested_vcpu) { &other[i], i, .round = &round };
+		if (!i)
+			v[i].g = &self->guest;
+		else
+			ASSERT_EQ(0, guest_init_vcpu(&other[i], vm, i));
+	}
+	for (i = 0; i < NESTED_VCPUS; i++)
+		ASSERT_EQ(0, pthread_create(&v[i].thread, NULL, begin_nested, &v[i]));
+	for (i = 0; i < NESTED_VCPUS; i++) {
+		pthread_join(v[i].thread, NULL);
+		EXPECT_EQ(0, v[i].failed) {
+			TH_LOG("vcpu %u", i);
+		}
+		if (i)
+			guest_free(&other[i]);
+	}
+}
+
+/* How often L2 waits */
+#define WAITS			20
+
+struct waiting {
+	struct nested_vcpu vcpu;
+	bool stop;
+};
+
+static void use_cpu(unsigned int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+}
+
+/* As a hypervisor does, run L2 again if it is interrupted, from the beginning */
+static void *wait_nested(void *arg)
+{
+	struct waiting *w = arg;
+	struct nested_vcpu *v = &w->vcpu;
+
+	use_cpu(1);
+	while (run_lpid(v->g, v->id, LPID, guest_code_wait, 0, PAGE_64K) !=
+	       SYSTEM_CALL)
+		v->failed++;
+	return NULL;
+}
+
+/* Use the same CPU: half of the time L2 is in the middle of its run, but stopped. */
+static void *compete(void *arg)
+{
+	struct waiting *w = arg;
+
+	use_cpu(1);
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED))
+		;
+	return NULL;
+}
+
+static __u64 peek_word(const __u64 *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+/* Does it change in time? */
+static bool changes(const __u64 *word, __u64 value)
+{
+	unsigned int i;
+
+	for (i = 0; i < 20000 && peek_word(word) == value; i++)
+		usleep(1000);
+	return peek_word(word) != value;
+}
+
+/*
+ * L1 tells KVM to forget L2, which runs. The host then takes a page away that L2
+ * reads: L2 must not read the old page any longer.
+ */
+TEST_F_TIMEOUT(radix, nested_guest_is_forgotten, 3 * TIMEOUT)
+{
+	struct waiting w = { .vcpu.id = 1 };
+	struct vm *vm = &self->vm;
+	char *page = vm->mem + FREE * PAGE_64K, *others = anonymous(MEM);
+	__u64 *word = (void *)page, *seen;
+	pthread_t competitor;
+	struct guest other;
+	unsigned int i;
+
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE_64K)
+		SKIP(return, "L2's page table here has pages of 64K");
+	ASSERT_EQ(H_SUCCESS, init_nested(&self->guest));
+	ASSERT_EQ(0, guest_init_vcpu(&other, vm, 1));
+	map_nested(vm, PAGE_64K, FREE * PAGE_64K, PTE_R | PTE_W);
+	w.vcpu.g = &other;
+	/* L2's register in which it gets a value */
+	seen = (void *)(vm->mem + REGS_OF(1) + 16 * 8);
+	use_cpu(0);
+	ASSERT_EQ(0, pthread_create(&competitor, NULL, compete, &w));
+	for (i = 0; i < WAITS; i++) {
+		memset(page, 0, PAGE_64K);
+		ASSERT_EQ(0, pthread_create(&w.vcpu.thread, NULL, wait_nested, &w));
+		ASSERT_TRUE(changes(word, 0));
+		usleep(i * 1000);
+		set_nested(vm, LPID, false);
+		EXPECT_EQ(H_SUCCESS, tlbie_lpid(&self->guest));
+		set_nested(vm, LPID, true);
+		/* It maps the page again */
+		ASSERT_TRUE(changes(word, peek_word(word)));
+
+		ASSERT_EQ(0, madvise(page, PAGE_64K, MADV_DONTNEED));
+		/* Somebody else gets the old page */
+		memset(others, 0, MEM);
+		__atomic_store_n(&word[1], 1, __ATOMIC_RELAXED);
+		ASSERT_TRUE(changes(seen, 0)) {
+			TH_LOG("L2 reads a page that is not its, in round %u", i);
+		}
+		pthread_join(w.vcpu.thread, NULL);
+		ASSERT_EQ(0, madvise(others, MEM, MADV_DONTNEED));
+	}
+	TH_LOG("interrupted %u times", w.vcpu.failed);
+	/* Otherwise it was never stopped, and this has tested nothing */
+	EXPECT_GT(WAITS, w.vcpu.failed);
+	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
+	pthread_join(competitor, NULL);
+	guest_free(&other);
 }
 
 TEST_HARNESS_MAIN

@@ -16,6 +16,7 @@
 extern const char guest_code[], guest_code_end[];
 extern const char guest_code_hcall[], guest_code_load[];
 extern const char guest_code_store[], guest_code_spin[];
+extern const char guest_code_wait[];
 #endif
 
 #endif

@@ -12,7 +12,7 @@
 
 	.globl	guest_code, guest_code_end
 	.globl	guest_code_hcall, guest_code_load
-	.globl	guest_code_store, guest_code_spin
+	.globl	guest_code_store, guest_code_spin, guest_code_wait
 
 guest_code:
 
@@ -55,6 +55,15 @@ guest_code_store:
 guest_code_spin:
 	std	14, 0(15)
 1:	b	1b
+
+	/* Count in the doubleword at r15, and load the next one until it is not 0 */
+guest_code_wait:
+2:	addi	14, 14, 1
+	std	14, 0(15)
+	ld	16, 8(15)
+	cmpdi	16, 0
+	beq	2b
+	b	leave
 
 leave:
 	li	3, GUEST_LEAVE
