@@ -53,6 +53,7 @@ struct chain {
 	pthread_t thread;
 	bool stop;
 	unsigned long done;
+	unsigned long failed;	/* ioctls of the thread */
 	unsigned char bitmap[MEM / PAGE_4K / 8];
 };
 
@@ -136,7 +137,7 @@ static void *log_on(void *arg)
 	struct chain *c = arg;
 
 	while (goes_on(c))
-		get_dirty_log(c, 0);
+		c->failed += !!get_dirty_log(c, 0);
 	return NULL;
 }
 
@@ -145,9 +146,9 @@ static void *flush_on(void *arg)
 	struct chain *c = arg;
 
 	while (goes_on(c)) {
-		vm_memslot(&c->vm, 1, MEM, c->vm.mem, MEM, 0);
+		c->failed += !!vm_memslot(&c->vm, 1, MEM, c->vm.mem, MEM, 0);
 		usleep(2000);
-		vm_memslot(&c->vm, 1, MEM, c->vm.mem, 0, 0);
+		c->failed += !!vm_memslot(&c->vm, 1, MEM, c->vm.mem, 0, 0);
 	}
 	return NULL;
 }
@@ -186,6 +187,7 @@ TEST_F_TIMEOUT(chain, dirty_log_vs_replace, BUSY_TIMEOUT)
 	ASSERT_EQ(0, start(&self->c, log_on));
 	EXPECT_EQ(0, replace(&self->c, 0));
 	finish(&self->c);
+	EXPECT_EQ(0, self->c.failed);
 }
 
 TEST_F_TIMEOUT(chain, flush_vs_replace, BUSY_TIMEOUT)
@@ -194,6 +196,7 @@ TEST_F_TIMEOUT(chain, flush_vs_replace, BUSY_TIMEOUT)
 	ASSERT_EQ(0, start(&self->c, flush_on));
 	EXPECT_EQ(0, replace(&self->c, MEM));
 	finish(&self->c);
+	EXPECT_EQ(0, self->c.failed);
 }
 
 TEST_F_TIMEOUT(chain, unmap_vs_replace, BUSY_TIMEOUT)
@@ -235,6 +238,7 @@ TEST_F_TIMEOUT(chain, dirty_log_vs_reset, BUSY_TIMEOUT)
 		}
 	}
 	finish(&self->c);
+	EXPECT_EQ(0, self->c.failed);
 	table_free(&t);
 }
 
@@ -311,6 +315,8 @@ TEST_F_TIMEOUT(chain, cancelled_hpt_is_free_at_once, BUSY_TIMEOUT)
 		}
 		EXPECT_EQ(0, vm_free(&vm));
 	}
+	/* At least one was had twice */
+	EXPECT_LT(RESIZE_ORDER + 1, order);
 }
 
 /* Enter HPTEs from index @i up to @end that all map the page at @gpa */

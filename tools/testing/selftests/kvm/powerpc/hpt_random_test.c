@@ -1003,6 +1003,10 @@ static unsigned int run_seeds(struct run *run, const char *test,
 		"# %s: %u of %u seeds from %u failed; %lu hypercalls, %lu accesses and %lu faults, %lu HPTEs reported, %lu changes\n",
 		test, failed, i, run->first, sum.hypercalls, sum.accesses,
 		sum.faults, sum.told, sum.changes);
+	/* Or did nothing happen that could fail? */
+	if (i && (!sum.hypercalls || !sum.accesses || !sum.told ||
+		  (what & CHANGES && i >= DEFAULT_SEEDS && !sum.changes)))
+		failed++;
 	return failed;
 }
 
