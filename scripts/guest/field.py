@@ -29,7 +29,7 @@ FAST, NORMAL, POSTCOPY, SLOW = 1 << 30, 64 * MiB, 16 * MiB, 64 << 10
 # The firmware, or the guest, which starts another kernel
 BOOT = re.compile("\nSLOF|\nkexec: ")
 # What the guest does when a letter is typed, and prints once it is done.
-LETTERS = {"resize": (b"r", re.compile(r"^resize: .*$", re.M)),
+LETTERS = {"resize": (b"r", re.compile(r"^resize: to order \d+: done\r?$", re.M)),
            "crash-kernel": (b"l", re.compile(r"^crash kernel: loaded", re.M))}
 # What only a crash kernel has
 VMCORE = re.compile(r"^vmcore: \d+ MiB", re.M)

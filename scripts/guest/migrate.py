@@ -130,6 +130,8 @@ def migrate(source):
         if not ending and (stream.hpt_passes > PASSES or
                            time.monotonic() > deadline):
             show_progress(source, ram, stream)
+            if not stream.hpt_passes:
+                raise Failure(f"no pass over the HPT in {PASSES_LIMIT} s")
             say("  the guest may be stopped now")
             source.call("migrate-set-parameters",
                             **{"downtime-limit": 10000})

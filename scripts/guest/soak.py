@@ -89,6 +89,7 @@ class Readers(threading.Thread):
         """Whether the text is mapped: not while the guest boots."""
         super().__init__(daemon=True)
         self.text_is_there = text_is_there
+        self.process = machine.process
         self.qmp = Qmp(f"{machine.dir}/hmp", machine.process, machine.errors)
         self.file = f"{machine.dir}/memory"
         self.reads = self.texts = 0
@@ -112,9 +113,12 @@ class Readers(threading.Thread):
                             self.text_is_there:
                         self.wrong = "memsave: not the kernel's text"
                 time.sleep(READ_EVERY)
-        except (Failure, OSError, ValueError):
-            # QEMU was killed.
-            pass
+        except (Failure, OSError, ValueError) as e:
+            try:
+                # It was killed
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.wrong = f"the monitor fails: {e}"
 
     def save(self, command, address):
         """Save the kernel's text, and return it."""
@@ -335,13 +339,19 @@ class Migration:
         """Wait for a point, or for the guest to be stopped before it."""
         if point[0] == "switchover":
             return self.switchover()
+        what, how_much = point
         deadline = time.monotonic() + LIMIT / 2
         while True:
             status, ram, _ = self.info(point)
             self.live = self.stream.valid
             if status not in ("setup", "active", "device"):
                 return status
-            if self.reached(point, ram) or time.monotonic() > deadline:
+            if self.reached(point, ram):
+                break
+            if time.monotonic() > deadline:
+                if what == "hpt":
+                    raise Failure(f"no {how_much} passes in {LIMIT / 2:.0f} s")
+                # The guest may change RAM as fast as it is sent
                 break
             time.sleep(0.1)
         if self.readers:
@@ -473,9 +483,10 @@ class Guest:
                 raise Failure("the guest's memory is not what it was")
         return why
 
-    def resizes(self):
-        """Its lines about resizes since it was booted."""
-        text = self.text + self.machine.text()
+    def resizes(self, before=False):
+        """Its lines about resizes since it was booted, or only those before it was
+        in this QEMU."""
+        text = self.text + ("" if before else self.machine.text())
         return re.findall(r"^resize: (to [^\r\n]*)\r?\n",
                           text.split(BOOT)[-1], re.M)
 
@@ -642,13 +653,13 @@ def resize(guest, plan):
     good, text = disturbed(guest, plan, lambda: guest.machine.type(b"r"))
     outcome = resized(guest, count)
     text = f"{outcome}; {text}"
-    if good:
-        # An HPT that it has prepared at the source can't be committed at the
-        # destination: the guest gets an error there, and keeps its HPT.
+    # An HPT that it has prepared at the source can't be committed at the
+    # destination: the guest gets an error there, and keeps its HPT.
+    if good and len(guest.resizes(before=True)) == count:
         return text
     if not outcome.endswith("done"):
         raise Failure(f"the guest can't resize its HPT {outcome}")
-    return f"{text}; again: {live(guest, plan)}"
+    return text if good else f"{text}; again: {live(guest, plan)}"
 
 
 def resize_hpt(guest):
