@@ -67,7 +67,7 @@ help:
 	@echo '  series [PART=N]'
 	@echo '                 write the parts of the patch series to build/series/VERSION/;'
 	@echo '                 see series/README'
-	@echo '  branch         make them commits to work on and send, in build/VERSION/branch'
+	@echo '  branch         make git branches of the parts, to edit and send, in build/VERSION/branch'
 	@echo '  print-vmlinux  print the path of the kernel VARIANT that was built'
 	@echo '  lint           run checkpatch, sparse and the W=1 warnings on our code'
 	@echo '  clean          remove build/'
@@ -92,9 +92,9 @@ about_MIGRATIONS = whether it migrates real guests: y or n
 about_DURATION = how long to soak: 90, 30m, 8h
 about_SEED = the first seed to soak with, if not the next
 about_FUZZ = seconds for each fuzzer
-about_QEMU = the host, if not the one that is found
+about_QEMU = QEMU that emulates the host, if not the one found automatically
 about_QEMU_GUEST = the guest'"'"'s, if not Debian 12'"'"'s: plain, patched, a path
-about_RESULTS = where check, soak, bench and demo leave theirs
+about_RESULTS = directory for results of check, soak, bench and demo
 
 # By the kernel's own kconfig, of the base
 KCONFIG = $(MAKE) -s -C build/$$(scripts/kernel/tree version)/pristine ARCH=powerpc \
