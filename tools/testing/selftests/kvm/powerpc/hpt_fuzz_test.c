@@ -37,6 +37,7 @@
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <linux/compiler.h>
 
 #include "kselftest_harness.h"
 #include "hpt_guest.h"
@@ -123,7 +124,7 @@ static unsigned long rnd_long(struct thread *t)
 	return x >> rnd(t, 64);
 }
 
-static void __attribute__((format(printf, 2, 3)))
+static void __printf(2, 3)
 wrong(struct fuzz *f, const char *fmt, ...)
 {
 	va_list args;

@@ -21,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <linux/compiler.h>
 
 #include "kselftest_harness.h"
 #include "hpt_guest.h"
@@ -113,7 +114,7 @@ static unsigned int rnd(struct world *w, unsigned int n)
 	return rand_r(&w->rnd) % n;
 }
 
-static void __attribute__((format(printf, 2, 3)))
+static void __printf(2, 3)
 wrong(struct world *w, const char *fmt, ...)
 {
 	va_list args;

@@ -21,7 +21,8 @@ struct ticker {
 };
 
 long us_between(struct timespec *then, struct timespec *now);
-/* Bind the caller, and threads that it starts later, to one CPU */
+/* Bind the caller, and threads that it starts later, to this CPU, or to any one */
+int use_processor(int cpu);
 int one_processor(void);
 
 int ticker_init(struct ticker *t);

@@ -16,18 +16,25 @@ long us_between(struct timespec *then, struct timespec *now)
 	       (now->tv_nsec - then->tv_nsec) / 1000;
 }
 
+int use_processor(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return sched_setaffinity(0, sizeof(one), &one) ? -errno : 0;
+}
+
 int one_processor(void)
 {
-	cpu_set_t one, all;
+	cpu_set_t all;
 	int i;
 
 	if (sched_getaffinity(0, sizeof(all), &all))
 		return -errno;
 	for (i = 0; !CPU_ISSET(i, &all); i++)
 		;
-	CPU_ZERO(&one);
-	CPU_SET(i, &one);
-	return sched_setaffinity(0, sizeof(one), &one) ? -errno : 0;
+	return use_processor(i);
 }
 
 static void *tick(void *arg)
