@@ -16,6 +16,7 @@ import hpt
 from common import result
 from hpt import Hpte, Qemu, Table, first_pass, later_pass, qemu, raw
 from tables import as_json, kernel, sample
+from test_qemu import NOT_WRITTEN
 
 # The same bytes in each run: a test that fails by chance can't be repeated
 RANDOM = random.Random(1)
@@ -147,7 +148,6 @@ def incomplete(tool):
           stream.htab(4, first_pass(Table(22)), True).finish(), Table(22),
           faults=["the first pass leaves out HPTEs from "
                   f"{records[9][0]:#x}"])
-    zeroes = "zeroes from here on: the stream was not written to its end"
     for name, stream in (
             ("HPT", Qemu().begin(20)),
             ("end", Qemu().begin(20).htab(4, first_pass(table))),
@@ -155,11 +155,11 @@ def incomplete(tool):
         stream.full(7, "cpu", bytes(100))
         for nr in 2, 100, 100000:
             refused(tool, f"a background snapshot with {nr} zeroes from its "
-                    f"{name} on", stream.data + bytes(nr), zeroes,
+                    f"{name} on", stream.data + bytes(nr), NOT_WRITTEN,
                     commands=("dump", "map"))
             code, out, _ = tool.run("check", "file")
             result(f"faulty: a background snapshot with {nr} zeroes from its "
-                   f"{name} on", "" if code == 1 and zeroes in out else out)
+                   f"{name} on", "" if code == 1 and NOT_WRITTEN in out else out)
     stream = Qemu().begin(20).full(7, "cpu", bytes(100))
     reads(tool, "a background snapshot with a description of devices",
           stream.htab(4, first_pass(table)).add(

@@ -6,6 +6,8 @@ from hpt import first_pass, raw
 from tables import kernel
 from test_damaged import byte_of, expect
 
+NOT_WRITTEN = "zeroes from here on: the stream was not written to its end"
+
 
 def test_damaged_qemu(tool):
     table = kernel(20)
@@ -22,7 +24,6 @@ def test_damaged_qemu(tool):
     data = stream.finish()
     at = stream.at
     early = "QEMU's stream ends too early"
-    not_written = "zeroes from here on: the stream was not written to its end"
     for version in 0, 2, 4:
         found(f"version {version}", data[:7] + bytes([version]) + data[8:], 4,
               0, "QEMU's stream is not of version 3")
@@ -57,7 +58,7 @@ def test_damaged_qemu(tool):
     found("no footer", bad.data + b"\0" * 9 + b"\1", where, len(records),
           "section 4 doesn't end where it should")
     found("zeroes instead of a footer", bad.data + b"\0" * 9, where, len(records),
-          not_written)
+          NOT_WRITTEN)
     found("another section's footer", bad.footer(5).finish(), where,
           len(records), "section 4 doesn't end where it should")
     for byte in 0x05, 0x09, 0x55, 0xff:
@@ -69,7 +70,7 @@ def test_damaged_qemu(tool):
     found("the last section is missing", bad.add(b"\0").data, len(bad.data) - 1,
           len(records), "ends before the HPT is complete")
     found("the last section is zero", bad.data + bytes(2), len(bad.data) - 1,
-          len(records), not_written)
+          len(records), NOT_WRITTEN)
     bad = build().htab(4, records)
     found("cut between sections", bad.data, len(bad.data),
           len(records), "ends before the HPT is complete")
@@ -160,7 +161,6 @@ def test_zeroes_qemu(tool):
         table.enter(hpt.Hpte(n * 77, n << 20, n << 16))
     records = first_pass(table, most=2)
     zeroes = "zeroes from here on instead of records"
-    behind = "zeroes from here on: the stream was not written to its end"
     stream = hpt.Qemu().begin(18, ram=("zero",)).htab(4, records[:3])
     stream.htab(4, records[3:], True)
     data = stream.finish()
@@ -170,7 +170,7 @@ def test_zeroes_qemu(tool):
             "file", data[:cut] + bytes(3000)))
         faults = found["faults"]
         if (code != 1 or len(faults) != 1 or tool.run("dump", "file")[0] != 3 or
-                faults[0]["fault"] not in (zeroes, behind)):
+                faults[0]["fault"] not in (zeroes, NOT_WRITTEN)):
             problem = problem or f"{cut}: {code} {faults}"
         # In a header, where its record begins
         byte = faults[0]["byte"]
