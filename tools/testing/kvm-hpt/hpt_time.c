@@ -213,7 +213,7 @@ static noinline unsigned long write_many(void)
 
 /* A store to one of these shows in a trace which CPU runs from here on */
 enum { VCPUS = 4, READER = VCPUS, NOBODY, TURNS };
-static volatile char turn[TURNS];
+static char turn[TURNS];
 
 /*
  * Vcpus take turns: each changes all HPTEs of its groups, which have their bits
@@ -227,7 +227,7 @@ static unsigned long same_word(void)
 		for (i = 0; i < BITS_PER_LONG * HPT_GROUP_HPTES; i++) {
 			index = i % VCPUS * BITS_PER_LONG / VCPUS *
 				HPT_GROUP_HPTES + i / VCPUS;
-			turn[i % VCPUS] = round;
+			WRITE_ONCE(turn[i % VCPUS], round);
 			if (ours)
 				kvmppc_hpt_mark(kvm, &kvm->arch.hpt.rev[index],
 						index);
@@ -235,10 +235,10 @@ static unsigned long same_word(void)
 				kvm->arch.hpt.rev[index].guest_rpte |=
 					HPTE_GR_MODIFIED;
 		}
-		turn[READER] = round;
+		WRITE_ONCE(turn[READER], round);
 		while (read_some(2048))
 			;
-		turn[NOBODY] = round;
+		WRITE_ONCE(turn[NOBODY], round);
 	}
 	fprintf(stderr, "turn %p %d\nreverse map %p %zu\n", turn, TURNS,
 		kvm->arch.hpt.rev, nr * sizeof(*kvm->arch.hpt.rev));
