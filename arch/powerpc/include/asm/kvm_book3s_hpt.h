@@ -22,8 +22,9 @@
  *
  *	kvm_hpt_fd.lock			one call on a file at a time
  *	kvm->arch.hpt_write_lock	a long record is being applied, the HPT
- *					reset, replaced or resized, or the MMU
- *					switched: see kvmppc_hpt_lock()
+ *					reset, replaced or resized, the MMU
+ *					switched, or the VRMA mapped: see
+ *					kvmppc_hpt_lock()
  *	kvm->arch.mmu_setup_lock	the HPT cannot be replaced or reset; not
  *					to be taken in a read section of kvm->srcu
  *	kvm->srcu (read)		memslots and reverse map chains
@@ -338,10 +339,10 @@ void kvmppc_mmu_debugfs_init(struct kvm *kvm);
  * @kvm: the VM
  *
  * A write that applies a long record, a reset of the HPT, its replacement, the
- * commit of a resize, a switch of the MMU and a vcpu that allocates an HPT of the
- * default order drop mmu_setup_lock now and then, with mmu_ready 0. They hold
- * hpt_write_lock until they have finished, and a write until it has restored
- * mmu_ready. What kvmppc_hpt_finish() has left, since it was killed, is done here.
+ * commit of a resize, a switch of the MMU and a vcpu that runs for the first time
+ * drop mmu_setup_lock now and then, with mmu_ready 0. They hold hpt_write_lock
+ * until they have finished, and a write until it has restored mmu_ready. What
+ * kvmppc_hpt_finish() has left, since it was killed, is done here.
  * All code that may set mmu_ready, change HPTEs on behalf of user space, or replace
  * the HPT takes mmu_setup_lock by this function or by kvmppc_hpt_lock_long().
  *

@@ -429,21 +429,78 @@ TEST_F_TIMEOUT(chain, alloc_lets_others_run, BUSY_TIMEOUT)
 	ticker_free(&t);
 }
 
-/* KVM maps a VRMA of @pages when the vcpu runs for the first time */
-static long run_first(struct chain *c, struct guest *g, unsigned long pages)
+/* A thread that does no more than take mmu_setup_lock of a VM */
+struct taker {
+	pthread_t thread;
+	struct vm *vm;
+	long longest;		/* wait for the lock, in microseconds */
+	unsigned long taken;
+	bool stop;
+};
+
+static void *take(void *arg)
+{
+	struct kvm_ppc_resize_hpt none = { };
+	struct timespec then, now;
+	struct taker *t = arg;
+	long us;
+
+	while (!__atomic_load_n(&t->stop, __ATOMIC_RELAXED)) {
+		clock_gettime(CLOCK_MONOTONIC, &then);
+		ioctl(t->vm->fd, KVM_PPC_RESIZE_HPT_PREPARE, &none);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		us = us_between(&then, &now);
+		if (us > __atomic_load_n(&t->longest, __ATOMIC_RELAXED))
+			__atomic_store_n(&t->longest, us, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&t->taken, 1, __ATOMIC_RELEASE);
+		usleep(100);
+	}
+	return NULL;
+}
+
+static long taker_start(struct taker *t)
+{
+	int err = pthread_create(&t->thread, NULL, take, t);
+
+	while (!err && !__atomic_load_n(&t->taken, __ATOMIC_ACQUIRE))
+		usleep(100);
+	return -err;
+}
+
+/*
+ * KVM maps a VRMA of @pages when the vcpu runs for the first time. With @good,
+ * tell if it did so in more than one hold of mmu_setup_lock.
+ */
+static long run_first(struct chain *c, struct guest *g, unsigned long pages,
+		      bool *good)
 {
 	static const unsigned long args[4];
 	char *mem = mmap(NULL, pages * PAGE_64K, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	long ret;
+	struct taker t = { .vm = &c->vm };
+	struct timespec then, now;
+	long ret, us;
 
 	if (mem == MAP_FAILED)
 		return -errno;
 	/* The guest's code is at the beginning, the rest is never touched */
 	memcpy(mem, c->vm.mem, PAGE_64K);
 	ret = vm_memslot(&c->vm, 0, 0, mem, pages * PAGE_64K, 0);
-	if (!ret)
+	if (!ret && good)
+		ret = taker_start(&t);
+	if (!ret) {
+		clock_gettime(CLOCK_MONOTONIC, &then);
 		ret = guest_hcall(g, H_READ, args, 2);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (good) {
+			__atomic_store_n(&t.stop, true, __ATOMIC_RELAXED);
+			pthread_join(t.thread, NULL);
+			us = us_between(&then, &now);
+			printf("# took %ld us, longest wait %ld us\n", us,
+			       t.longest);
+			*good = t.longest < us / 2;
+		}
+	}
 	vm_memslot(&c->vm, 0, 0, mem, 0, 0);
 	munmap(mem, pages * PAGE_64K);
 	return ret;
@@ -466,10 +523,32 @@ TEST_F_TIMEOUT(chain, vrma_lets_others_run, BUSY_TIMEOUT)
 		ASSERT_EQ(0, err);
 		ticker_begin(&t);
 		ASSERT_EQ(H_SUCCESS, run_first(&self->c, &g,
-					       NPTE(VRMA_ORDER) / 8));
+					       NPTE(VRMA_ORDER) / 8, NULL));
 		good = ticker_ends(&t);
 	}
 	ticker_free(&t);
+	guest_free(&g);
+	if (err == -ENOMEM)
+		SKIP(return, "not enough CMA memory for an HPT");
+	EXPECT_TRUE(good);
+}
+
+TEST_F_TIMEOUT(chain, vrma_in_many_holds, BUSY_TIMEOUT)
+{
+	bool good = false;
+	struct guest g;
+	int i, err;
+
+	ASSERT_EQ(0, guest_init(&g, &self->c.vm, false));
+	ASSERT_EQ(0, vm_memslot(&self->c.vm, 0, 0, self->c.vm.mem, 0, 0));
+	for (i = 0; i < TICKER_TRIES && !good; i++) {
+		err = vm_alloc_hpt(&self->c.vm, VRMA_ORDER);
+		if (err == -ENOMEM)
+			break;
+		ASSERT_EQ(0, err);
+		ASSERT_EQ(H_SUCCESS, run_first(&self->c, &g,
+					       NPTE(VRMA_ORDER) / 8, &good));
+	}
 	guest_free(&g);
 	if (err == -ENOMEM)
 		SKIP(return, "not enough CMA memory for an HPT");

@@ -46,6 +46,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "hpt_guest.h"
 #include "hpt_vm.h"
 
 #define PERIOD		100000L
@@ -75,6 +76,9 @@ struct hold {
 	unsigned int new_order;
 	bool refill;			/* before the operation is killed */
 	int pid;			/* of the VM's process */
+	struct guest guest;
+	char *vrma;			/* RAM with a page for each group */
+	size_t vrma_size;
 };
 
 static struct {
@@ -247,6 +251,18 @@ static void probe_by(int fdinfo)
 	probe.fdinfo = fdinfo;
 	/* The thread may be about to use the former one */
 	usleep(10 * PERIOD / 1000);
+}
+
+/* The vcpu's first run after a reset: KVM maps the VRMA */
+static bool do_first_run(struct hold *h)
+{
+	static const unsigned long args[4];
+
+	if (vm_alloc_hpt(&h->vm, h->order))
+		die("KVM_PPC_ALLOCATE_HTAB");
+	if (guest_hcall(&h->guest, H_READ, args, 2))
+		die("H_READ");
+	return false;
 }
 
 /* Run this while KVM_PPC_RESIZE_HPT_PREPARE would cancel a resize */
@@ -511,7 +527,7 @@ static void changed(struct hold *h, const char *table, unsigned int valid,
 }
 
 /* Each page of a memslot has a word in the reverse map */
-static void add_big_slot(struct hold *h)
+static void *add_big_slot(struct hold *h)
 {
 	void *map = mmap(NULL, BIG_SLOT, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -519,10 +535,42 @@ static void add_big_slot(struct hold *h)
 	if (map == MAP_FAILED ||
 	    vm_memslot(&h->vm, 1, BIG_SLOT, map, BIG_SLOT, 0))
 		die("large memslot");
+	return map;
+}
+
+static void free_big_slot(struct hold *h, void *map)
+{
+	if (vm_memslot(&h->vm, 1, BIG_SLOT, map, 0, 0))
+		die("large memslot");
+	munmap(map, BIG_SLOT);
+}
+
+/* As much of it as KVM maps; only the page with the guest's code is touched */
+static void add_vrma(struct hold *h)
+{
+	if (vm_alloc_hpt(&h->vm, h->order))
+		die("KVM_PPC_ALLOCATE_HTAB");
+	h->vrma_size = h->npte / GROUP * PAGE_64K;
+	h->vrma = mmap(NULL, h->vrma_size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (h->vrma == MAP_FAILED || guest_init(&h->guest, &h->vm, false))
+		die("guest");
+	memcpy(h->vrma, h->vm.mem, PAGE_64K);
+	if (vm_memslot(&h->vm, 0, 0, h->vm.mem, 0, 0) ||
+	    vm_memslot(&h->vm, 0, 0, h->vrma, h->vrma_size, 0))
+		die("memslot for the VRMA");
+}
+
+static void free_vrma(struct hold *h)
+{
+	guest_free(&h->guest);
+	munmap(h->vrma, h->vrma_size);
 }
 
 static void at_order(struct hold *h, unsigned int order)
 {
+	void *big;
+
 	h->order = order;
 	h->npte = NPTE(order);
 	h->new_order = order - 1;
@@ -572,14 +620,19 @@ static void at_order(struct hold *h, unsigned int order)
 
 	/* It fails on hosts whose guests cannot be radix */
 	if (!vm_enable_cap(&h->vm, KVM_CAP_PPC_NESTED_HV, 1, 0)) {
-		add_big_slot(h);
+		big = add_big_slot(h);
 		measure(h, "switch to radix and back", "empty", do_switch, true);
+		free_big_slot(h, big);
 	}
+
+	close_readers(h);
+	add_vrma(h);
+	measure(h, "first run after a reset", "VRMA", do_first_run, true);
 
 	probe.end = true;
 	pthread_join(probe.thread, NULL);
-	close_readers(h);
 	vm_free(&h->vm);
+	free_vrma(h);
 }
 
 int main(int argc, char **argv)
