@@ -3,9 +3,10 @@
  * How long the HPT file and related ioctls delay other tasks: the longest time
  * of each operation, for tables with the most expensive contents.
  *
- *	hpt_hold ORDER...
+ *	hpt_hold [-v] ORDER...
  *
- * measures at each of these HPT orders. It is meant for an emulated host in
+ * measures at each of these HPT orders, with -v only a vcpu's first run, which
+ * needs no full tables. It is meant for an emulated host in
  * which every instruction takes a nanosecond (qemu -icount shift=0, one CPU).
  * Times are then in instructions, including those of the host's kernel.
  *
@@ -567,26 +568,9 @@ static void free_vrma(struct hold *h)
 	munmap(h->vrma, h->vrma_size);
 }
 
-static void at_order(struct hold *h, unsigned int order)
+static void with_tables(struct hold *h)
 {
 	void *big;
-
-	h->order = order;
-	h->npte = NPTE(order);
-	h->new_order = order - 1;
-	h->pid = getpid();
-	if (vm_init(&h->vm, order, PAGE_16M))
-		die("VM with an HPT of this order");
-	memset(h->vm.mem, 0, h->vm.mem_size);
-	h->vm.wfd = vm_htab_fd(&h->vm, KVM_GET_HTAB_WRITE, 0);
-	if (h->vm.wfd < 0)
-		die("KVM_PPC_GET_HTAB_FD");
-
-	probe.h = h;
-	probe.fdinfo = -1;
-	probe.end = false;
-	if (pthread_create(&probe.thread, NULL, prober, NULL))
-		die("pthread_create");
 
 	all_operations(h, "empty");
 
@@ -626,6 +610,29 @@ static void at_order(struct hold *h, unsigned int order)
 	}
 
 	close_readers(h);
+}
+
+static void at_order(struct hold *h, unsigned int order, bool vrma_only)
+{
+	h->order = order;
+	h->npte = NPTE(order);
+	h->new_order = order - 1;
+	h->pid = getpid();
+	if (vm_init(&h->vm, order, PAGE_16M))
+		die("VM with an HPT of this order");
+	memset(h->vm.mem, 0, h->vm.mem_size);
+	h->vm.wfd = vm_htab_fd(&h->vm, KVM_GET_HTAB_WRITE, 0);
+	if (h->vm.wfd < 0)
+		die("KVM_PPC_GET_HTAB_FD");
+
+	probe.h = h;
+	probe.fdinfo = -1;
+	probe.end = false;
+	if (pthread_create(&probe.thread, NULL, prober, NULL))
+		die("pthread_create");
+
+	if (!vrma_only)
+		with_tables(h);
 	add_vrma(h);
 	measure(h, "first run after a reset", "VRMA", do_first_run, true);
 
@@ -638,17 +645,18 @@ static void at_order(struct hold *h, unsigned int order)
 int main(int argc, char **argv)
 {
 	static struct hold h = { .read_size = 1 << 20 };
+	bool vrma_only = argc > 1 && !strcmp(argv[1], "-v");
 	int i;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: %s ORDER...\n", argv[0]);
+	if (argc < 2 + vrma_only) {
+		fprintf(stderr, "usage: %s [-v] ORDER...\n", argv[0]);
 		return 2;
 	}
 	h.buf = malloc(h.read_size);
 	if (!h.buf || stream_init(&h.s, 16 << 20) ||
 	    edge_init(&h.edge, PAGE_64K, h.read_size, PROT_NONE))
 		die("buffers");
-	for (i = 1; i < argc; i++)
-		at_order(&h, atoi(argv[i]));
+	for (i = 1 + vrma_only; i < argc; i++)
+		at_order(&h, atoi(argv[i]), vrma_only);
 	return 0;
 }
