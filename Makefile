@@ -34,7 +34,7 @@ help:
 	@echo 'Targets:'
 	@echo '  demo           live-migrate and snapshot an HPT guest in an emulated host'
 	@echo '  demo DISTRO=1  the same with a kernel as a distribution configures it'
-	@echo '  check          run all tests on the release and the kasan kernel'
+	@echo '  check          run the tests on the release and the kasan kernel'
 	@echo '  check VARIANT=stock'
 	@echo '                 run them on the unmodified base, to see which fail there'
 	@echo '  check VARIANT=stable'
