@@ -52,10 +52,12 @@
 #define __ASM_KVM_BOOK3S_HPT_H__
 
 #include <linux/bitops.h>
+#include <linux/delay.h>
 #include <linux/kvm_host.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
+#include <linux/sched.h>
 #include <linux/srcu.h>
 #include <asm/barrier.h>
 
@@ -333,6 +335,23 @@ void kvmppc_hpt_rehashed(struct kvm_hpt_info *info, unsigned long index,
 
 int kvm_vm_ioctl_get_htab_fd(struct kvm *kvm, struct kvm_get_htab_fd *args);
 void kvmppc_mmu_debugfs_init(struct kvm *kvm);
+
+/**
+ * kvmppc_hpt_unlock_briefly() - drop mmu_setup_lock, which is taken again at once
+ * @kvm: the VM
+ *
+ * A task that waits for the lock on another CPU spins while the holder runs. It
+ * seldom finds the lock free if the holder takes it again immediately, and could
+ * wait for the end of the whole operation. So leave it free for a microsecond.
+ *
+ * Context: mmu_setup_lock held; drops it. May sleep.
+ */
+static inline void kvmppc_hpt_unlock_briefly(struct kvm *kvm)
+{
+	mutex_unlock(&kvm->arch.mmu_setup_lock);
+	cond_resched();
+	udelay(1);
+}
 
 /**
  * kvmppc_hpt_lock() - take mmu_setup_lock, but not in the middle of a change

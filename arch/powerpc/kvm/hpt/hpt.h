@@ -230,8 +230,7 @@ static inline bool kvm_hpt_present(struct kvm *kvm)
  */
 static inline bool kvm_hpt_relock(struct kvm *kvm)
 {
-	mutex_unlock(&kvm->arch.mmu_setup_lock);
-	cond_resched();
+	kvmppc_hpt_unlock_briefly(kvm);
 	return !fatal_signal_pending(current) &&
 	       !mutex_lock_killable(&kvm->arch.mmu_setup_lock);
 }

@@ -14,6 +14,10 @@ static inline void usleep_range(unsigned long min, unsigned long max)
 	cond_resched();
 }
 
+static inline void udelay(unsigned long us)
+{
+}
+
 static inline void schedule_timeout_killable(long timeout)
 {
 	usleep_range(1, 2);
