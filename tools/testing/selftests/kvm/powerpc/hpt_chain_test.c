@@ -429,6 +429,44 @@ TEST_F_TIMEOUT(chain, alloc_lets_others_run, BUSY_TIMEOUT)
 	ticker_free(&t);
 }
 
+/* KVM maps the VRMA when the vcpu runs for the first time after a reset */
+static long first_run(struct guest *g)
+{
+	static const unsigned long args[4];
+
+	return guest_hcall(g, H_READ, args, 2);
+}
+
+TEST_F_TIMEOUT(chain, vrma_lets_others_run, BUSY_TIMEOUT)
+{
+	size_t size = NPTE(VRMA_ORDER) / 8 * PAGE_64K;
+	bool good = false;
+	struct ticker t;
+	struct guest g;
+	char *mem;
+	int i, err;
+
+	ASSERT_EQ(0, guest_init(&g, &self->c.vm, false));
+	mem = guest_sparse_memory(&self->c.vm, size);
+	ASSERT_NE(NULL, mem);
+	ASSERT_EQ(0, ticker_init(&t));
+	for (i = 0; i < TICKER_TRIES && !good; i++) {
+		err = vm_alloc_hpt(&self->c.vm, VRMA_ORDER);
+		if (err == -ENOMEM)
+			break;
+		ASSERT_EQ(0, err);
+		ticker_begin(&t);
+		ASSERT_EQ(H_SUCCESS, first_run(&g));
+		good = ticker_ends(&t);
+	}
+	ticker_free(&t);
+	guest_free(&g);
+	munmap(mem, size);
+	if (err == -ENOMEM)
+		SKIP(return, "not enough CMA memory for an HPT");
+	EXPECT_TRUE(good);
+}
+
 /* A thread that does no more than take mmu_setup_lock of a VM */
 struct taker {
 	pthread_t thread;
@@ -445,111 +483,71 @@ static void *take(void *arg)
 	struct taker *t = arg;
 	long us;
 
+	/* If there is another one, so that it waits only for the lock */
+	use_processor(1);
 	while (!__atomic_load_n(&t->stop, __ATOMIC_RELAXED)) {
 		clock_gettime(CLOCK_MONOTONIC, &then);
 		ioctl(t->vm->fd, KVM_PPC_RESIZE_HPT_PREPARE, &none);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		us = us_between(&then, &now);
-		if (us > __atomic_load_n(&t->longest, __ATOMIC_RELAXED))
-			__atomic_store_n(&t->longest, us, __ATOMIC_RELAXED);
+		if (us > t->longest)
+			t->longest = us;
 		__atomic_fetch_add(&t->taken, 1, __ATOMIC_RELEASE);
 		usleep(100);
 	}
 	return NULL;
 }
 
-static long taker_start(struct taker *t)
+static int taker_start(struct taker *t, struct vm *vm)
 {
-	int err = pthread_create(&t->thread, NULL, take, t);
+	int err;
 
+	*t = (struct taker) { .vm = vm };
+	err = pthread_create(&t->thread, NULL, take, t);
 	while (!err && !__atomic_load_n(&t->taken, __ATOMIC_ACQUIRE))
 		usleep(100);
 	return -err;
 }
 
-/*
- * KVM maps a VRMA of @pages when the vcpu runs for the first time. With @good,
- * tell if it did so in more than one hold of mmu_setup_lock.
- */
-static long run_first(struct chain *c, struct guest *g, unsigned long pages,
-		      bool *good)
+/* Returns the longest wait */
+static long taker_end(struct taker *t)
 {
-	static const unsigned long args[4];
-	char *mem = mmap(NULL, pages * PAGE_64K, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	struct taker t = { .vm = &c->vm };
-	struct timespec then, now;
-	long ret, us;
-
-	if (mem == MAP_FAILED)
-		return -errno;
-	/* The guest's code is at the beginning, the rest is never touched */
-	memcpy(mem, c->vm.mem, PAGE_64K);
-	ret = vm_memslot(&c->vm, 0, 0, mem, pages * PAGE_64K, 0);
-	if (!ret && good)
-		ret = taker_start(&t);
-	if (!ret) {
-		clock_gettime(CLOCK_MONOTONIC, &then);
-		ret = guest_hcall(g, H_READ, args, 2);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (good) {
-			__atomic_store_n(&t.stop, true, __ATOMIC_RELAXED);
-			pthread_join(t.thread, NULL);
-			us = us_between(&then, &now);
-			printf("# took %ld us, longest wait %ld us\n", us,
-			       t.longest);
-			*good = t.longest < us / 2;
-		}
-	}
-	vm_memslot(&c->vm, 0, 0, mem, 0, 0);
-	munmap(mem, pages * PAGE_64K);
-	return ret;
-}
-
-TEST_F_TIMEOUT(chain, vrma_lets_others_run, BUSY_TIMEOUT)
-{
-	bool good = false;
-	struct ticker t;
-	struct guest g;
-	int i, err;
-
-	ASSERT_EQ(0, guest_init(&g, &self->c.vm, false));
-	ASSERT_EQ(0, vm_memslot(&self->c.vm, 0, 0, self->c.vm.mem, 0, 0));
-	ASSERT_EQ(0, ticker_init(&t));
-	for (i = 0; i < TICKER_TRIES && !good; i++) {
-		err = vm_alloc_hpt(&self->c.vm, VRMA_ORDER);
-		if (err == -ENOMEM)
-			break;
-		ASSERT_EQ(0, err);
-		ticker_begin(&t);
-		ASSERT_EQ(H_SUCCESS, run_first(&self->c, &g,
-					       NPTE(VRMA_ORDER) / 8, NULL));
-		good = ticker_ends(&t);
-	}
-	ticker_free(&t);
-	guest_free(&g);
-	if (err == -ENOMEM)
-		SKIP(return, "not enough CMA memory for an HPT");
-	EXPECT_TRUE(good);
+	__atomic_store_n(&t->stop, true, __ATOMIC_RELAXED);
+	pthread_join(t->thread, NULL);
+	return t->longest;
 }
 
 TEST_F_TIMEOUT(chain, vrma_in_many_holds, BUSY_TIMEOUT)
 {
+	size_t size = NPTE(VRMA_ORDER) / 8 * PAGE_64K;
+	struct timespec then, now;
+	long us, longest;
 	bool good = false;
+	struct taker t;
 	struct guest g;
+	char *mem;
 	int i, err;
 
 	ASSERT_EQ(0, guest_init(&g, &self->c.vm, false));
-	ASSERT_EQ(0, vm_memslot(&self->c.vm, 0, 0, self->c.vm.mem, 0, 0));
+	mem = guest_sparse_memory(&self->c.vm, size);
+	ASSERT_NE(NULL, mem);
+	ASSERT_EQ(0, use_processor(0));
 	for (i = 0; i < TICKER_TRIES && !good; i++) {
 		err = vm_alloc_hpt(&self->c.vm, VRMA_ORDER);
 		if (err == -ENOMEM)
 			break;
 		ASSERT_EQ(0, err);
-		ASSERT_EQ(H_SUCCESS, run_first(&self->c, &g,
-					       NPTE(VRMA_ORDER) / 8, &good));
+		ASSERT_EQ(0, taker_start(&t, &self->c.vm));
+		clock_gettime(CLOCK_MONOTONIC, &then);
+		ASSERT_EQ(H_SUCCESS, first_run(&g));
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		longest = taker_end(&t);
+		us = us_between(&then, &now);
+		printf("# took %ld us, longest wait %ld us\n", us, longest);
+		good = longest < us / 2;
 	}
 	guest_free(&g);
+	munmap(mem, size);
 	if (err == -ENOMEM)
 		SKIP(return, "not enough CMA memory for an HPT");
 	EXPECT_TRUE(good);

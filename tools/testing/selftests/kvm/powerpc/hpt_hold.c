@@ -5,10 +5,10 @@
  *
  *	hpt_hold [-v] ORDER...
  *
- * measures at each of these HPT orders, with -v only a vcpu's first run, which
- * needs no full tables. It is meant for an emulated host in
- * which every instruction takes a nanosecond (qemu -icount shift=0, one CPU).
- * Times are then in instructions, including those of the host's kernel.
+ * measures at each of these HPT orders. With -v it measures only a vcpu's first
+ * run, which needs no full tables. It is meant for an emulated host in which
+ * every instruction takes a nanosecond (qemu -icount shift=0, one CPU). Times
+ * are then in instructions, including those of the host's kernel.
  *
  * Each line of the output is
  *
@@ -546,20 +546,17 @@ static void free_big_slot(struct hold *h, void *map)
 	munmap(map, BIG_SLOT);
 }
 
-/* As much of it as KVM maps; only the page with the guest's code is touched */
+/* With a page for each group, which is as much as KVM maps */
 static void add_vrma(struct hold *h)
 {
 	if (vm_alloc_hpt(&h->vm, h->order))
 		die("KVM_PPC_ALLOCATE_HTAB");
-	h->vrma_size = h->npte / GROUP * PAGE_64K;
-	h->vrma = mmap(NULL, h->vrma_size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (h->vrma == MAP_FAILED || guest_init(&h->guest, &h->vm, false))
+	if (guest_init(&h->guest, &h->vm, false))
 		die("guest");
-	memcpy(h->vrma, h->vm.mem, PAGE_64K);
-	if (vm_memslot(&h->vm, 0, 0, h->vm.mem, 0, 0) ||
-	    vm_memslot(&h->vm, 0, 0, h->vrma, h->vrma_size, 0))
-		die("memslot for the VRMA");
+	h->vrma_size = h->npte / GROUP * PAGE_64K;
+	h->vrma = guest_sparse_memory(&h->vm, h->vrma_size);
+	if (!h->vrma)
+		die("memory for the VRMA");
 }
 
 static void free_vrma(struct hold *h)

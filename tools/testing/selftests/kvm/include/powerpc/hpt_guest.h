@@ -61,6 +61,11 @@ int guest_init(struct guest *g, struct vm *vm, bool own_vrma);
 /* Add a vcpu to a VM that guest_init() has prepared */
 int guest_init_vcpu(struct guest *g, struct vm *vm, unsigned int id);
 void guest_free(struct guest *g);
+/*
+ * Replace the memory at guest real address 0 by @size bytes, of which only the
+ * first 64 KiB, with the guest's code, are touched. Returns NULL on failure.
+ */
+char *guest_sparse_memory(struct vm *vm, size_t size);
 
 /* Get or set a register by its id; returns 0 or -errno */
 int guest_get_reg(struct guest *g, unsigned long id, void *value);

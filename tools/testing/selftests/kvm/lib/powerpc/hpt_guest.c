@@ -102,6 +102,22 @@ void guest_free(struct guest *g)
 	}
 }
 
+char *guest_sparse_memory(struct vm *vm, size_t size)
+{
+	char *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return NULL;
+	memcpy(mem, vm->mem, PAGE_64K);
+	if (vm_memslot(vm, 0, 0, vm->mem, 0, 0) ||
+	    vm_memslot(vm, 0, 0, mem, size, 0)) {
+		munmap(mem, size);
+		return NULL;
+	}
+	return mem;
+}
+
 static int set_regs(struct guest *g, const char *code, const unsigned long *in,
 		    unsigned int n, bool translate)
 {
